@@ -1,1 +1,55 @@
 """Where the network runs: in a Docker container or on this computer, behind one protocol."""
+
+from __future__ import annotations
+
+from ..errors import EngineFault, HNSegmenterError, WrongUsage
+from ..settings import Settings
+from .base import JobFolder, Runtime
+
+__all__ = ["JobFolder", "Runtime", "choose"]
+
+CHOICES = ("auto", "docker", "local")
+
+
+def choose(
+    runtime: str = "auto",
+    settings: Settings | None = None,
+    image: str | None = None,
+    docker_host: str | None = None,
+    contract: str | None = None,
+) -> Runtime:
+    """The runtime to use; its describe() says which and why.
+
+    "auto" is Docker if an engine answers and holds an image of our contract, else this computer. Raises WrongUsage,
+    EngineFault (docker asked for and unusable) or RuntimeFault (this computer lacks what the network needs).
+    """
+    if runtime not in CHOICES:
+        raise WrongUsage(f"There is no runtime {runtime!r}: choose one of {', '.join(CHOICES)}.")
+    settings = settings or Settings.load()
+    if runtime == "local":
+        from .local import LocalRuntime
+
+        return LocalRuntime()
+    try:
+        return _docker(settings, image, docker_host, contract)
+    except HNSegmenterError as fault:
+        if runtime == "docker" or image or docker_host or contract:
+            raise
+        from .local import LocalRuntime
+
+        return LocalRuntime(why=f"Docker was not used, since {_lower(fault.sentence)}")
+
+
+def _docker(settings: Settings, image: str | None, docker_host: str | None, contract: str | None) -> Runtime:
+    try:
+        from . import engine, images
+        from .docker_runtime import DockerRuntime
+    except ImportError as error:
+        raise EngineFault("the Python package docker is not installed: run  pip install 'docker>=7.2'") from error
+    connection = engine.connect(docker_host or settings.docker_host)
+    info = images.inspect(connection, image or settings.image, contract=contract)
+    return DockerRuntime(connection, info, memory=settings.memory, timeout_s=settings.timeout_s)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

@@ -1,0 +1,108 @@
+"""What a command says: a progress bar, sentences and tables for people, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from ..events import Event
+
+
+class JsonUi:
+    """One JSON object a line on stdout: the job's events, then {"event": "result", ...}."""
+
+    is_json = True
+
+    def __enter__(self) -> JsonUi:
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def emit(self, event: Event) -> None:
+        self._line(event.to_dict())
+
+    def say(self, text: str) -> None:
+        self._line({"event": "message", "message": text})
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "") -> None:
+        """Tables are for people: a script reads result()."""
+
+    def result(self, values: dict) -> None:
+        self._line({"event": "result", **values})
+
+    def error(self, sentence: str, exit_code: int) -> None:
+        self._line({"event": "error", "message": sentence, "exit": exit_code})
+
+    @staticmethod
+    def _line(values: dict) -> None:
+        print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+class TerminalUi:
+    """Progress and faults on stderr, results on stdout."""
+
+    is_json = False
+
+    def __init__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=self._err,
+            transient=True,
+            disable=not self._err.is_terminal,
+        )
+        self._task = None
+
+    def __enter__(self) -> TerminalUi:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._progress.stop()
+
+    def emit(self, event: Event) -> None:
+        if event.kind == "warning":
+            self._err.print(f"Warning: {event.message}", style="yellow", markup=False)
+        elif event.kind in ("progress", "state"):
+            if self._task is None:
+                self._task = self._progress.add_task("", total=1.0)
+            words = " ".join(filter(None, (event.stage, event.message)))
+            self._progress.update(self._task, description=words, completed=event.fraction)
+
+    def say(self, text: str) -> None:
+        self._out.print(text, markup=False)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "") -> None:
+        """A cell may be anything; numbers align to the right."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left")
+        for index, column in enumerate(columns):
+            numeric = rows and all(isinstance(row[index], (int, float)) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        self._out.print(table, soft_wrap=False)
+
+    def result(self, values: dict) -> None:
+        """The terminal has said it in words already."""
+
+    def error(self, sentence: str, exit_code: int) -> None:
+        self._err.print(sentence, style="red" if exit_code != 130 else "yellow", markup=False)
+
+
+def open_ui(as_json: bool) -> JsonUi | TerminalUi:
+    if as_json:
+        sys.stdout.reconfigure(encoding="utf-8")
+        return JsonUi()
+    return TerminalUi()

@@ -1,0 +1,235 @@
+"""The one way through the house: a CT in, labelmaps, checks, RTSTRUCT and overview out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import HNSegmenterError, UnusableInput, WrongUsage
+from .events import CancelToken, Emit, Event, ignore
+from .job import Job, State
+from .result import Organ, Result
+from .runtimes.base import JobFolder, Runtime
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from .dicom import PlanningCT
+    from .rtstruct.names import NameTable
+
+RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS = "rtstruct.dcm", "result.json", "overview.png", "segmentations"
+OUTPUTS = (RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS)
+NO_RTSTRUCT = (
+    "No RTSTRUCT was written: a NIfTI file carries no DICOM patient, study and slices for it to refer to. "
+    "Give the DICOM folder of the CT to get one."
+)
+
+
+@dataclass
+class Outcome:
+    """What a job left: paths are None where nothing of the kind was written."""
+
+    out: Path
+    result: Result
+    rtstruct: Path | None
+    overview: Path
+    labelmaps: dict[str, Path] = field(default_factory=dict)
+
+
+def segment(
+    source: Path,
+    out: Path,
+    runtime: Runtime,
+    *,
+    series_uid: str | None = None,
+    names: NameTable | None = None,
+    overwrite: bool = False,
+    emit: Emit = ignore,
+    cancel: CancelToken | None = None,
+) -> Outcome:
+    """Segment a DICOM folder or a NIfTI file into the folder out.
+
+    out gets all of its files at the end or, on any failure, none. Raises WrongUsage (out cannot be used),
+    UnusableInput, RuntimeFault or EngineFault, Cancelled, HNSegmenterError (disk full, say).
+    """
+    _check_output(out, source, overwrite)
+    with Job(emit, cancel) as job:
+        job.enter(State.READING)
+        ct = None if is_nifti(source) else _read_dicom(source, series_uid, job)
+        folder = _hand_over(source, ct, job)
+        job.enter(State.RUNNING)
+        emit(Event("progress", "start", None, runtime.describe()))
+        result = Result.read(_run(runtime, folder, source, ct, job) / RESULT)
+        job.enter(State.CHECKING)
+        image = ct.image if ct else _read_image(folder.image)
+        labelmaps = _read_labelmaps(folder, result, image)
+        _check(image, labelmaps, result, ct)
+        job.enter(State.WRITING)
+        with _staging(out, job.id) as staged:
+            _write(staged, folder, image, labelmaps, result, ct, names, job)
+            job.cancel.raise_if_cancelled()
+            job.enter(State.DONE)
+            result.timings_s["job"] = job.timings_s
+            result.runtime |= {"where": runtime.name, "why": runtime.describe()}
+            result.write(staged / RESULT)
+            _move_in(staged, out)
+    return Outcome(
+        out,
+        result,
+        out / RTSTRUCT if ct else None,
+        out / OVERVIEW,
+        {organ.name: out / SEGMENTATIONS / organ.file for organ in result.organs if organ.found},
+    )
+
+
+def is_nifti(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _check_output(out: Path, source: Path, overwrite: bool) -> None:
+    if not source.exists():
+        raise UnusableInput(f"{source} does not exist: give a DICOM folder or a NIfTI file.")
+    if out.exists() and not out.is_dir():
+        raise WrongUsage(f"{out} is a file: give a folder for the results.")
+    there = [name for name in OUTPUTS if (out / name).exists()]
+    if there and not overwrite:
+        raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
+    ancestor = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    if not os.access(ancestor, os.W_OK):
+        raise WrongUsage(f"Nothing can be written into {ancestor}: give another folder for the results.")
+
+
+def _read_dicom(source: Path, series_uid: str | None, job: Job) -> PlanningCT:
+    from .dicom import read_planning_ct
+
+    return read_planning_ct(source, series_uid=series_uid, emit=job.emit, cancel=job.cancel)
+
+
+def _hand_over(source: Path, ct: PlanningCT | None, job: Job) -> JobFolder:
+    """Put the CT where the runtime finds it. Uncompressed: gzip would take longer than the network."""
+    folder = job.folder("img.nii.gz" if source.name.lower().endswith(".gz") else "img.nii")
+    try:
+        if ct is None:
+            shutil.copyfile(source, folder.image)
+        else:
+            import SimpleITK as sitk
+
+            sitk.WriteImage(ct.image, str(folder.image), useCompression=False)
+    except (OSError, RuntimeError) as error:
+        raise HNSegmenterError(
+            f"The CT could not be written into the job folder {folder.path.parent}: is the disk full?"
+        ) from error
+    return folder
+
+
+def _run(runtime: Runtime, folder: JobFolder, source: Path, ct: PlanningCT | None, job: Job) -> Path:
+    try:
+        return runtime.run(folder, job.emit, job.cancel)
+    except UnusableInput as refusal:  # the network knows no file names
+        where = source if ct is None else f"CT series {ct.series_uid} in {source}"
+        raise UnusableInput(f"{where}: {refusal.sentence}") from refusal
+
+
+def _read_image(path: Path) -> sitk.Image:
+    import SimpleITK as sitk
+
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise UnusableInput("The NIfTI file's orientation cannot be used: save it again with a valid affine.") from error
+
+
+def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dict[str, sitk.Image]:
+    import SimpleITK as sitk
+
+    labelmaps = {}
+    for organ in result.organs:
+        if not organ.found:
+            continue
+        try:
+            organ.file = Path(organ.file).name  # never a path out of the results folder
+            labelmap = sitk.ReadImage(str(folder.results / organ.file))
+        except (RuntimeError, TypeError) as error:
+            raise HNSegmenterError(f"The labelmap of {organ.name} is missing from the results: run it again.") from error
+        if labelmap.GetSize() != image.GetSize():
+            raise HNSegmenterError(f"The labelmap of {organ.name} is not on the CT's grid: it was not used.")
+        labelmap.CopyInformation(image)  # NIfTI keeps float32: the CT's own geometry is exact
+        labelmaps[organ.name] = labelmap
+    return labelmaps
+
+
+def _check(image: sitk.Image, labelmaps: dict[str, sitk.Image], result: Result, ct: PlanningCT | None) -> None:
+    from .checks import run_checks
+
+    sentences = run_checks(image, labelmaps, result.organs)
+    for organ in result.organs:
+        organ.checks = sentences.get(organ.name, [])
+    result.warnings += sentences.get("", []) + (list(ct.warnings) if ct else [NO_RTSTRUCT])
+
+
+def _write(
+    staged: Path,
+    folder: JobFolder,
+    image: sitk.Image,
+    labelmaps: dict[str, sitk.Image],
+    result: Result,
+    ct: PlanningCT | None,
+    names: NameTable | None,
+    job: Job,
+) -> None:
+    from .report import draw_overview
+
+    (staged / SEGMENTATIONS).mkdir()
+    for organ in result.organs:
+        if organ.found:
+            shutil.move(folder.results / organ.file, staged / SEGMENTATIONS / organ.file)
+        else:
+            organ.file = None
+    if ct:
+        from .rtstruct import write_rtstruct
+
+        job.emit(Event("progress", "rtstruct", 0.0))
+        report = write_rtstruct(ct, labelmaps, result, staged / RTSTRUCT, names=names)
+        result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
+    job.cancel.raise_if_cancelled()
+    job.emit(Event("progress", "overview", 0.6))
+    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW)
+
+
+@contextmanager
+def _staging(out: Path, job_id: str):
+    """A folder inside out for files that are not complete yet; on a failure out is left as it was."""
+    made = next((path for path in (*reversed(out.absolute().parents), out.absolute()) if not path.exists()), None)
+    staged = out / f".{job_id}.part"
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+    except BaseException as error:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise HNSegmenterError(f"The results could not be written into {out} ({error.strerror}).") from error
+        raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _move_in(staged: Path, out: Path) -> None:
+    """Replace earlier results by the complete new ones."""
+    for name in OUTPUTS:
+        old = out / name
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        if (staged / name).exists():
+            os.replace(staged / name, old)
+
+
+def organ_rows(organs: list[Organ]) -> list[tuple]:
+    """Rows for a table of organ, volume in ml, status, checks."""
+    return [
+        (organ.name, round(organ.volume_ml, 1) if organ.found else None, organ.status, " ".join(organ.checks))
+        for organ in organs
+    ]
