@@ -36,7 +36,7 @@ class Settings:
         if not path.is_file():
             return cls()
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = dict(json.loads(path.read_text(encoding="utf-8")))
             unknown = set(values) - {field.name for field in fields(cls)}
         except (OSError, ValueError, TypeError) as error:
             raise WrongUsage(f"The settings file {path} is not valid JSON: correct it or delete it.") from error

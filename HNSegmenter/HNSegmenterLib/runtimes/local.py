@@ -89,9 +89,9 @@ def _follow(process: subprocess.Popen, emit: Emit, cancel: CancelToken) -> str |
         lines.put(None)
 
     last_words: deque[str] = deque(maxlen=1)
-    readers = [threading.Thread(target=target, daemon=True) for target in (read_events, lambda: last_words.extend(process.stderr))]
-    for reader in readers:
-        reader.start()
+    listener = threading.Thread(target=lambda: last_words.extend(process.stderr), daemon=True)
+    listener.start()
+    threading.Thread(target=read_events, daemon=True).start()
     error = None
     while True:
         if cancel.cancelled:
@@ -102,8 +102,8 @@ def _follow(process: subprocess.Popen, emit: Emit, cancel: CancelToken) -> str |
             continue
         if line is None:
             process.wait()
-            readers[1].join(timeout=1)
-            return error or (last_words[0].strip() if last_words else None)
+            listener.join(timeout=1)
+            return error or (last_words[0].strip()[:300] if last_words else None)
         event = parse_event(line)
         if event is None:
             continue
