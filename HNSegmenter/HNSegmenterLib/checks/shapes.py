@@ -1,0 +1,138 @@
+"""What the checks measure of one labelmap: size, place and pieces, in patient coordinates.
+
+Patient coordinates are DICOM's: L, P and S grow to the patient's left, back and head, in mm, whatever the image's direction.
+Arrays are [k, j, i] as SimpleITK gives them. Everything but the box is computed inside the organ's box only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+AXES = ("L", "P", "S")
+CRUMB_SHARE = 0.1
+TOP_MM = 5.0  # the cord's landmark is the middle of its uppermost 5 mm: two slices or more
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One organ of one scan.
+
+    box: slices (k, j, i) that hold every voxel; mask: the labelmap within, bool; volume_ml: of all voxels;
+    pieces_ml: volumes of the 26-connected pieces, largest first; faces: sides of the image that it touches, as patient
+    directions ("S-" is the end towards the feet). The rest leaves crumbs aside (pieces under a tenth of the volume):
+    centre, top: (3,) LPS mm, middle of all voxels and of the uppermost 5 mm; low, high: (3,) LPS mm, outer faces of the
+    extreme voxels along L, P, S; empty_slices: k between the first and the last voxel that have none.
+    """
+
+    name: str
+    box: tuple[slice, slice, slice]
+    mask: np.ndarray
+    volume_ml: float
+    centre: np.ndarray
+    top: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    pieces_ml: tuple[float, ...]
+    empty_slices: tuple[int, ...]
+    faces: frozenset[str]
+
+    @property
+    def extent(self) -> np.ndarray:
+        """(3,) mm along L, P, S."""
+        return self.high - self.low
+
+    @property
+    def cross_section_mm2(self) -> float:
+        """Mean area across the body's axis: volume over length along S."""
+        return 1000.0 * self.volume_ml / float(self.extent[2])
+
+    @property
+    def landmark(self) -> np.ndarray:
+        """(3,) LPS mm: the point that stands for the organ; the cord's top, for its length is the scan's."""
+        return self.top if self.name == "SpinalCord" else self.centre
+
+
+def measure(name: str, labelmap: sitk.Image) -> Shape | None:
+    """The shape of a binary labelmap (uint8, 0 or 1), None if it is empty."""
+    voxels = sitk.GetArrayViewFromImage(labelmap)
+    box = bounding_box(voxels)
+    if box is None:
+        return None
+    mask = voxels[box] != 0
+    parts, counts = pieces(mask)
+    ml = voxel_ml(labelmap)
+    kji = np.argwhere(np.isin(parts, 1 + np.flatnonzero(counts >= CRUMB_SHARE * counts.sum()))) + [axis.start for axis in box]
+    points = patient_points(labelmap, kji)
+    half_voxel = voxel_size(labelmap) / 2
+    high = points.max(axis=0) + half_voxel
+    top = points[points[:, 2] >= high[2] - half_voxel[2] - TOP_MM].mean(axis=0)
+    return Shape(
+        name=name,
+        box=box,
+        mask=mask,
+        volume_ml=float(counts.sum()) * ml,
+        centre=points.mean(axis=0),
+        top=top,
+        low=points.min(axis=0) - half_voxel,
+        high=high,
+        pieces_ml=tuple(float(count) * ml for count in sorted(counts, reverse=True)),
+        empty_slices=tuple(sorted(set(range(kji[0, 0], kji[-1, 0])) - set(kji[:, 0].tolist()))),
+        faces=touched_faces(labelmap, box),
+    )
+
+
+def bounding_box(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """Slices (k, j, i) around every voxel other than 0, None if there is none."""
+    slices = np.flatnonzero(voxels.any(axis=(1, 2)))
+    if not len(slices):
+        return None
+    planes = slice(int(slices[0]), int(slices[-1]) + 1)
+    shadow = voxels[planes].any(axis=0)
+    rows, columns = np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))
+    return planes, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def voxel_ml(image: sitk.Image) -> float:
+    return float(np.prod(image.GetSpacing())) / 1000.0
+
+
+def direction(image: sitk.Image) -> np.ndarray:
+    """(3, 3): columns are the directions of i, j, k in LPS."""
+    return np.reshape(image.GetDirection(), (3, 3))
+
+
+def voxel_size(image: sitk.Image) -> np.ndarray:
+    """(3,) mm: size of the box along L, P, S that holds one voxel."""
+    return np.abs(direction(image)) @ image.GetSpacing()
+
+
+def patient_points(image: sitk.Image, kji: np.ndarray) -> np.ndarray:
+    """(n, 3) voxel indices k, j, i to (n, 3) LPS mm."""
+    return kji[:, ::-1] * image.GetSpacing() @ direction(image).T + image.GetOrigin()
+
+
+def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 26-connected pieces of a bool array, numbered from 1, and their voxel counts in that order."""
+    parts = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True))
+    return parts, np.bincount(parts.ravel())[1:]
+
+
+def face(image: sitk.Image, axis: int, towards: int) -> str:
+    """Patient direction ("L+", "S-", ...) in which index axis (0 i, 1 j, 2 k) points most, or its opposite (towards -1)."""
+    vector = direction(image)[:, axis] * towards
+    along = int(np.argmax(np.abs(vector)))
+    return AXES[along] + ("+" if vector[along] > 0 else "-")
+
+
+def touched_faces(image: sitk.Image, box: tuple[slice, slice, slice]) -> frozenset[str]:
+    """Sides of the image at which the box ends, as patient directions."""
+    touched = set()
+    for axis, (part, size) in enumerate(zip(reversed(box), image.GetSize(), strict=True)):
+        if part.start == 0:
+            touched.add(face(image, axis, -1))
+        if part.stop == size:
+            touched.add(face(image, axis, +1))
+    return frozenset(touched)

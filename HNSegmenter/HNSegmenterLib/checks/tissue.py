@@ -1,0 +1,70 @@
+"""What the CT holds where an organ was drawn: air, or something outside the patient's body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import SimpleITK as sitk
+
+from .shapes import Shape, patient_points
+
+AIR_HU = -300  # midway between air (-1000) and soft tissue (0..100), nearer to tissue because of partial volumes
+SAMPLE_MM = 4.0  # the body is found on every n-th voxel, at most so far apart: enough for a couch, and fast
+
+
+def air_share(ct: sitk.Image, shape: Shape, skip: Sequence[int] = ()) -> float:
+    """Share of the organ's voxels below -300 HU, slices k in skip aside; 0.0 if all are skipped."""
+    keep = np.array([k not in skip for k in range(shape.box[0].start, shape.box[0].stop)])
+    mask = shape.mask[keep]
+    hu = sitk.GetArrayViewFromImage(ct)[shape.box][keep]
+    voxels = np.count_nonzero(mask)
+    return np.count_nonzero(hu[mask] < AIR_HU) / voxels if voxels else 0.0
+
+
+class Body:
+    """The patient's body, air within included, on every n-th voxel of the CT.
+
+    It is the largest connected tissue and what that encloses; table, mask and arm rests apart from it are outside.
+    inside: bool [k, j, i] of the sampled voxels; steps: (k, j, i) voxels between samples.
+    """
+
+    def __init__(self, ct: sitk.Image):
+        self._ct = ct
+        self.steps = tuple(max(1, int(SAMPLE_MM / size)) for size in reversed(ct.GetSpacing()))
+        hu = sitk.GetArrayViewFromImage(ct)[tuple(slice(None, None, step) for step in self.steps)]
+        parts = _connected(hu >= AIR_HU)
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        self.found = bool(sizes.any())
+        self.inside = ~_reaches_side(_connected(parts != int(np.argmax(sizes)))) if self.found else np.zeros(hu.shape, bool)
+
+    def outside_share(self, shape: Shape) -> float:
+        """Share of the organ's sampled voxels outside the body; 0.0 if none was sampled."""
+        starts = [-part.start % step for part, step in zip(shape.box, self.steps, strict=True)]
+        mask = shape.mask[tuple(slice(start, None, step) for start, step in zip(starts, self.steps, strict=True))]
+        firsts = [(part.start + start) // step for part, start, step in zip(shape.box, starts, self.steps, strict=True)]
+        inside = self.inside[tuple(slice(first, first + size) for first, size in zip(firsts, mask.shape, strict=True))]
+        voxels = np.count_nonzero(mask)
+        return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
+
+    def middle_l(self, shape: Shape) -> float | None:
+        """Middle of the body along L (mm) on the organ's slices, None without a body there."""
+        first, last = shape.box[0].start // self.steps[0], (shape.box[0].stop - 1) // self.steps[0]
+        kji = np.argwhere(self.inside[first : last + 1])
+        if not len(kji):
+            return None
+        points = patient_points(self._ct, (kji + [first, 0, 0]) * self.steps)
+        return float((points[:, 0].min() + points[:, 0].max()) / 2)
+
+
+def _connected(mask: np.ndarray) -> np.ndarray:
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    return sitk.GetArrayFromImage(parts)
+
+
+def _reaches_side(parts: np.ndarray) -> np.ndarray:
+    """Where the connected parts are that touch a side of the image (first and last row and column, not slice)."""
+    sides = [parts[:, 0], parts[:, -1], parts[:, :, 0], parts[:, :, -1]]
+    outer = np.unique(np.concatenate([side.ravel() for side in sides]))
+    return np.isin(parts, outer[outer > 0])
