@@ -1,0 +1,106 @@
+"""hn-segmenter benchmark: how long each stage takes and how much memory, cold and warm, beside the thesis's way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .segment import add_runtime_options
+
+STAGES = ("reading", "running", "checking", "writing", "done")
+NEEDS = ("psutil", "scipy", "onnx")
+
+
+def add_parser(sub) -> None:
+    parser = sub.add_parser(
+        "benchmark",
+        help="measure time and memory on this computer",
+        description="Segments the sample patient (512 x 512 x 130) in fresh processes, with the page cache emptied (cold, "
+        "where the system allows it) and full (warm), and beside it the thesis's way: six networks in a row.",
+    )
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="warm runs, the median counts (default: 3)")
+    parser.add_argument("--without-thesis", action="store_true", help="leave the thesis's way out (it takes minutes)")
+    add_runtime_options(parser)
+
+
+def run(args, ui) -> int:
+    _require_packages()
+    from ..sample import write_dicom
+
+    with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as temporary:
+        folder = Path(temporary)
+        series = write_dicom(folder / "sample")
+        cold, was_cold = _ours(args, series, folder / "cold", drop=True)
+        warm = sorted((_ours(args, series, folder / f"warm{i}")[0] for i in range(args.repeat)), key=lambda m: m.wall_s)
+        runs = {"cold" if was_cold else "cold (cache not emptied)": cold, "warm": warm[len(warm) // 2]}
+        thesis = None if args.without_thesis else _thesis(series, folder)
+    where = cold.result["runtime"]["where"]
+    _show(runs, where, ui)
+    if thesis:
+        _compare(runs, thesis, ui)
+    ui.result({"where": where, "runs": {name: vars(one) for name, one in runs.items()}, "thesis_s": thesis})
+    return 0
+
+
+def _require_packages() -> None:
+    from importlib.util import find_spec
+
+    from ..errors import WrongUsage
+
+    if missing := [name for name in NEEDS if find_spec(name) is None]:
+        raise WrongUsage(f"The benchmark needs {', '.join(missing)}: run  pip install 'hn-segmenter[benchmark]'")
+
+
+def _ours(args, series: Path, out: Path, drop: bool = False):
+    from ..report.measure import drop_caches, run_measured
+
+    command = [sys.executable, "-m", "HNSegmenterLib", "segment", str(series), "-o", str(out), "--json"]
+    for option in ("runtime", "image", "docker_host", "contract"):
+        if value := getattr(args, option):
+            command += [f"--{option.replace('_', '-')}", value]
+    emptied = drop and drop_caches()
+    return run_measured(command), emptied
+
+
+def _thesis(series: Path, folder: Path) -> dict:
+    """Seconds per stage; the CT is written as NIfTI first, which is not counted."""
+    import SimpleITK as sitk
+
+    from ..dicom import read_planning_ct
+    from ..errors import HNSegmenterError
+    from ..runtimes.local import network_folder
+
+    image = folder / "ct.nii.gz"
+    sitk.WriteImage(read_planning_ct(series).image, str(image))
+    script = network_folder() / "benchmarks" / "thesis_way.py"
+    run = subprocess.run([sys.executable, str(script), str(image), str(folder)], capture_output=True, text=True)
+    if run.returncode:
+        raise HNSegmenterError(f"The thesis's way could not be measured: {run.stderr.strip().splitlines()[-1]}")
+    return json.loads(run.stdout)
+
+
+def _show(runs: dict, where: str, ui) -> None:
+    rows = []
+    for name, one in runs.items():
+        marks = [one.marks.get(stage, one.wall_s) for stage in STAGES] + [one.wall_s]
+        spans = [round(later - earlier, 2) for earlier, later in zip(marks, marks[1:], strict=False)]
+        megabytes = round(one.peak / 1e6)
+        rows.append((name, round(marks[0], 2), *spans, round(marks[2], 2), round(one.wall_s, 2), megabytes))
+    columns = ("Run", "start", "read", "network", "check", "write", "end", "click to labelmaps", "all", "peak MB")
+    ui.table(columns, rows, title=f"Seconds, sample patient 512 x 512 x 130, network on {where}")
+    for name, one in runs.items():
+        stages = ", ".join(f"{stage} {seconds}" for stage, seconds in one.result["timings_s"].items() if stage != "job")
+        ui.say(f"{name}: of it in the network's process: {stages}")
+        ui.say(
+            f"{name}: memory of the processes {one.peak_processes / 1e6:.0f} MB, of the container {one.peak_containers / 1e6:.0f} MB"
+        )
+
+
+def _compare(runs: dict, thesis: dict, ui) -> None:
+    ui.table(tuple(thesis), [tuple(thesis.values())], title="The thesis's way (six two-class networks), seconds")
+    for name, one in runs.items():
+        ratio = thesis["total"] / one.marks["checking"]
+        ui.say(f"{name}: {ratio:.1f} times as fast as the thesis's way, from the DICOM folder to the labelmaps.")
