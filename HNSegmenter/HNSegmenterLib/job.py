@@ -118,11 +118,12 @@ def remove_stale(root: Path) -> None:
             pid = json.loads((folder / "state.json").read_text(encoding="utf-8"))["pid"]
         except (OSError, ValueError, KeyError):
             continue
-        if not _alive(pid):
+        if not alive(pid):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of that id lives."""
     if os.name == "nt":  # os.kill(pid, 0) would end the process there
         import ctypes
 
