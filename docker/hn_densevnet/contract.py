@@ -1,0 +1,73 @@
+"""What the container says: events on stdout, the human log on stderr, result.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from .model import CONTRACT as VERSION
+from .model import Organ
+
+# Share of the whole run that is done when a stage begins (measured on 512 x 512 x 130, two cores).
+STAGE_START = {"read": 0.0, "preprocess": 0.15, "network": 0.3, "postprocess": 0.8, "write": 0.85}
+
+
+def _event(**fields) -> None:
+    print(json.dumps(fields, ensure_ascii=True), flush=True)
+
+
+def progress(stage: str, share: float = 0.0) -> None:
+    """Report that `share` (0..1) of a stage is done; the event's fraction is of the whole run."""
+    starts = [*STAGE_START.values(), 1.0]
+    begin, end = (starts[list(STAGE_START).index(stage) + step] for step in (0, 1))
+    _event(event="progress", stage=stage, fraction=round(begin + share * (end - begin), 3))
+
+
+def warning(message: str) -> None:
+    _event(event="warning", message=message)
+    log(f"warning: {message}")
+
+
+def error(message: str) -> None:
+    _event(event="error", message=message)
+    log(f"error: {message}")
+
+
+def done(result: str) -> None:
+    _event(event="done", result=result)
+
+
+def log(message: str) -> None:
+    """For people; never names a file, since names may tell who the patient is."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside, then rename: no reader ever sees half a file, and a failed write leaves nothing."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_result(path: Path, result: dict) -> None:
+    write_atomically(path, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def organ_entry(organ: Organ, file: str | None, status: str, voxels: int, volume_ml: float) -> dict:
+    """An organ in result.json. status: "found", "not found" or "not in this model" (then there is no file)."""
+    return {
+        "name": organ.name,
+        "file": file,
+        "label": organ.label,
+        "color": organ.color,
+        "code": organ.code,
+        "laterality": organ.laterality,
+        "status": status,
+        "voxels": voxels,
+        "volume_ml": round(volume_ml, 3),
+    }

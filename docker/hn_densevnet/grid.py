@@ -1,0 +1,158 @@
+"""The grid that the network sees, and the way there and back along the image's own axes.
+
+Everything here is in *canonical* order: arrays [z, y, x] with x towards the patient's left, y to the back and z to the
+head, as closely as flipping and permuting the image's axes allows. Sides can't be swapped after that.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+PADDING_HU, METAL_HU = -1024, 3071  # beyond these, values mean "no measurement", not density
+SLAB = 12  # output slices computed at a time: bounds memory, and fixes the order of sums for any thread count
+
+Box = tuple[slice, slice, slice]  # (z, y, x)
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """How an image's axes map to the closest patient axes.
+
+    order: image axis (0 = i, 1 = j, 2 = k) along patient x, y, z; flip: whether it runs against the patient axis.
+    """
+
+    order: tuple[int, int, int]
+    flip: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(cls, affine: np.ndarray) -> Canonical:
+        """affine: (4, 4), voxel (i, j, k, 1) to LPS mm."""
+        directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        order = max(permutations(range(3)), key=lambda p: sum(abs(directions[a, p[a]]) for a in range(3)))
+        return cls(order, tuple(bool(directions[a, order[a]] < 0) for a in range(3)))
+
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """A view [z, y, x] of an image array [k, j, i]; writes go through."""
+        turned = array.transpose([2 - self.order[a] for a in (2, 1, 0)])
+        return turned[tuple(slice(None, None, -1 if self.flip[a] else None) for a in (2, 1, 0))]
+
+    def affine(self, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The affine (4, 4) of canonical voxel (x, y, z, 1) to LPS mm. shape: the canonical [z, y, x]."""
+        canonical = np.eye(4)
+        canonical[:3, :3] = affine[:3, list(self.order)]
+        canonical[:3, 3] = affine[:3, 3]
+        for a in range(3):
+            if self.flip[a]:
+                canonical[:3, 3] += canonical[:3, a] * (shape[2 - a] - 1)
+                canonical[:3, a] *= -1
+        return canonical
+
+
+def tilt_degrees(canonical_affine: np.ndarray) -> float:
+    """Largest angle between an axis of the canonical image and its patient axis."""
+    directions = canonical_affine[:3, :3] / np.linalg.norm(canonical_affine[:3, :3], axis=0)
+    return float(np.degrees(np.arccos(np.clip(np.diag(directions).min(), -1, 1))))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a fine and a coarse grid with a common centre. Positions are fine indices."""
+
+    fine: int
+    coarse: int
+    step: float  # fine voxels per coarse voxel
+
+    @classmethod
+    def matching(cls, fine: int, fine_mm: float, coarse_mm: float) -> Axis:
+        return cls(fine, max(1, round(fine * fine_mm / coarse_mm)), coarse_mm / fine_mm)
+
+    def position(self, coarse_index: np.ndarray | float) -> np.ndarray | float:
+        return (self.fine - 1) / 2 + (coarse_index - (self.coarse - 1) / 2) * self.step
+
+    def index(self, fine_position: np.ndarray | float) -> np.ndarray | float:
+        return (self.coarse - 1) / 2 + (fine_position - (self.fine - 1) / 2) / self.step
+
+    def down(self, coarse: slice) -> tuple[np.ndarray, slice]:
+        """Weights (coarse, fine) that average fine voxels under a triangle, and the fine range that they read.
+
+        The triangle is as wide as a coarse voxel, so nothing aliases; where the coarse grid is the finer one it is one fine
+        voxel wide, which is linear interpolation. Beyond the image its edge goes on.
+        """
+        centres = np.clip(self.position(np.arange(coarse.start, coarse.stop)), 0, self.fine - 1)
+        reach = max(1.0, self.step)
+        first = max(0, int(np.floor(centres[0] - reach)))
+        last = min(self.fine, int(np.ceil(centres[-1] + reach)) + 1)
+        return _triangles(centres, np.arange(first, last), reach), slice(first, last)
+
+    def up(self, fine: slice, coarse: slice) -> np.ndarray:
+        """Weights (fine, coarse) of linear interpolation from the coarse range to the fine one, edges going on."""
+        centres = np.clip(self.index(np.arange(fine.start, fine.stop)), 0, self.coarse - 1)
+        return _triangles(np.clip(centres, coarse.start, coarse.stop - 1), np.arange(coarse.start, coarse.stop), 1.0)
+
+    def fine_range(self, coarse: slice) -> slice:
+        """The fine voxels between the centres of the first and last coarse one, to the image's end where that is the end."""
+        first = 0 if coarse.start == 0 else int(np.ceil(self.position(coarse.start)))
+        last = self.fine if coarse.stop == self.coarse else int(np.floor(self.position(coarse.stop - 1))) + 1
+        return slice(max(0, first), min(self.fine, last))
+
+    def coarse_range(self, fine: slice, margin: int) -> slice:
+        """The coarse voxels over a fine range, `margin` more at both ends."""
+        first = int(np.floor(self.index(fine.start))) - margin
+        last = int(np.ceil(self.index(fine.stop - 1))) + margin + 1
+        return slice(max(0, min(first, self.coarse - 1)), max(1, min(last, self.coarse)))
+
+
+def _triangles(centres: np.ndarray, samples: np.ndarray, reach: float) -> np.ndarray:
+    weights = np.maximum(0.0, 1.0 - np.abs(samples[None, :] - centres[:, None]) / reach)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class AlignedGrid:
+    """A network grid along the canonical axes of the image: resampled one axis after the other, exactly."""
+
+    def __init__(self, canonical: np.ndarray, spacing: np.ndarray, spacing_mm: tuple[float, float, float], threads: int):
+        """canonical: the image [z, y, x]; spacing and spacing_mm: of the image and the network (x, y, z)."""
+        self.canonical = canonical
+        self.threads = threads
+        self.axes = [Axis.matching(canonical.shape[2 - a], spacing[a], spacing_mm[a]) for a in (2, 1, 0)]
+        self.shape = tuple(axis.coarse for axis in self.axes)
+
+    def box(self, image_box: Box, margin: int) -> Box:
+        """The network box over an image box."""
+        return tuple(axis.coarse_range(part, margin) for axis, part in zip(self.axes, image_box))
+
+    def sample(self, box: Box) -> np.ndarray:
+        """HU in a box of the network grid, float32 [z, y, x]."""
+        (rows, read_rows), (columns, read_columns) = self.axes[1].down(box[1]), self.axes[2].down(box[2])
+        columns = np.ascontiguousarray(columns.T)
+        out = np.empty([part.stop - part.start for part in box], np.float32)
+
+        def slab(start: int) -> None:
+            stop = min(start + SLAB, len(out))
+            weights, read = self.axes[0].down(slice(box[0].start + start, box[0].start + stop))
+            planes = np.empty((read.stop - read.start, *out.shape[1:]), np.float32)
+            for plane, index in zip(planes, range(read.start, read.stop)):
+                values = self.canonical[index, read_rows, read_columns]
+                hounsfield = np.clip(values, PADDING_HU, METAL_HU).astype(np.float32, order="C")
+                np.matmul(rows @ hounsfield, columns, out=plane)
+            np.matmul(weights, planes.reshape(len(planes), -1), out=out[start:stop].reshape(stop - start, -1))
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(slab, range(0, len(out), SLAB)))
+        return out
+
+    def restore(self, probability: np.ndarray, box: Box) -> tuple[np.ndarray, Box]:
+        """Where the linearly interpolated probability of a network box is above 0.5: uint8 0/1, and its image box."""
+        image_box = tuple(axis.fine_range(part) for axis, part in zip(self.axes, box))
+        along_z, rows, columns = (axis.up(fine, part) for axis, fine, part in zip(self.axes, image_box, box))
+        columns = np.ascontiguousarray(columns.T)
+        mask = np.empty([part.stop - part.start for part in image_box], np.uint8)
+        for weights, plane in zip(along_z, mask):
+            near = np.flatnonzero(weights)
+            between = np.tensordot(weights[near], probability[near], axes=1)
+            np.greater(rows @ between @ columns, 0.5, out=plane, casting="unsafe")
+        return mask, image_box

@@ -1,0 +1,96 @@
+"""The command line of predict.py: every end is a sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import traceback
+from pathlib import Path
+
+from . import contract
+from .errors import Failure, Stopped, WrongUsage
+from .model import PACKAGED
+
+MOST_THREADS = 8  # more gain nothing on one head
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # argparse's own exit code, 2, means unusable input here
+        raise WrongUsage(f"{message}. {self.format_usage().strip()}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run predict.py; returns its exit code: 0 done, 2 unusable input, 64 wrong usage, 143 stopped, 1 fault."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        options = _options(arguments)
+        output = _writable(options.output)
+        from .pipeline import run  # heavy libraries only once the command line is right
+
+        run(options.path, output, options.model, options.threads)
+        return 0
+    except Failure as failure:
+        contract.error(str(failure))
+        return failure.exit_code
+    except MemoryError:
+        contract.error("There is not enough memory for this CT: give the program at least 1.5 GB.")
+    except OSError as failure:
+        contract.error(_system_sentence(failure))
+    except Exception as failure:  # a defect of ours: where, but not on which data
+        place = traceback.extract_tb(failure.__traceback__)[-1]
+        where = f"{type(failure).__name__} in {Path(place.filename).name}, line {place.lineno}"
+        contract.error(f"The program failed inside ({where}): report this together with the model and version.")
+    return 1
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="predict.py", description="Segments one head-and-neck CT. Research software, not a medical device.")
+    parser.add_argument("--path", type=Path, required=True, help="the CT in HU, .nii or .nii.gz")
+    parser.add_argument("--output", type=Path, default=Path(os.environ.get("HNSEG_RESULTS", "/results")),
+                        help="folder for labelmaps and result.json (default: $HNSEG_RESULTS, else /results)")  # fmt: skip
+    parser.add_argument("--model", type=Path, default=PACKAGED, help="model folder (default: the packaged one)")
+    parser.add_argument("--threads", type=int, default=available_threads(), help="threads (default: the CPUs it may use)")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        raise WrongUsage("--threads must be at least 1.")
+    return options
+
+
+def available_threads() -> int:
+    """CPUs that this process may use: affinity, and the container's quota (cgroup v2 and v1)."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, _quota(), MOST_THREADS))
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return max(1, round(int(quota) / int(period))) if int(quota) > 0 else MOST_THREADS
+    except (OSError, ValueError):
+        return MOST_THREADS
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUsage("The output folder can't be made: choose another with --output.") from error
+    if not os.access(folder, os.W_OK):
+        raise WrongUsage("The output folder can't be written to: choose another with --output.")
+    return folder
+
+
+def _system_sentence(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full: make room for the labelmaps and run again."
+    return f"The system refused to read or write a file ({errno.errorcode.get(error.errno, type(error).__name__)})."
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped("The run was stopped from outside; it left no results.")

@@ -1,0 +1,109 @@
+"""The model folder: network, organs and preprocessing travel together under one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import DamagedModel
+
+CONTRACT = 1
+FILES = ("model.json", "network.onnx", "organs.json")
+PACKAGED = Path(__file__).parent / "model"
+
+
+@dataclass(frozen=True)
+class Organ:
+    """One line of organs.json. channel: index in the network's output, None if the model does not have it."""
+
+    name: str
+    label: int
+    color: list[int]
+    code: dict | None
+    laterality: dict | None
+    channel: int | None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the CT becomes the network's input: (HU clipped to hu_clip - shift) / scale on an LPS grid.
+
+    spacing_mm: (x, y, z); patch: (z, y, x) voxels of one tile; overlap: share of a tile; multiple: spatial sizes
+    must be divisible by it.
+    """
+
+    spacing_mm: tuple[float, float, float]
+    hu_clip: tuple[float, float]
+    hu_shift: float
+    hu_scale: float
+    multiple: int
+    patch: tuple[int, int, int]
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A verified model folder."""
+
+    network: bytes
+    name: str
+    version: str
+    digest: str
+    preprocessing: Preprocessing
+    organs: tuple[Organ, ...]
+
+    def describe(self) -> dict:
+        return {"name": self.name, "version": self.version, "digest": self.digest}
+
+
+def load_model(folder: Path) -> Model:
+    """Read and verify a model folder. Raises DamagedModel."""
+    content, digest = _verified_files(folder)
+    try:
+        about = json.loads(content["model.json"])
+        if about["contract"] != CONTRACT:
+            raise DamagedModel(f"The model follows contract {about['contract']}, this program knows {CONTRACT}: update one.")
+        return Model(
+            content["network.onnx"], about["name"], about["version"], digest,
+            _preprocessing(about["preprocessing"]),
+            tuple(_organ(entry) for entry in json.loads(content["organs.json"])["organs"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedModel(
+            f"The model's description is incomplete ({type(error).__name__}: {error}): install the model again."
+        ) from error
+
+
+def _verified_files(folder: Path) -> tuple[dict[str, bytes], str]:
+    try:
+        sums = (folder / "SHA256SUMS").read_bytes()
+        content = {name: (folder / name).read_bytes() for name in FILES}
+    except OSError as error:
+        missing = Path(error.filename).name if error.filename else "a file"
+        raise DamagedModel(f"The model folder is incomplete, {missing} can't be read: install the model again.") from error
+    expected = dict(reversed(line.split(maxsplit=1)) for line in sums.decode("ascii", "replace").splitlines() if line)
+    for name, data in content.items():
+        if expected.get(name) != hashlib.sha256(data).hexdigest():
+            raise DamagedModel(f"The model's {name} does not match its checksum, it is damaged: install the model again.")
+    return content, "sha256:" + hashlib.sha256(sums).hexdigest()
+
+
+def _preprocessing(entry: dict) -> Preprocessing:
+    if entry["axes"] != "LPS":
+        raise ValueError(f"axes {entry['axes']!r} instead of 'LPS'")
+    return Preprocessing(
+        spacing_mm=tuple(map(float, entry["spacing_mm"])),
+        hu_clip=tuple(map(float, entry["hu_clip"])),
+        hu_shift=float(entry["hu_shift"]),
+        hu_scale=float(entry["hu_scale"]),
+        multiple=int(entry["multiple"]),
+        patch=tuple(map(int, entry["patch"])),
+        overlap=float(entry["overlap"]),
+    )
+
+
+def _organ(entry: dict) -> Organ:
+    channel = entry["channel"] if entry.get("in_model", True) else None
+    return Organ(entry["name"], entry["label"], entry["color"], entry.get("code"), entry.get("laterality"), channel)

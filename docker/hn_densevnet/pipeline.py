@@ -1,0 +1,98 @@
+"""One run: read, preprocess, network, postprocess, write."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from pathlib import Path
+
+from . import contract, postprocess, preprocess
+from .labelmap import write_labelmap
+from .model import Model, Organ, load_model
+from .network import Network, segment
+from .nifti import Scan, read_scan
+from .postprocess import Component
+from .preprocess import NetworkInput
+
+RESULT = "result.json"
+
+
+class Clock:
+    """Seconds of every stage; starting one reports the progress."""
+
+    def __init__(self) -> None:
+        self.begin = self.last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        self.stage = ""
+
+    def start(self, stage: str) -> None:
+        self._end_stage()
+        self.stage = stage
+        contract.progress(stage)
+
+    def result(self) -> dict[str, float]:
+        self._end_stage()
+        return {**self.seconds, "total": round(self.last - self.begin, 3)}
+
+    def _end_stage(self) -> None:
+        now = time.perf_counter()
+        if self.stage:
+            self.seconds[self.stage] = round(now - self.last, 3)
+        self.last = now
+
+
+def run(image: Path, output: Path, model_folder: Path, threads: int) -> None:
+    """Segment one CT; result.json is written last. Raises Failure, OSError or MemoryError."""
+    clock = Clock()
+    (output / RESULT).unlink(missing_ok=True)
+    with ThreadPoolExecutor(1) as aside:  # the network compiles while the CT is read
+        loading = aside.submit(_load, model_folder, threads)
+        clock.start("read")
+        scan = read_scan(image)
+        for sentence in scan.warnings:
+            contract.warning(sentence)
+        model, network = loading.result()
+    clock.start("preprocess")
+    prepared = preprocess.prepare(scan, model.preprocessing, threads)
+    clock.start("network")
+    air = preprocess.scaled_air(model.preprocessing)
+    found = segment(network, model, prepared.image, prepared.body, air, lambda part: contract.progress("network", part))
+    clock.start("postprocess")
+    voxel_ml = prod(model.preprocessing.spacing_mm) / 1000
+    components = {
+        organ.name: postprocess.largest_component(found[organ.channel], prepared.box, voxel_ml)
+        for organ in model.organs
+        if organ.channel is not None
+    }
+    del found
+    clock.start("write")
+    with ThreadPoolExecutor(threads) as pool:
+        organs = list(pool.map(lambda o: _write(output, scan, prepared, o, components.get(o.name)), model.organs))
+    result = {
+        "contract": contract.VERSION,
+        "model": model.describe(),
+        "runtime": network.describe(),
+        "input": {"size": list(scan.voxels.shape[::-1]), "spacing_mm": [round(float(mm), 6) for mm in scan.spacing]},
+        "organs": organs,
+        "timings_s": clock.result(),
+        "warnings": list(scan.warnings),
+    }
+    contract.write_result(output / RESULT, result)
+    contract.done(RESULT)
+
+
+def _load(folder: Path, threads: int) -> tuple[Model, Network]:
+    model = load_model(folder)
+    return model, Network(model, threads)
+
+
+def _write(output: Path, scan: Scan, prepared: NetworkInput, organ: Organ, component: Component | None) -> dict:
+    """Restore and write one organ; its entry in result.json."""
+    if organ.channel is None:
+        return contract.organ_entry(organ, None, "not in this model", 0, 0.0)
+    mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
+    file = f"{organ.name}.nii.gz"
+    voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
+    status = "found" if voxels else "not found"
+    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml)
