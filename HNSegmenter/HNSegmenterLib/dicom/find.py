@@ -1,0 +1,179 @@
+"""Every DICOM series in a folder, whatever else lies there."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import UnusableInput
+from ..events import CancelToken, Emit, Event, ignore
+from .headers import Header, NotDicom, quiet, read_header
+
+ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
+PROGRESS_STEP = 16  # files between two progress events
+
+HIDDEN = "hidden"
+DIRECTORY = "a DICOMDIR"
+ARCHIVE = "an archive that is not opened"
+NOT_DICOM = "not DICOM"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A file that is no part of a series, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one Series Instance UID ("" for files that have none), in order of path."""
+
+    uid: str
+    headers: tuple[Header, ...]
+
+    @cached_property
+    def modality(self) -> str:
+        return self.headers[0].text("Modality").upper() or "?"
+
+    @cached_property
+    def description(self) -> str:
+        return next((text for text in (h.text("SeriesDescription") for h in self.headers) if text), "")
+
+    def to_dict(self) -> dict:
+        return {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What was found: the series, the other files, and the series of the file that was named, if one was."""
+
+    path: Path
+    series: tuple[Series, ...]
+    ignored: tuple[Ignored, ...]
+    named_uid: str | None = None
+
+    def find(self, uid: str) -> Series | None:
+        return next((series for series in self.series if series.uid == uid), None)
+
+    def ignored_counts(self) -> Counter[str]:
+        return Counter(item.reason for item in self.ignored)
+
+
+def find_series(folder: Path, emit: Emit | None = None, cancel: CancelToken | None = None) -> Inventory:
+    """Read the headers of all files under a folder and group them into series.
+
+    folder: a folder (searched with all its subfolders, links followed once), a DICOMDIR (its folder is searched), or
+    one DICOM file (its folder is searched without subfolders, and `named_uid` is its series).
+    emit: progress events of stage "find"; fraction is of this search alone.
+    Raises UnusableInput where the path does not exist or cannot be listed; Cancelled.
+    """
+    emit, cancel = emit or ignore, cancel or CancelToken()
+    path = Path(folder)
+    if not path.exists():
+        raise UnusableInput(f"{path} does not exist: give the folder that holds the CT series.")
+    with quiet():
+        named_uid = None
+        if path.is_dir():
+            files, closed = _walk(path, cancel)
+        elif _is_dicomdir(path):
+            files, closed = _walk(path.parent, cancel)
+        else:
+            named_uid = _series_of(path)
+            files, closed = _walk(path.parent, cancel, deep=False)
+        groups, ignored = _read_all(files, emit, cancel)
+    series = tuple(Series(uid, tuple(headers)) for uid, headers in groups.items())
+    return Inventory(path, series, (*closed, *ignored), named_uid)
+
+
+def _series_of(file: Path) -> str:
+    try:
+        return read_header(file).text("SeriesInstanceUID")
+    except NotDicom:
+        raise UnusableInput(f"{file} is not a DICOM file: give a CT series in DICOM, or a NIfTI file.") from None
+    except OSError as error:
+        raise UnusableInput(f"{file} cannot be read ({error.strerror}): check its permissions.") from None
+
+
+def _read_all(files: list[Path], emit: Emit, cancel: CancelToken) -> tuple[dict[str, list[Header]], list[Ignored]]:
+    groups: dict[str, list[Header]] = {}
+    ignored: list[Ignored] = []
+    for n, file in enumerate(files):
+        if n % PROGRESS_STEP == 0:
+            cancel.raise_if_cancelled()
+            emit(Event("progress", "find", n / len(files)))
+        reason = _reason_to_ignore(file)
+        if reason is None:
+            try:
+                header = read_header(file)
+                groups.setdefault(header.text("SeriesInstanceUID"), []).append(header)
+                continue
+            except NotDicom:
+                reason = NOT_DICOM
+            except OSError:
+                reason = UNREADABLE
+        ignored.append(Ignored(file, reason))
+    emit(Event("progress", "find", 1.0))
+    return groups, ignored
+
+
+def _reason_to_ignore(file: Path) -> str | None:
+    if file.name.startswith("."):
+        return HIDDEN
+    if _is_dicomdir(file):
+        return DIRECTORY
+    if file.suffix.lower() in ARCHIVES:
+        return ARCHIVE
+    return None
+
+
+def _is_dicomdir(file: Path) -> bool:
+    return file.name.upper() == "DICOMDIR"
+
+
+def _walk(folder: Path, cancel: CancelToken, deep: bool = True) -> tuple[list[Path], list[Ignored]]:
+    """All regular files, sorted by path, and the folders that cannot be listed.
+
+    Every real folder and file comes once, so links can neither loop nor double anything.
+    """
+    files: dict[str, Path] = {}
+    closed: list[Ignored] = []
+    seen: set[str] = set()
+    pending = [folder]
+    while pending:
+        cancel.raise_if_cancelled()
+        here = pending.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = list(os.scandir(here))
+        except OSError as error:
+            if here == folder:
+                raise UnusableInput(f"{folder} cannot be listed ({error.strerror}): check its permissions.") from None
+            closed.append(Ignored(here, UNREADABLE))
+            continue
+        for entry in entries:
+            path = here / entry.name
+            if _is_folder(entry):
+                if deep and not entry.name.startswith("."):
+                    pending.append(path)
+            elif entry.is_symlink():
+                if path.is_file() or not path.exists():
+                    files.setdefault(os.path.realpath(path), path)
+            elif entry.is_file():
+                files[os.path.join(real, entry.name)] = path
+    return sorted(files.values()), closed
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,161 @@
+"""What one DICOM file says of itself, read without its pixels."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+PREAMBLE = 128
+# First bytes of a data set written without preamble: group 0008 little or big endian, or a bare meta header (0002).
+BARE_STARTS = (b"\x08\x00", b"\x00\x08", b"\x02\x00")
+
+KEYWORDS = [
+    "SpecificCharacterSet",
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "SeriesDescription",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "GantryDetectorTilt",
+    "PatientPosition",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "FrameOfReferenceUID",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "AcquisitionTime",
+    "ContentTime",
+    "ContrastBolusAgent",
+    "ConvolutionKernel",
+    "KVP",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "LossyImageCompression",
+]
+
+
+class NotDicom(Exception):
+    """The file is no DICOM file, or too damaged to say what it is."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """One file and the attributes of KEYWORDS that it has; values are read on demand and never raise."""
+
+    path: Path
+    dataset: Dataset
+    transfer_syntax: UID | None
+
+    def text(self, keyword: str) -> str:
+        """The value as stripped text; several values joined by a backslash; "" where absent or unreadable."""
+        value = self._value(keyword)
+        if value is None:
+            return ""
+        return "\\".join(str(part).strip() for part in _as_list(value))
+
+    def words(self, keyword: str) -> list[str]:
+        """The single values of a multi-valued text, in capitals."""
+        return [word for word in self.text(keyword).upper().split("\\") if word]
+
+    def number(self, keyword: str) -> float | None:
+        """The value as a finite float, or None where absent or unreadable."""
+        values = self.numbers(keyword, 1)
+        return values[0] if values else None
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        """Exactly `count` finite floats, or None."""
+        try:
+            values = tuple(float(part) for part in _as_list(self._value(keyword)))
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return values if len(values) == count and all(map(math.isfinite, values)) else None
+
+    def has(self, keyword: str) -> bool:
+        return self.text(keyword) != ""
+
+    def _value(self, keyword: str):
+        try:
+            return self.dataset.get(keyword)
+        except Exception:  # pydicom converts a raw value on first access and raises a dozen kinds for damaged ones
+            return None
+
+
+def read_header(path: Path) -> Header:
+    """Read the attributes of KEYWORDS of one file. Raises NotDicom; OSError where the file cannot be opened."""
+    with open(path, "rb") as file:
+        start = file.read(PREAMBLE + 4)
+        bare = start[PREAMBLE:] != b"DICM"
+        if bare and start[:2] not in BARE_STARTS:
+            raise NotDicom
+        file.seek(0)
+        try:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=KEYWORDS, force=bare)
+        except OSError:
+            raise
+        except Exception as error:  # whatever pydicom stumbles over: the file is not usable
+            raise NotDicom from error
+    header = Header(path, dataset, _transfer_syntax(dataset))
+    if not header.has("SOPClassUID") and not header.has("Modality"):
+        raise NotDicom
+    return header
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom and ITK silent: their messages quote values and file names of the patient."""
+    import SimpleITK as sitk
+
+    logger = logging.getLogger("pydicom")
+    was_disabled, was_shown = logger.disabled, sitk.ProcessObject.GetGlobalWarningDisplay()
+    logger.disabled = True
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
+        sitk.ProcessObject.SetGlobalWarningDisplay(was_shown)
+
+
+def _transfer_syntax(dataset: Dataset) -> UID | None:
+    meta = getattr(dataset, "file_meta", None)
+    return meta.get("TransferSyntaxUID") if meta is not None else None
+
+
+def _as_list(value) -> list:
+    if value is None or isinstance(value, (str, bytes)):
+        return [] if value is None or value == "" else [value]
+    try:
+        return list(value)
+    except TypeError:
+        return [value]
