@@ -1,0 +1,11 @@
+"""RTSTRUCT: contours on the original CT, complete and checked."""
+
+from .complete import Options, complete
+from .contours import SliceContour, trace
+from .export import Report, write_rtstruct
+from .file import write
+from .names import NameTable
+from .rois import Roi
+from .writer import build
+
+__all__ = ["NameTable", "Options", "Report", "Roi", "SliceContour", "build", "complete", "trace", "write", "write_rtstruct"]

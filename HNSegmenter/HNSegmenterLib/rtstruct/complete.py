@@ -1,0 +1,208 @@
+"""The one function that completes and checks every RTSTRUCT, whoever drew its contours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.charset import convert_encodings
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from .. import __version__
+from ..errors import UnusableInput, WrongUsage
+from ..result import Organ
+from . import header
+from .names import NameTable, check_roi_name
+from .placing import Placer
+from .rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, Roi, interpreted_type, model_name, roi_description, set_description
+from .writer import build, contour_points
+
+if TYPE_CHECKING:
+    from ..dicom import PlanningCT
+
+RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+CLIENT = f"HN Segmenter {__version__}"
+_SERIES_NUMBER = 901  # any: the standard has it optional, archives index by it
+_LABEL_LENGTH = 16  # Structure Set Label is of VR SH
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+
+
+@dataclass
+class Options:
+    """What a caller may choose.
+
+    label: Structure Set Label, 1 to 16 characters. names: the clinic's own ROI names. algorithms: TG-263 name ->
+    AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
+    all others). series_description: LO, 64 characters. now: the time written in the file.
+    """
+
+    label: str = "HN Segmenter"
+    names: NameTable = field(default_factory=NameTable)
+    algorithms: Mapping[str, str] = field(default_factory=dict)
+    series_description: str = "HN Segmenter: automatic contours, to be reviewed"
+    now: datetime | None = None
+
+
+def complete(
+    dataset: Dataset,
+    ct: PlanningCT,
+    model: dict | None,
+    organs: Sequence[Organ],
+    options: Options | None = None,
+    warn: Callable[[str], None] = lambda sentence: None,
+) -> Dataset:
+    """A new RTSTRUCT on the original CT with the ROI names, colours and contours of `dataset`.
+
+    Contours are matched to the slices of `ct` by geometry: the slices and series that `dataset` names count for
+    nothing (SlicerRT makes them refer to a copy of the CT). Contours inside others of the same ROI become holes by
+    keyhole, those without area go; `warn` gets a sentence for each such change. An organ of the model without a contour
+    gets a line in the description. model: name, version and digest, or None if none was used.
+
+    Raises UnusableInput if the contours belong to another patient or CT, lie in no slice's plane or outside the image,
+    or none is left; WrongUsage if a name or option cannot be written.
+    """
+    options = options or Options()
+    _check_options(options, organs)
+    _require_same_subject(dataset, ct)
+    rois = _rois(dataset, ct, model, organs, options, warn)
+    completed = build(ct, rois)
+    header.copy_patient_and_study(ct, completed)
+    header.choose_character_set(ct, completed, [options.label, options.series_description, *(roi.name for roi in rois)])
+    _add_general_modules(completed, ct, model, options)
+    missing = [_missing_line(organ, options) for organ in organs if not any(roi.organ is organ for roi in rois)]
+    completed.StructureSetDescription = set_description(model, CLIENT, missing)
+    _replace_unencodable(completed)
+    return completed
+
+
+def _check_options(options: Options, organs: Sequence[Organ]) -> None:
+    if not 1 <= len(options.label) <= _LABEL_LENGTH or "\\" in options.label:
+        raise WrongUsage(f"The structure set's label {options.label!r} must have 1 to {_LABEL_LENGTH} characters, no backslash.")
+    check_roi_name(options.series_description, "the series description")
+    unknown = set(options.algorithms.values()) - {AUTOMATIC, SEMIAUTOMATIC, MANUAL}
+    if unknown:
+        raise WrongUsage(f"{sorted(unknown)[0]!r} is no ROI Generation Algorithm: use {AUTOMATIC}, {SEMIAUTOMATIC} or {MANUAL}.")
+    options.names.check_against(organ.name for organ in organs)
+
+
+def _require_same_subject(dataset: Dataset, ct: PlanningCT) -> None:
+    """Refuse contours of another patient, or of another study in another frame of reference."""
+    patient = dataset.get("PatientID")
+    if patient and str(patient) != str(ct.header.get("PatientID") or ""):
+        raise UnusableInput("The structure set belongs to another patient than the CT: choose the CT it was drawn on.")
+    study = dataset.get("StudyInstanceUID")
+    if study and study != ct.study_uid and ct.frame_of_reference_uid not in _frames(dataset):
+        raise UnusableInput(
+            "The structure set names another study and another Frame of Reference than the CT: choose the CT it was drawn on."
+        )
+
+
+def _frames(dataset: Dataset) -> set[str]:
+    items = [*(dataset.get("ReferencedFrameOfReferenceSequence") or []), *(dataset.get("StructureSetROISequence") or [])]
+    keywords = ("FrameOfReferenceUID", "ReferencedFrameOfReferenceUID")
+    return {str(item[keyword].value) for item in items for keyword in keywords if keyword in item}
+
+
+def _rois(
+    dataset: Dataset,
+    ct: PlanningCT,
+    model: dict | None,
+    organs: Sequence[Organ],
+    options: Options,
+    warn: Callable[[str], None],
+) -> list[Roi]:
+    by_name = {organ.name: organ for organ in organs}
+    contours = {item.ReferencedROINumber: item for item in dataset.get("ROIContourSequence") or []}
+    placer = Placer(ct)
+    rois: list[Roi] = []
+    for item in dataset.get("StructureSetROISequence") or []:
+        name = options.names.organ_of(str(item.get("ROIName") or "").strip())
+        organ = by_name.get(name)
+        drawn = contours.get(item.ROINumber, Dataset())
+        algorithm = options.algorithms.get(name, AUTOMATIC if organ is not None else MANUAL)
+        roi = Roi(
+            name=options.names.own_name(name),
+            organ=organ,
+            contours=placer.place(name, _rings(name, drawn)),
+            algorithm=algorithm,
+            interpreted_type=interpreted_type(name),
+            description=roi_description(organ, algorithm, model),
+            color=_color(drawn),
+        )
+        check_roi_name(roi.name, "an ROI's name")
+        if any(roi.name.casefold() == other.name.casefold() for other in rois):
+            raise UnusableInput(f"Two ROIs are called {roi.name!r}: give each a name of its own.")
+        if roi.contours:
+            rois.append(roi)
+        else:
+            warn(f"{roi.name} has no contour on any slice: it was left out.")
+    for sentence in placer.warnings():
+        warn(sentence)
+    if not rois:
+        raise UnusableInput("No organ has a contour: there is nothing to write in an RTSTRUCT.")
+    return rois
+
+
+def _rings(name: str, drawn: Dataset) -> list[np.ndarray]:
+    rings = []
+    for item in drawn.get("ContourSequence") or []:
+        try:
+            points = contour_points(item)
+        except ValueError as error:
+            raise UnusableInput(f"A contour of {name} is damaged: its coordinates are not triplets of numbers.") from error
+        kind = item.get("ContourGeometricType")
+        if len(points) > 2 and kind not in _CLOSED:
+            raise UnusableInput(f"A contour of {name} is {kind or 'of no stated type'}: only closed planar contours make an organ.")
+        if not np.isfinite(points).all():
+            raise UnusableInput(f"A contour of {name} is damaged: a coordinate is not finite.")
+        rings.append(points)
+    return rings
+
+
+def _color(drawn: Dataset) -> tuple[int, int, int] | None:
+    color = drawn.get("ROIDisplayColor")
+    return tuple(int(value) for value in color) if color is not None and len(color) == 3 else None
+
+
+def _missing_line(organ: Organ, options: Options) -> str:
+    status = organ.status if not organ.found else "found, but no contour on any slice"
+    return f"{options.names.own_name(organ.name)}: {status}."
+
+
+def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, options: Options) -> None:
+    """SOP Common, RT Series, General Equipment, Frame of Reference, Structure Set and Approval modules."""
+    now = options.now or datetime.now()
+    date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    dataset.SOPClassUID = RT_STRUCTURE_SET_STORAGE
+    dataset.SOPInstanceUID = generate_uid(prefix=None)
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
+    dataset.Modality = "RTSTRUCT"
+    dataset.SeriesInstanceUID = generate_uid(prefix=None)
+    dataset.SeriesNumber = _SERIES_NUMBER
+    dataset.SeriesDescription = options.series_description
+    dataset.SeriesDate, dataset.SeriesTime = date, time
+    dataset.OperatorsName = None
+    dataset.Manufacturer = "HN Segmenter"
+    dataset.ManufacturerModelName = "HN Segmenter"
+    dataset.SoftwareVersions = [__version__, model_name(model)[:64]] if model_name(model) else __version__
+    dataset.FrameOfReferenceUID = ct.frame_of_reference_uid
+    dataset.PositionReferenceIndicator = ct.header.get("PositionReferenceIndicator")
+    dataset.InstanceNumber = 1
+    dataset.StructureSetLabel = options.label
+    dataset.StructureSetName = " ".join(part for part in ("HN Segmenter", model_name(model)) if part)[:64]
+    dataset.StructureSetDate, dataset.StructureSetTime = date, time
+    dataset.ReferencedFrameOfReferenceSequence = header.referenced_frame_of_reference(ct)
+    dataset.ApprovalStatus = "UNAPPROVED"
+
+
+def _replace_unencodable(dataset: Dataset) -> None:
+    """Sentences come from elsewhere: a character that the character set lacks becomes a question mark, never a fault."""
+    stated = dataset.get("SpecificCharacterSet") or "ISO_IR 6"
+    encodings = convert_encodings(stated if isinstance(stated, str) else list(stated))
+    dataset.StructureSetDescription = header.encode_and_decode(dataset.StructureSetDescription, encodings)
+    for item in dataset.StructureSetROISequence:
+        item.ROIDescription = header.encode_and_decode(item.ROIDescription, encodings)

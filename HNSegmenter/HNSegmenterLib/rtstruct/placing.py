@@ -1,0 +1,115 @@
+"""Finds, for contours that somebody else drew, the CT slices they lie in, by geometry alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UnusableInput
+from .contours import LONGEST_VALUE, SliceContour, encode, rounded
+from .planes import normal, to_patient, to_pixels
+from .polygons import keyhole, nest, without_collinear
+
+if TYPE_CHECKING:
+    from ..dicom import CtSlice, PlanningCT
+
+_ROUNDING_MM = 0.01  # coordinates are written to 0.01 mm: so far may a point lie beside its plane
+_SNAP_SHARE = 0.2  # of the distance between slices: a contour nearer to a plane than this belongs to it ...
+_SNAP_MOST_MM = 0.5  # ... but never from farther away
+_EDGE_PIXELS = 0.51  # an outline may run along the outer edge of the outermost pixels
+
+
+class Placer:
+    """Places the contours of one RTSTRUCT on the slices of one CT; counts what it had to change."""
+
+    def __init__(self, ct: PlanningCT):
+        self._slices = ct.slices
+        self._normal = normal(ct.slices[0])
+        self._depths = np.array([np.dot(s.position, self._normal) for s in ct.slices])  # ascending, mm
+        gaps = np.diff(self._depths)
+        self._reach = min(_SNAP_MOST_MM, _SNAP_SHARE * float(gaps.min())) if len(gaps) else _SNAP_MOST_MM
+        self.dropped = self.holes = 0
+        self.farthest = 0.0
+
+    def place(self, name: str, rings: list[np.ndarray]) -> list[SliceContour]:
+        """(n, 3) rings of the ROI `name` -> contours in slice order.
+
+        Raises UnusableInput for a ring in no slice's plane, outside the image or too long to be written.
+        """
+        by_slice: dict[int, list[np.ndarray]] = defaultdict(list)
+        for ring in rings:
+            if len(ring) < 3 or rounded(ring) is None:
+                self.dropped += 1
+                continue
+            by_slice[self._slice_of(name, ring)].append(ring)
+        return [
+            SliceContour(self._slices[k].sop_instance_uid, points)
+            for k in sorted(by_slice)
+            for points in self._in_slice(name, self._slices[k], by_slice[k])
+        ]
+
+    def warnings(self) -> list[str]:
+        """Sentences on everything that was changed."""
+        found = []
+        if self.dropped:
+            found.append(f"{self.dropped} contours of fewer than three points or without area were left out.")
+        if self.holes:
+            found.append(f"{self.holes} contours lie inside another of the same organ: they were taken as holes.")
+        if self.farthest > _ROUNDING_MM:
+            found.append(f"Contours were moved by up to {self.farthest:.2f} mm into the planes of the CT's slices.")
+        return found
+
+    def _slice_of(self, name: str, ring: np.ndarray) -> int:
+        depths = ring @ self._normal
+        k = int(np.argmin(np.abs(self._depths - depths.mean())))
+        away = float(np.abs(depths - self._depths[k]).max())
+        if not away <= self._reach:
+            raise UnusableInput(
+                f"A contour of {name} lies {away:.2f} mm from the nearest slice: "
+                "it was drawn on another CT or cut between slices. Draw it on this CT's own slices."
+            )
+        self.farthest = max(self.farthest, away)
+        return k
+
+    def _in_slice(self, name: str, slice_: CtSlice, rings: list[np.ndarray]) -> list[np.ndarray]:
+        placed = []
+        for ring in rings:
+            pixels, distance = to_pixels(slice_, ring)
+            if (np.abs(pixels - [(slice_.columns - 1) / 2, (slice_.rows - 1) / 2]) > _half(slice_)).any():
+                raise UnusableInput(
+                    f"A contour of {name} runs outside slice {slice_.sop_instance_uid}: it was drawn on another CT."
+                )
+            placed.append(ring if np.abs(distance).max() <= _ROUNDING_MM else to_patient(slice_, pixels))
+        if len(placed) > 1:
+            placed = self._join_holes(slice_, placed)
+        return [_writable(name, slice_, ring) for ring in placed]
+
+    def _join_holes(self, slice_: CtSlice, rings: list[np.ndarray]) -> list[np.ndarray]:
+        pixels = [to_pixels(slice_, ring)[0] for ring in rings]
+        joined = []
+        for outer, holes in nest(pixels):
+            self.holes += len(holes)
+            ring = rings[outer]
+            if holes:
+                ring = to_patient(slice_, keyhole(pixels[outer], [pixels[hole] for hole in holes]))
+            joined.append(ring)
+        return joined
+
+
+def _half(slice_: CtSlice) -> np.ndarray:
+    """Half the slice's extent (columns, rows) about its middle, in pixels, to the outer edge."""
+    return np.array([slice_.columns, slice_.rows]) / 2 - 0.5 + _EDGE_PIXELS
+
+
+def _writable(name: str, slice_: CtSlice, ring: np.ndarray) -> np.ndarray:
+    points = rounded(ring)
+    if points is not None and len(encode(points)) > LONGEST_VALUE:
+        pixels = to_pixels(slice_, ring)[0]
+        points = rounded(to_patient(slice_, without_collinear(np.round(pixels, 3))))
+    if points is None or len(encode(points)) > LONGEST_VALUE:
+        raise UnusableInput(
+            f"A contour of {name} has {len(ring)} points, more than DICOM can hold in one: smooth or divide it."
+        )
+    return points
