@@ -1,0 +1,99 @@
+"""Run calls that may block where a cancel and a deadline still take effect at once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..errors import EngineFault
+from ..events import CancelToken
+
+# How often a waiting caller looks for a cancel.
+POLL_S = 0.05
+
+
+class Deadline:
+    """The moment at which a job has taken too long."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises EngineFault when the time is over."""
+        if time.monotonic() > self._end:
+            raise EngineFault(
+                f"The container did not finish within {self.seconds:g} s and was stopped: "
+                "raise timeout_s in the settings, or look why the engine is so slow."
+            )
+
+
+class Worker:
+    """A call in a thread of its own, which is given up (not stopped) when the job is cancelled or too late."""
+
+    def __init__(self, call: Callable[[], Any]):
+        self._call = call
+        self._done = threading.Event()
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._value = self._call()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def result(self, cancel: CancelToken, deadline: Deadline) -> Any:
+        """Its value or its exception; raises Cancelled or EngineFault as soon as either is due."""
+        while not self._done.wait(POLL_S):
+            cancel.raise_if_cancelled()
+            deadline.check()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+
+class Stream:
+    """The items of an iterable that blocks, read ahead by a thread."""
+
+    _END = object()
+
+    def __init__(self, make: Callable[[], Iterable]):
+        self._items: queue.SimpleQueue = queue.SimpleQueue()
+        self._make = make
+        threading.Thread(target=self._pump, daemon=True).start()
+
+    def _pump(self) -> None:
+        try:
+            for item in self._make():
+                self._items.put(item)
+            self._items.put(self._END)
+        except Exception as error:
+            self._items.put(error)
+
+    def __iter__(self) -> Iterator:
+        """Items as they come; None each POLL_S without one, so that the reader can look at other things.
+
+        Raises what the iterable raised.
+        """
+        while True:
+            try:
+                item = self._items.get(timeout=POLL_S)
+            except queue.Empty:
+                yield None
+                continue
+            if item is self._END:
+                return
+            if isinstance(item, Exception):
+                raise item
+            yield item
