@@ -43,12 +43,13 @@ def choose(
 def _docker(settings: Settings, image: str | None, docker_host: str | None, contract: str | None) -> Runtime:
     try:
         from . import engine, images
+        from .containers import Limits
         from .docker_runtime import DockerRuntime
     except ImportError as error:
         raise EngineFault("the Python package docker is not installed: run  pip install 'docker>=7.2'") from error
     connection = engine.connect(docker_host or settings.docker_host)
     info = images.inspect(connection, image or settings.image, contract=contract)
-    return DockerRuntime(connection, info, memory=settings.memory, timeout_s=settings.timeout_s)
+    return DockerRuntime(connection, info, Limits(memory=settings.memory, timeout_s=settings.timeout_s))
 
 
 def _lower(sentence: str) -> str:
