@@ -16,7 +16,7 @@ from ..errors import Cancelled, RuntimeFault, UnusableInput
 from ..events import CancelToken, Emit, Event
 from .base import JobFolder
 
-PACKAGES = {"nibabel": "nibabel", "onnxruntime": "onnxruntime", "cc3d": "connected-components-3d"}
+PACKAGES = {"nibabel": "nibabel", "openvino": "openvino", "cc3d": "connected-components-3d"}
 UNUSABLE = 2
 
 
