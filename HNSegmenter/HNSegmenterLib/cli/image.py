@@ -1,0 +1,148 @@
+"""hn-segmenter image: the container image on the engine, where it comes from and whether it may run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MB = 1e6
+
+
+def add_parser(sub) -> None:
+    parser = sub.add_parser(
+        "image",
+        help="load, build, pull or check the container image",
+        description="The container image on the Docker engine. After load, build and pull it becomes the image that "
+        "segment uses, named with its digest in the settings.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list our images on the engine")
+    load = actions.add_parser("load", help="load an image from a file of docker save (offline, USB stick)")
+    load.add_argument("file", type=Path, metavar="FILE", help="tar or tar.gz")
+    save = actions.add_parser("save", help="write an image into a file, for another computer")
+    save.add_argument("name", metavar="NAME")
+    save.add_argument("file", type=Path, metavar="FILE", help="tar, or tar.gz")
+    build = actions.add_parser("build", help="build the image from the sources")
+    build.add_argument("--source", type=Path, metavar="DIR", help="the project's folder docker/ (default: found by itself)")
+    build.add_argument("--tag", default="hn-segmenter:latest", metavar="NAME", help="default: %(default)s")
+    build.add_argument("--base", metavar="IMAGE", help="base image with Python (default: the Dockerfile's)")
+    build.add_argument("--ca-bundle", type=Path, metavar="FILE", help="PEM certificates of a TLS proxy, for the build alone")
+    build.add_argument("--index-url", metavar="URL", help="another Python package index than pypi.org")
+    build.add_argument("--network", metavar="MODE", help="network of the build's steps, for example host")
+    pull = actions.add_parser("pull", help="pull an image from its registry")
+    pull.add_argument("name", metavar="NAME", help="repository:tag or repository@sha256:digest")
+    check = actions.add_parser("check", help="say whether an image may run, and under which contract")
+    check.add_argument("name", metavar="NAME", nargs="?", help="default: the settings' image")
+    for action in (listing, load, save, build, pull, check):
+        action.add_argument("--docker-host", metavar="URL", help="engine (default: settings, DOCKER_HOST, Docker context)")
+        action.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
+        action.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
+    for action in (load, build, pull, check):
+        action.add_argument("--contract", choices=("1", "thesis"), help="thesis: it is a copy of the thesis's image")
+
+
+def run(args, ui) -> int:
+    from ..runtimes import engine
+    from ..settings import Settings
+
+    connection = engine.connect(args.docker_host or Settings.load().docker_host)
+    return {"list": _list, "load": _load, "save": _save, "build": _build, "pull": _pull, "check": _check}[args.action](
+        args, ui, connection
+    )
+
+
+def _list(args, ui, engine) -> int:
+    from ..errors import HNSegmenterError
+    from ..runtimes import images
+
+    default = images.default_reference()
+    rows = []
+    for image in images.our_images(engine):
+        for name in image.get("RepoTags") or [image["Id"]]:
+            try:
+                state = f"may run, contract {images.inspect(engine, name).contract}"
+            except HNSegmenterError as refused:
+                state = refused.sentence
+            rows.append((name, round(image["Size"] / MB), image["Id"][:19], state))
+    columns = ("Name", "MB", "Id", "State")
+    if rows:
+        ui.table(columns, rows, title=f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
+    else:
+        ui.say(images.missing_sentence(engine, default))
+    ui.result({"images": [dict(zip(("name", "mb", "id", "state"), row, strict=True)) for row in rows], "settings": default})
+    return 0
+
+
+def _load(args, ui, engine) -> int:
+    from ..runtimes import image_store
+
+    names = image_store.load(engine, args.file, ui.emit, args.cancel)
+    return _adopt(names[0], args.contract, ui, engine)
+
+
+def _save(args, ui, engine) -> int:
+    from ..runtimes import image_store, images
+
+    info = images.inspect(engine, args.name)
+    image_store.save(engine, args.name, args.file, ui.emit, args.cancel)
+    ui.say(f"Saved {info.describe()} to {args.file}.")
+    ui.result({"file": str(args.file), "id": info.id})
+    return 0
+
+
+def _build(args, ui, engine) -> int:
+    from ..runtimes import image_store
+    from ..runtimes.local import network_folder
+
+    image_store.build(
+        engine,
+        args.source or network_folder(),
+        args.tag,
+        ui.emit,
+        args.cancel,
+        base_image=args.base,
+        ca_bundle=args.ca_bundle,
+        index_url=args.index_url,
+        network=args.network,
+    )
+    return _adopt(args.tag, args.contract, ui, engine)
+
+
+def _pull(args, ui, engine) -> int:
+    from ..runtimes import image_store
+
+    image_store.pull(engine, args.name, ui.emit, args.cancel)
+    return _adopt(args.name, args.contract, ui, engine)
+
+
+def _check(args, ui, engine) -> int:
+    from ..runtimes import images
+
+    info = images.inspect(engine, args.name or images.default_reference(), args.contract)
+    ui.say(f"May run: {info.describe()}, {info.size / MB:.0f} MB, model {info.model_digest or 'not told'}.")
+    ui.result(_as_dict(info))
+    return 0
+
+
+def _adopt(name: str, contract: str | None, ui, engine) -> int:
+    """Make it the settings' image, by its digest, if it may run."""
+    from dataclasses import replace
+
+    from ..runtimes import images
+    from ..settings import Settings
+
+    info = images.inspect(engine, name, contract)
+    file = replace(Settings.load(), image=info.pinned).save()
+    ui.say(f"Ready: {info.describe()}. segment uses it from now on ({file}).")
+    ui.result(_as_dict(info))
+    return 0
+
+
+def _as_dict(info) -> dict:
+    return {
+        "name": info.reference,
+        "pinned": info.pinned,
+        "id": info.id,
+        "contract": info.contract,
+        "model_digest": info.model_digest,
+        "bytes": info.size,
+    }
