@@ -164,6 +164,29 @@ def compress(files: Sequence[Path], kind: str) -> None:
         beside.replace(path)
 
 
+def compress_jpeg2000(files: Sequence[Path]) -> None:
+    """Replace 16-bit native files by the same images in JPEG 2000 lossless, with the encoder of GDCM in SimpleITK."""
+    import SimpleITK as sitk
+    from pydicom.uid import JPEG2000Lossless
+
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        kind = "<i2" if dataset.PixelRepresentation else "<u2"
+        stored = np.frombuffer(dataset.PixelData, kind).reshape(1, dataset.Rows, dataset.Columns)
+        beside = path.with_suffix(".part")
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(beside))
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG2000")
+        writer.Execute(sitk.GetImageFromArray(stored))
+        encoded = pydicom.dcmread(beside, force=True)
+        assert encoded.file_meta.TransferSyntaxUID == JPEG2000Lossless
+        beside.unlink()
+        dataset.add(encoded["PixelData"])
+        save(dataset, path, JPEG2000Lossless)
+
+
 def _series_tags(spacing: Sequence[float], orientation: Sequence[float]) -> dict[str, Any]:
     return {
         "SpecificCharacterSet": "ISO_IR 100",

@@ -13,6 +13,7 @@ COSINE_TOLERANCE = 1e-3  # 0.06 degrees: 0.25 mm across a 250 mm head
 SPACING_TOLERANCE_MM = 1e-4
 PIXEL_MM = (0.1, 10.0)  # between pixels: finer is no CT of a head, coarser shows no parotid
 STEP_MM = (0.1, 10.0)  # between slices
+MATRIX = (32, 2048)  # columns and rows of an image
 FIELD_MM = (50.0, 1500.0)  # width and height of an image
 AGAIN = "Export the series again from the scanner."
 
@@ -82,8 +83,9 @@ def _check_pixels(header: Header) -> str | None:
         return f"has {allocated or 0:g} bits a pixel, where a CT in Hounsfield units has 16. Export the original images."
     if stored is None or high is None or not 8 < stored <= high + 1 <= 16 or header.number("PixelRepresentation") not in (0, 1):
         return f"does not say how its pixels are stored (Bits Stored, High Bit, Pixel Representation). {AGAIN}"
-    if (header.number("Rows") or 0) < 1 or (header.number("Columns") or 0) < 1:
-        return f"does not say how many rows and columns it has. {AGAIN}"
+    size = [header.number("Columns") or 0, header.number("Rows") or 0]
+    if not all(MATRIX[0] <= pixels <= MATRIX[1] for pixels in size):
+        return f"is {size[0]:g} x {size[1]:g} pixels, which no planning CT is ({MATRIX[0]} to {MATRIX[1]}). {AGAIN}"
     return None
 
 

@@ -15,7 +15,7 @@ ENHANCED_CT = {"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
 MIN_SLICES = 20
 MIN_LENGTH_MM = 60.0
 # Values of Image Type of images computed from a scan, whose voxels are no longer the scan's own.
-REFORMATS = {"MPR", "MIP", "MINIP", "MPR THICK", "CURVED", "VRT", "SSD", "PROJECTION IMAGE", "CSA MPR", "CSA MIP"}
+REFORMATS = set("MPR/MPR THICK/CSA MPR/REFORMATTED/CURVED/MIP/CSA MIP/MINIP/MAX_IP/MIN_IP/VRT/SSD/PROJECTION IMAGE".split("/"))
 LISTED = 12  # series or files named in one sentence
 
 
@@ -64,7 +64,7 @@ def problem(series: Series) -> str | None:
     if kinds & ENHANCED_CT or any((header.number("NumberOfFrames") or 1) > 1 for header in series.headers):
         return "is a multi-frame CT, which most planning systems refuse too (export it as single-slice CT images)"
     if kinds != {CTImageStorage}:
-        return "does not hold CT images but secondary captures or other objects"
+        return "holds secondary captures or other objects in place of CT images"
     slices = images(series)
     if not slices:
         return "is a localizer (scout)"

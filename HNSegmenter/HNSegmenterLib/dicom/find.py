@@ -43,7 +43,8 @@ class Series:
 
     @cached_property
     def description(self) -> str:
-        return next((text for text in (h.text("SeriesDescription") for h in self.headers) if text), "")
+        texts = (header.text("SeriesDescription") for header in self.headers)
+        return " ".join(next((text for text in texts if text), "").split())[:64]
 
     def to_dict(self) -> dict:
         return {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
@@ -75,8 +76,7 @@ def find_series(folder: Path, emit: Emit | None = None, cancel: CancelToken | No
     """
     emit, cancel = emit or ignore, cancel or CancelToken()
     path = Path(folder)
-    if not path.exists():
-        raise UnusableInput(f"{path} does not exist: give the folder that holds the CT series.")
+    _check_path(path)
     with quiet():
         named_uid = None
         if path.is_dir():
@@ -89,6 +89,15 @@ def find_series(folder: Path, emit: Emit | None = None, cancel: CancelToken | No
         groups, ignored = _read_all(files, emit, cancel)
     series = tuple(Series(uid, tuple(headers)) for uid, headers in groups.items())
     return Inventory(path, series, (*closed, *ignored), named_uid)
+
+
+def _check_path(path: Path) -> None:
+    try:
+        exists = path.is_dir() or path.is_file()
+    except OSError as error:
+        raise UnusableInput(f"{path} cannot be read ({error.strerror}): check the path and its permissions.") from None
+    if not exists:
+        raise UnusableInput(f"{path} is no file or folder: give the folder that holds the CT series.")
 
 
 def _series_of(file: Path) -> str:

@@ -15,8 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 PREAMBLE = 128
-# First bytes of a data set written without preamble: group 0008 little or big endian, or a bare meta header (0002).
-BARE_STARTS = (b"\x08\x00", b"\x00\x08", b"\x02\x00")
+# First bytes of a data set written without preamble: group 0008, or a bare meta header (0002), little endian.
+# Big endian is not among them: without a meta header nothing says so for the pixels.
+BARE_STARTS = (b"\x08\x00", b"\x02\x00")
 
 KEYWORDS = [
     "SpecificCharacterSet",

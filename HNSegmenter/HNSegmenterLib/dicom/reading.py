@@ -15,7 +15,7 @@ from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
 from .accept import check_headers, check_stack
 from .choose import choose, images
-from .find import UNREADABLE, Inventory, find_series
+from .find import NOT_DICOM, UNREADABLE, Inventory, find_series
 from .geometry import Stack, stack
 from .headers import Header, quiet
 from .pixels import LOSSY, is_compressed, read_hu
@@ -109,7 +109,7 @@ def _planning_ct(stack: Stack, volume: np.ndarray, uid: str, cancel: CancelToken
     return PlanningCT(
         image=image,
         slices=tuple(_slice(stack, n) for n in range(len(stack.headers))),
-        header=pydicom.dcmread(first.path, stop_before_pixels=True, force=True),
+        header=_all_attributes(first),
         series_uid=uid,
         study_uid=first.text("StudyInstanceUID"),
         frame_of_reference_uid=first.text("FrameOfReferenceUID"),
@@ -118,6 +118,13 @@ def _planning_ct(stack: Stack, volume: np.ndarray, uid: str, cancel: CancelToken
         oblique=stack.oblique,
         tilted=tilted,
     )
+
+
+def _all_attributes(header: Header) -> pydicom.Dataset:
+    try:
+        return pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+    except Exception as error:  # it was read a moment ago: the folder changed or the disk failed
+        raise UnusableInput(f"{header.path.name} could not be read a second time: copy the series to a local disk.") from error
 
 
 def _slice(stack: Stack, n: int) -> CtSlice:
@@ -203,9 +210,17 @@ def _series_warnings(inventory: Inventory, uid: str, localizers: int, headers: t
         found.append(f"{localizers} localizer images in series {uid} were left out.")
     if unreadable := inventory.ignored_counts()[UNREADABLE]:
         found.append(f"{unreadable} files or folders beside series {uid} could not be read: check that no slice is missing at its ends.")
+    if damaged := _look_alikes(inventory, headers):
+        found.append(f"{damaged} files beside series {uid} are named like its slices but are not DICOM: check that no slice is missing at its ends.")
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
     return found
+
+
+def _look_alikes(inventory: Inventory, headers: tuple[Header, ...]) -> int:
+    """Files that are not DICOM (empty or cut ones, say) in the folders of the slices and with their extension."""
+    homes = {(header.path.parent, header.path.suffix) for header in headers if header.path.suffix}
+    return sum(item.reason == NOT_DICOM and (item.path.parent, item.path.suffix) in homes for item in inventory.ignored)
 
 
 def _geometry_warnings(stack: Stack, uid: str, step: float, tilted: bool) -> list[str]:
@@ -221,9 +236,11 @@ def _geometry_warnings(stack: Stack, uid: str, step: float, tilted: bool) -> lis
         found.append(f"The slices of series {uid} are oblique: most planning systems refuse oblique series and their contours.")
     if not stack.even:
         low, high = stack.steps.min(), stack.steps.max()
-        found.append(f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): contours between them are estimates.")
+        found.append(f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): the network sees an interpolated image, contours are drawn on the real slices.")
     if stack.steps.max() > THICK_MM:
         found.append(f"The slices of series {uid} are up to {stack.steps.max():.1f} mm apart: contours will be coarse.")
+    if stack.upright and abs(stack.headers[0].number("GantryDetectorTilt") or 0) > 0.5 and not stack.oblique:
+        found.append(f"Series {uid} says that the gantry was tilted but its slices stand straight; they are used as they lie.")
     thickness = stack.headers[0].number("SliceThickness")
     if stack.even and thickness and stack.step > 1.9 * thickness:
         found.append(
