@@ -1,0 +1,158 @@
+"""Random changes that stand for what a clinic's CT has and the training CTs lack.
+
+MONAI-style random transforms over dicts of "image" (1, z, y, x) float HU, "labels" and "unknown"
+(1, z, y, x) classes and unknown bits. Axis x runs to the patient's left, y to the back, z to the head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from monai.transforms import Compose, MapTransform, RandAffined, Randomizable, RandGaussianSmoothd
+from torch.nn import functional as F
+
+from .config import ORGANS, SIDES, Augment, Grid
+from .grid import AIR_HU, BODY_HU, window
+
+KEYS = ("image", "labels", "unknown")
+
+
+class RandomTransform(Randomizable, MapTransform):
+    """Applies `change` with a given probability; MONAI seeds `self.R`."""
+
+    def __init__(self, probability: float):
+        MapTransform.__init__(self, KEYS)
+        self.probability = probability
+
+    def __call__(self, data: dict) -> dict:
+        return self.change(dict(data)) if self.R.random() < self.probability else data
+
+    def change(self, data: dict) -> dict:
+        raise NotImplementedError
+
+
+class MirrorSides(RandomTransform):
+    """Mirrors left and right; paired organs swap their classes and unknown bits."""
+
+    def __init__(self, probability: float):
+        super().__init__(probability)
+        order = list(range(len(ORGANS) + 1))
+        for left, right in SIDES.items():
+            a, b = ORGANS.index(left) + 1, ORGANS.index(right) + 1
+            order[a], order[b] = b, a
+        self.order = torch.tensor(order)
+
+    def change(self, data: dict) -> dict:
+        flipped = {key: value.flip(-1) for key, value in data.items()}
+        bits = torch.zeros_like(flipped["unknown"])
+        for organ, twin in enumerate(self.order[1:].tolist()):
+            bits |= ((flipped["unknown"] >> organ) & 1) << (twin - 1)
+        return flipped | {"labels": self.order[flipped["labels"].long()].to(torch.uint8), "unknown": bits}
+
+
+class BlankHalfSpace(RandomTransform):
+    """Blanks all beyond a plane, mostly above or below, as a cut scan or a dose region does.
+
+    Organs that are blanked are background from then on: the network must not guess them.
+    """
+
+    def change(self, data: dict) -> dict:
+        shape = data["image"].shape[1:]
+        normal = torch.tensor([1.0, 0.0, 0.0]) * self.R.choice([-1.0, 1.0])
+        normal += torch.tensor(self.R.normal(0, self.R.choice([0.02, 0.4]), 3), dtype=torch.float32)
+        axes = [torch.linspace(-1, 1, n) for n in shape]
+        depth = (axes[0].view(-1, 1, 1) * normal[0] + axes[1].view(1, -1, 1) * normal[1]
+                 + axes[2].view(1, 1, -1) * normal[2])
+        beyond = (depth > self.R.uniform(-0.1, 0.95))[None]
+        return {"image": data["image"].masked_fill(beyond, AIR_HU),
+                "labels": data["labels"].masked_fill(beyond, 0),
+                "unknown": data["unknown"].masked_fill(beyond, 0)}
+
+
+class PaintCouch(RandomTransform):
+    """A curved plate behind the patient, in air only."""
+
+    def change(self, data: dict) -> dict:
+        image = data["image"]
+        depth, height, width = image.shape[1:]
+        top = self.R.uniform(0.45, 0.95) * height + self.R.normal(0, 0.1) * torch.arange(depth).view(-1, 1, 1)
+        bow = self.R.uniform(-0.15, 0.25) * height * torch.linspace(-1, 1, width).view(1, 1, -1) ** 2
+        inside = (torch.arange(height).view(1, -1, 1) - top + bow).abs() < self.R.uniform(0.6, 8)
+        return data | {"image": fill_air(image, inside[None], self.R.uniform(-600, 300))}
+
+
+class PaintMask(RandomTransform):
+    """A thin shell around the body, as a thermoplastic mask."""
+
+    def change(self, data: dict) -> dict:
+        body = (data["image"] > BODY_HU).float()
+        inner = F.max_pool3d(body, 3, 1, 1) > 0 if self.R.random() < 0.5 else body > 0
+        outer = F.max_pool3d(inner.float(), 3, 1, 1) > 0
+        return data | {"image": fill_air(data["image"], outer & ~inner, self.R.uniform(-500, 100))}
+
+
+class ScannerLook(RandomTransform):
+    """Shifts and stretches HU, and adds noise."""
+
+    def __init__(self, settings: Augment):
+        super().__init__(1.0)
+        self.settings = settings
+
+    def change(self, data: dict) -> dict:
+        settings = self.settings
+        gain = 1 + self.R.uniform(-settings.gain, settings.gain)
+        image = data["image"] * gain + self.R.uniform(-settings.offset_hu, settings.offset_hu)
+        noise = torch.Generator().manual_seed(int(self.R.randint(2**31)))
+        sigma = self.R.uniform(0, settings.noise_hu)
+        return data | {"image": image + sigma * torch.randn(image.shape, generator=noise)}
+
+
+def fill_air(image: torch.Tensor, where: torch.Tensor, hu: float) -> torch.Tensor:
+    return torch.where(where & (image < BODY_HU), torch.as_tensor(hu, dtype=image.dtype), image)
+
+
+class Window(MapTransform):
+    """HU to the network's input; the last step."""
+
+    def __init__(self):
+        super().__init__(KEYS)
+
+    def __call__(self, data: dict) -> dict:
+        return dict(data) | {"image": window(data["image"])}
+
+
+def oversized(grid: Grid, settings: Augment) -> tuple[int, int, int]:
+    """Patch size (z, y, x) to cut so that rotation and scaling rarely look outside of it."""
+    grow = (1 + settings.scale) * (1 + math.sin(math.radians(settings.rotation_deg)) / 2)
+    return tuple(math.ceil(n * grow) for n in grid.patch_zyx)
+
+
+def training_transforms(grid: Grid, settings: Augment) -> Compose:
+    angle = math.radians(settings.rotation_deg)
+    move = RandAffined(KEYS, spatial_size=grid.patch_zyx, prob=1.0, rotate_range=[angle] * 3,
+                       scale_range=[settings.scale] * 3, mode=["bilinear", "nearest", "nearest"],
+                       padding_mode="border")
+    return Compose([
+        move,
+        AsBytes(),
+        MirrorSides(settings.flip),
+        BlankHalfSpace(settings.blank),
+        PaintCouch(settings.couch),
+        PaintMask(settings.mask),
+        RandGaussianSmoothd(["image"], *[(0.3, 0.9)] * 3, prob=settings.blur),
+        ScannerLook(settings),
+        Window(),
+    ])
+
+
+class AsBytes(MapTransform):
+    """Back to plain tensors, classes and bits as uint8, after the interpolating transform."""
+
+    def __init__(self):
+        super().__init__(KEYS)
+
+    def __call__(self, data: dict) -> dict:
+        plain = {key: torch.as_tensor(data[key]) for key in KEYS}
+        return {key: value.as_subclass(torch.Tensor) if key == "image"
+                else value.as_subclass(torch.Tensor).to(torch.uint8) for key, value in plain.items()}

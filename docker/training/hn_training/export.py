@@ -1,0 +1,173 @@
+"""A checkpoint becomes a model folder: network.onnx, organs.json, model.json and SHA256SUMS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxsim import simplify
+from torch import nn
+
+from . import grid
+from .config import ORGANS, Config, from_dict
+from .network import SIZE_MULTIPLE, DenseVNet
+
+CONTRACT = 1
+NAME, VERSION = "hn-densevnet", "0.1.0"
+OPSET = 18
+TOLERANCE = 1e-4
+TRACED_SHAPE = (1, 1, 32, 48, 64)
+CHECKED_SHAPES = ((1, 1, 32, 48, 64), (1, 1, 64, 32, 48))
+
+# Colours: Okabe and Ito's palette, told apart by colour-blind readers too. Codes: SNOMED CT.
+COLORS = {
+    "Brainstem": (0, 158, 115),
+    "SpinalCord": (240, 228, 66),
+    "Parotid_L": (0, 114, 178),
+    "Parotid_R": (213, 94, 0),
+    "Eye_L": (86, 180, 233),
+    "Eye_R": (204, 121, 167),
+}
+CODES = {
+    "Brainstem": ("119238007", "Brain stem"),
+    "SpinalCord": ("2748008", "Spinal cord"),
+    "Parotid": ("45289007", "Parotid gland"),
+    "Eye": ("79652003", "Eyeball"),
+}
+SIDES = {"L": ("7771000", "Left"), "R": ("24028007", "Right")}
+
+
+class WithSoftmax(nn.Module):
+    """What the exported graph computes: image to probabilities, (1, 1, z, y, x) to (1, classes, z, y, x)."""
+
+    def __init__(self, network: DenseVNet):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network(image).softmax(1)
+
+
+def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, int]:
+    """The averaged network of a checkpoint, its configuration and the steps it took."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    config = from_dict(state["config"])
+    network = DenseVNet(absent=config.absent())
+    network.load_state_dict(state["average"])
+    return network.eval(), config, state["step"]
+
+
+def to_onnx(network: DenseVNet, path: Path) -> None:
+    """Write the graph with free spatial axes, simplified. Raises AssertionError if it does not equal PyTorch's."""
+    module = WithSoftmax(network).eval()
+    axes = {2: "z", 3: "y", 4: "x"}
+    torch.onnx.export(
+        module,
+        (torch.zeros(TRACED_SHAPE),),
+        path,
+        input_names=["image"],
+        output_names=["probabilities"],
+        dynamic_axes={"image": axes, "probabilities": axes},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    graph, equal = simplify(onnx.load(path))
+    assert equal, "the simplified graph differs from the exported one"
+    onnx.save(graph, path)
+    difference = largest_difference(module, path)
+    assert difference <= TOLERANCE, f"ONNX and PyTorch differ by {difference}"
+
+
+@torch.inference_mode()
+def largest_difference(module: nn.Module, path: Path) -> float:
+    """Largest absolute difference of probabilities between ONNX Runtime and PyTorch, over random images."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for shape in CHECKED_SHAPES:
+        image = random.uniform(-1, 1, shape).astype(np.float32)
+        (ours,) = session.run(None, {"image": image})
+        worst = max(worst, float(np.abs(ours - module(torch.from_numpy(image)).numpy()).max()))
+    return worst
+
+
+def organs(config: Config) -> dict:
+    """organs.json: every organ that the interface knows, and whether this model has it."""
+    entries = []
+    for label, name in enumerate(ORGANS, start=1):
+        kind, _, side = name.partition("_")
+        code, meaning = CODES[kind]
+        present = name in config.data.labels
+        entries.append(
+            {
+                "name": name,
+                "channel": label if present else None,
+                "label": label,
+                "color": list(COLORS[name]),
+                "code": concept(code, meaning),
+                "laterality": concept(*SIDES[side]) if side else None,
+                "in_model": present,
+            }
+        )
+    return {"organs": entries}
+
+
+def concept(value: str, meaning: str) -> dict:
+    return {"value": value, "scheme": "SCT", "meaning": meaning}
+
+
+def description(config: Config, steps: int) -> dict:
+    """model.json: what the network expects and how it was trained."""
+    low, high = grid.WINDOW_HU
+    return {
+        "contract": CONTRACT,
+        "name": NAME,
+        "version": VERSION,
+        "precision": "float32",
+        "preprocessing": {
+            "axes": "LPS",
+            "spacing_mm": list(config.grid.spacing_mm),
+            "hu_clip": [low, high],
+            "hu_shift": (low + high) / 2,
+            "hu_scale": (high - low) / 2,
+            "multiple": SIZE_MULTIPLE,
+            "patch": list(config.grid.patch_zyx),
+            "overlap": 0.25,
+        },
+        "trained": {
+            "data": "OpenKBP, 170 training patients",
+            "seed": config.optimise.seed,
+            "steps": steps,
+            "date": date.today().isoformat(),
+        },
+    }
+
+
+def export(checkpoint: Path, folder: Path) -> None:
+    """Write the model folder; SHA256SUMS comes last, so that a half-written folder is refused by its sums."""
+    network, config, steps = load_average(checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "network.onnx.part"
+    to_onnx(network, partial)
+    os.replace(partial, folder / "network.onnx")
+    write_json(folder / "organs.json", organs(config))
+    write_json(folder / "model.json", description(config, steps))
+    write_sums(folder)
+
+
+def write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of the three files, as sha256sum prints them."""
+    names = ("model.json", "network.onnx", "organs.json")
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
