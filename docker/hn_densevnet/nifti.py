@@ -77,8 +77,6 @@ def _hounsfield_units(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndar
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if stored.dtype.kind not in "iuf":
         raise UnusableInput("The image holds colours or complex numbers, a CT holds one number a voxel: give a CT.")
-    if not (np.isfinite(slope) and np.isfinite(intercept)):
-        raise UnusableInput("The image's scaling (scl_slope, scl_inter) is not a number: export it again.")
     if stored.dtype.newbyteorder("=") == np.int16 and (slope, intercept) == (1.0, 0.0):
         return stored if stored.dtype.isnative else stored.astype(np.int16)
     hounsfield = np.empty(shape, np.int16, order="F")
