@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def write(dataset: Dataset, path: Path) -> None:
             f"The RTSTRUCT could not be written to {path} ({error.strerror or error}): check space and rights there."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _save(dataset: Dataset, path: Path) -> None:
