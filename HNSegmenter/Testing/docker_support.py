@@ -18,6 +18,7 @@ from HNSegmenterLib.runtimes.containers import JOB_LABEL
 
 BASE = os.environ.get("HNSEG_TEST_BASE", "hnseg-test-base:bookworm")
 REPOSITORY = "hnseg-fault-test"
+PARENT = f"{REPOSITORY}:parent"
 ENTRY = Path(__file__).with_name("docker_entry.py")
 
 LABELLED = """
@@ -48,15 +49,24 @@ def build(client: docker.APIClient, tag: str, dockerfile: str) -> str:
         info.size = len(text)
         archive.addfile(info, io.BytesIO(text))
     context.seek(0)
-    for line in client.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True):
+    for line in client.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True):
         assert "error" not in line, line["error"]
     return tag
 
 
 def image_of(client: docker.APIClient, way: str) -> str:
-    """The test image that behaves in the given way."""
-    parent = build(client, f"{REPOSITORY}:parent", LABELLED.format(base=BASE))
-    return build(client, f"{REPOSITORY}:{way}", f"FROM {parent}\nENV HNSEG_TEST={way}\n")
+    """The test image that behaves in the given way (docker_entry.py)."""
+    parent_of(client)
+    return child_of(client, way)
+
+
+def parent_of(client: docker.APIClient) -> str:
+    return build(client, PARENT, LABELLED.format(base=BASE))
+
+
+def child_of(client: docker.APIClient, way: str, more: str = "") -> str:
+    """Built on an engine that holds the parent; `more`: further lines of its Dockerfile."""
+    return build(client, f"{REPOSITORY}:{way}", f"FROM {PARENT}\nENV HNSEG_TEST={way}\n{more}")
 
 
 def small_ct() -> sitk.Image:

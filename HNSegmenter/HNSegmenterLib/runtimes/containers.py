@@ -22,11 +22,13 @@ from ..result import write_json
 from ..settings import jobs_folder
 from .engine import Engine
 from .images import LABEL, THESIS, ImageInfo
+from .transfer import disk_faults
 
 JOB_LABEL = LABEL + "job"
 CONTRACT_LABEL = LABEL + "contract"
 PREFIX = "hn-segmenter-"
 REMOVAL_TRIES = 4
+NOBODY = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def find_jobs(engine: Engine) -> list[LeftContainer]:
                 state=about["State"]["Status"],
                 exit_code=about["State"]["ExitCode"],
                 ours=record is not None,
-                in_use=record is not None and alive(record["pid"]),
+                in_use=record is not None and _in_use(record),
                 keep=record is not None and record["keep"],
             )
         )
@@ -157,7 +159,7 @@ def remove_orphans(engine: Engine) -> list[str]:
     removed = []
     for job_id in records:
         record = read_record(job_id)
-        if record is None or alive(record["pid"]) or record["engine"] != engine.endpoint.url:
+        if record is None or _in_use(record) or record["engine"] != engine.endpoint.url:
             continue
         if job_id not in left:
             forget(job_id)
@@ -173,9 +175,23 @@ def _records_folder() -> Path:
 
 def remember(engine: Engine, job_id: str, keep: bool) -> None:
     """Write down, before the container is made, that this process makes it on that engine."""
+    _write_record(engine, job_id, os.getpid(), keep)
+
+
+def release(engine: Engine, job_id: str) -> None:
+    """Nobody waits for this container any more, and it could not be removed: remove_orphans will."""
+    _write_record(engine, job_id, NOBODY, keep=False)
+
+
+def _write_record(engine: Engine, job_id: str, pid: int, keep: bool) -> None:
     folder = _records_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / f"{job_id}.json", {"engine": engine.endpoint.url, "pid": os.getpid(), "keep": keep})
+    with disk_faults():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"{job_id}.json", {"engine": engine.endpoint.url, "pid": pid, "keep": keep})
+
+
+def _in_use(record: dict) -> bool:
+    return record["pid"] != NOBODY and alive(record["pid"])
 
 
 def forget(job_id: str) -> None:

@@ -22,6 +22,8 @@ from .workers import Deadline, Worker
 
 # Shares of the run's progress bar: the CT goes up, the container works, the results come down.
 UPLOADED, COMPUTED = 0.05, 0.95
+# How long an engine that hangs may delay the end of a job.
+CREATION_S, REMOVAL_S = 5.0, 10.0
 
 
 class DockerRuntime:
@@ -57,7 +59,7 @@ class DockerRuntime:
             self._step("Starting the container", start, cancel, deadline)
             return self._finish(job, emit, cancel, deadline)
         finally:
-            creation.join(5)  # a creation given up could still come true
+            creation.outcome(CREATION_S)  # one that was given up could still come true
             self._remove(job.id, emit)
 
     def resume(self, job: JobFolder, emit: Emit, cancel: CancelToken) -> Path:
@@ -124,9 +126,11 @@ class DockerRuntime:
         transfer.extract_results(chunks, folder, cancel)
 
     def _remove(self, job_id: str, emit: Emit) -> None:
-        if containers.remove(self.engine, job_id):
+        removal = Worker(lambda: containers.remove(self.engine, job_id))
+        if removal.outcome(REMOVAL_S):
             containers.forget(job_id)
             return
+        containers.release(self.engine, job_id)
         emit(
             Event(
                 "warning",
@@ -169,7 +173,7 @@ def _scaled(emit: Emit) -> Emit:
     """The container's fractions, 0..1 of its own work, on the run's bar."""
 
     def scaled(event: Event) -> None:
-        if event.kind == "progress" and event.fraction is not None:
+        if event.kind == "progress" and isinstance(event.fraction, (int, float)):
             fraction = UPLOADED + (COMPUTED - UPLOADED) * min(max(event.fraction, 0.0), 1.0)
             event = Event("progress", event.stage, round(fraction, 4), event.message)
         emit(event)

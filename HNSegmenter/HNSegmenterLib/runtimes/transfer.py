@@ -124,12 +124,13 @@ def extract_results(
 
 def _write(source, path: Path) -> None:
     with disk_faults():
-        target = path.open("wb")
+        target = path.open("wb", buffering=0)  # a full disk must show here, not when the file is closed
     with target:
         while chunk := source.read(CHUNK):
+            rest = memoryview(chunk)
             with disk_faults():
-                target.write(chunk)
-                target.flush()
+                while rest:
+                    rest = rest[target.write(rest) :]
 
 
 @contextmanager

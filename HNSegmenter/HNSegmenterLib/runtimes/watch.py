@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -12,6 +11,7 @@ from . import containers
 from .containers import Limits
 from .engine import Engine
 from .engine_faults import lost_connection, no_space
+from .local import parse_event
 from .workers import Deadline, Stream, Worker
 
 # How often a silent container is looked at: a lost network cable says nothing by itself.
@@ -19,7 +19,6 @@ LOOK_S = 5.0
 # How long an engine may be away (restart, cut connection) before the job is given up.
 AWAY_S = 10.0
 MOST_LINE_BYTES = 1 << 16
-KINDS = ("progress", "warning", "error", "done")
 
 
 def lines(frames: Iterable[bytes | None]) -> Iterator[str | None]:
@@ -35,18 +34,6 @@ def lines(frames: Iterable[bytes | None]) -> Iterator[str | None]:
         rest = rest[:MOST_LINE_BYTES]
     if rest:
         yield rest.decode("utf-8", "replace")
-
-
-def parse_event(line: str) -> Event | None:
-    """The contract's event of a line; None for any other output, which libraries may print."""
-    try:
-        said = json.loads(line)
-        kind, fraction = said["event"], said.get("fraction")
-        if kind not in KINDS or not isinstance(fraction, (int, float, type(None))):
-            return None
-        return Event(kind, stage=said.get("stage"), fraction=fraction, message=said.get("message"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 class Watch:

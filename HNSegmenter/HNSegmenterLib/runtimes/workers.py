@@ -39,8 +39,7 @@ class Worker:
         self._done = threading.Event()
         self._value: Any = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
         try:
@@ -59,8 +58,10 @@ class Worker:
             raise self._error
         return self._value
 
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
+    def outcome(self, seconds: float) -> Any:
+        """Its value; None if it failed or is not done after so long."""
+        self._done.wait(seconds)
+        return self._value
 
 
 class Stream:
