@@ -80,7 +80,7 @@ class Stack:
     def oblique(self) -> bool:
         """Whether an axis of the slices is off the patient's axes by more than OBLIQUE_DEGREES."""
         off_axis = [np.degrees(np.arccos(min(1.0, np.abs(axis).max()))) for axis in (self.row, self.column, self.normal)]
-        return max(off_axis) > OBLIQUE_DEGREES
+        return bool(max(off_axis) > OBLIQUE_DEGREES)
 
     def gaps(self) -> list[Gap]:
         """Places where slices are missing; see _is_gap and _is_thinned for the two rules."""
