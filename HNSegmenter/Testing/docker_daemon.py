@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import docker
@@ -33,15 +34,24 @@ class Daemon:
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Daemon:
-        self.data.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.data)], check=True)
-        subprocess.run(["ip", "link", "add", "name", self._bridge, "type", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", "198.51.100.1/24", "dev", self._bridge], check=True)
-        self.start()
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.data.mkdir()
+            undo.callback(self._unmount)
+            _run("mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.data))
+            _run("ip", "link", "add", "name", self._bridge, "type", "bridge")
+            undo.callback(_run, "ip", "link", "delete", self._bridge)
+            _run("ip", "address", "add", "198.51.100.1/24", "dev", self._bridge)
+            undo.callback(self._stop)
+            self.start()
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *_) -> None:
-        if self._process is None or self._process.poll() is not None:
+        self._undo.close()
+
+    def _stop(self) -> None:
+        if self._process.poll() is not None:
             self.start()  # a killed engine leaves containers and containerd running: only an engine ends them
         client = docker.APIClient(self.url, version="1.41")
         for container in client.containers(all=True):
@@ -49,10 +59,11 @@ class Daemon:
         client.close()
         self._process.terminate()
         self._process.wait(30)
-        subprocess.run(["ip", "link", "delete", self._bridge], check=True)
-        for mount in reversed([line.split()[1] for line in open("/proc/mounts") if str(self.folder) in line]):
-            subprocess.run(["umount", "-l", mount], check=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _unmount(self) -> None:
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(str(self.folder))]):
+            _run("umount", "-l", mount)
 
     def start(self) -> None:
         command = ["dockerd", "--host", self.url, "--data-root", str(self.data), "--exec-root", str(self.folder / "exec")]
@@ -104,6 +115,10 @@ class Daemon:
             except OSError:
                 pass
         return ballast
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
 
 
 def free_port() -> int:
