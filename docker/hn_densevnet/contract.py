@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from .model import CONTRACT as VERSION
@@ -42,6 +43,30 @@ def done(result: str) -> None:
 def log(message: str) -> None:
     """For people; never names a file, since names may tell who the patient is."""
     print(message, file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Seconds of every stage; starting one reports the progress."""
+
+    def __init__(self) -> None:
+        self.begin = self.last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        self.stage = ""
+
+    def start(self, stage: str) -> None:
+        self._end_stage()
+        self.stage = stage
+        progress(stage)
+
+    def result(self) -> dict[str, float]:
+        self._end_stage()
+        return {**self.seconds, "total": round(self.last - self.begin, 3)}
+
+    def _end_stage(self) -> None:
+        now = time.perf_counter()
+        if self.stage:
+            self.seconds[self.stage] = round(now - self.last, 3)
+        self.last = now
 
 
 def write_atomically(path: Path, content: bytes) -> None:

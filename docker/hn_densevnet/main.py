@@ -28,9 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _options(arguments)
         output = _writable(options.output)
-        from .pipeline import run  # heavy libraries only once the command line is right
+        clock = contract.Clock()
+        clock.start("read")
+        from .pipeline import run  # loads the heavy libraries
 
-        run(options.path, output, options.model, options.threads)
+        run(options.path, output, options.model, options.threads, clock)
         return 0
     except Failure as failure:
         contract.error(str(failure))

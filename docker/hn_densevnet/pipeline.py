@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
@@ -18,37 +17,14 @@ from .preprocess import NetworkInput
 RESULT = "result.json"
 
 
-class Clock:
-    """Seconds of every stage; starting one reports the progress."""
+def run(image: Path, output: Path, model_folder: Path, threads: int, clock: contract.Clock) -> None:
+    """Segment one CT; result.json is written last. Raises Failure, OSError or MemoryError.
 
-    def __init__(self) -> None:
-        self.begin = self.last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-        self.stage = ""
-
-    def start(self, stage: str) -> None:
-        self._end_stage()
-        self.stage = stage
-        contract.progress(stage)
-
-    def result(self) -> dict[str, float]:
-        self._end_stage()
-        return {**self.seconds, "total": round(self.last - self.begin, 3)}
-
-    def _end_stage(self) -> None:
-        now = time.perf_counter()
-        if self.stage:
-            self.seconds[self.stage] = round(now - self.last, 3)
-        self.last = now
-
-
-def run(image: Path, output: Path, model_folder: Path, threads: int) -> None:
-    """Segment one CT; result.json is written last. Raises Failure, OSError or MemoryError."""
-    clock = Clock()
+    clock: runs already, in the stage "read", so that loading the libraries is counted.
+    """
     (output / RESULT).unlink(missing_ok=True)
     with ThreadPoolExecutor(1) as aside:  # the network compiles while the CT is read
         loading = aside.submit(_load, model_folder, threads)
-        clock.start("read")
         scan = read_scan(image)
         for sentence in scan.warnings:
             contract.warning(sentence)
