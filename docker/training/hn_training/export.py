@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from datetime import date
 from pathlib import Path
@@ -17,9 +15,9 @@ from torch import nn
 
 from . import grid
 from .config import ORGANS, Config, from_dict
+from .model_folder import CONTRACT, concept, write_json, write_sums
 from .network import SIZE_MULTIPLE, DenseVNet
 
-CONTRACT = 1
 NAME, VERSION = "hn-densevnet", "0.1.0"
 OPSET = 18
 TOLERANCE = 1e-4
@@ -119,10 +117,6 @@ def organs(config: Config) -> dict:
     return {"organs": entries}
 
 
-def concept(value: str, meaning: str) -> dict:
-    return {"value": value, "scheme": "SCT", "meaning": meaning}
-
-
 def description(config: Config, steps: int) -> dict:
     """model.json: what the network expects and how it was trained."""
     low, high = grid.WINDOW_HU
@@ -160,14 +154,3 @@ def export(checkpoint: Path, folder: Path) -> None:
     write_json(folder / "organs.json", organs(config))
     write_json(folder / "model.json", description(config, steps))
     write_sums(folder)
-
-
-def write_json(path: Path, values: dict) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def write_sums(folder: Path) -> None:
-    """SHA256SUMS of the three files, as sha256sum prints them."""
-    names = ("model.json", "network.onnx", "organs.json")
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="ascii")

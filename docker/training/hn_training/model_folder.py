@@ -1,0 +1,24 @@
+"""The files beside the network in a model folder; needs no PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+CONTRACT = 1
+
+
+def concept(value: str, meaning: str) -> dict:
+    return {"value": value, "scheme": "SCT", "meaning": meaning}
+
+
+def write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of the three files, as sha256sum prints them."""
+    names = ("model.json", "network.onnx", "organs.json")
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="ascii")

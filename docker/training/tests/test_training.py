@@ -1,0 +1,151 @@
+"""The network's definition, its export, and that a loss learns nothing from what nobody drew."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hn_training import cache, config, export, loop, patients  # noqa: E402
+from hn_training.augment import MirrorSides  # noqa: E402
+from hn_training.loss import segmentation_loss  # noqa: E402
+from hn_training.network import DenseVNet, trainable_parameters  # noqa: E402
+
+MODEL = Path(__file__).resolve().parents[2] / "hn_densevnet" / "model"
+BRAINSTEM, PAROTID_L, PAROTID_R, EYE_L = 1, 3, 4, 5
+
+
+def test_it_is_niftynets_dense_vnet():
+    assert trainable_parameters(DenseVNet()) == 875_218
+
+
+@pytest.mark.parametrize("shape", [(16, 32, 48), (48, 16, 16)])
+def test_probabilities_on_every_voxel_and_none_for_absent_classes(shape):
+    torch.manual_seed(0)
+    network = DenseVNet(absent=(5, 6)).eval()
+    with torch.inference_mode():
+        chances = export.WithSoftmax(network)(torch.randn(1, 1, *shape))
+    assert chances.shape == (1, 7, *shape)
+    assert torch.allclose(chances.sum(1), torch.ones(1, *shape), atol=1e-5)
+    assert (chances[:, 5:] == 0).all() and (chances[:, :5] > 0).all()
+
+
+def test_the_exported_graph_equals_pytorch(tmp_path):
+    torch.manual_seed(1)
+    network = DenseVNet(absent=(5, 6)).eval()
+    export.to_onnx(network, tmp_path / "network.onnx")  # raises beyond 1e-4
+    assert export.largest_difference(export.WithSoftmax(network), tmp_path / "network.onnx") <= 1e-4
+    other = DenseVNet(absent=(5, 6)).eval()
+    assert export.largest_difference(export.WithSoftmax(other), tmp_path / "network.onnx") > 1e-4
+
+
+def test_the_shipped_model_is_this_network_and_lists_its_organs():
+    about = json.loads((MODEL / "model.json").read_text())
+    assert about["contract"] == 1 and about["trained"]["steps"] > 0
+    organs = json.loads((MODEL / "organs.json").read_text())["organs"]
+    assert [organ["name"] for organ in organs] == list(config.ORGANS)
+    session = onnxruntime.InferenceSession(MODEL / "network.onnx", providers=["CPUExecutionProvider"])
+    (chances,) = session.run(None, {"image": np.zeros((1, 1, 16, 32, 16), np.float32)})
+    assert chances.shape == (1, 7, 16, 32, 16)
+    for organ in organs:
+        if not organ["in_model"]:
+            assert organ["channel"] is None and (chances[0, organ["label"]] == 0).all()
+
+
+def test_an_undrawn_organ_costs_nothing_and_a_drawn_one_does():
+    logits = torch.full((1, 7, 4, 4, 4), -20.0)
+    logits[:, EYE_L] = 20.0  # says "left eye" everywhere
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
+    unknown = torch.full_like(labels, 1 << (EYE_L - 1))
+    assert segmentation_loss(logits, labels, unknown)[1] < 1e-4
+    assert segmentation_loss(logits, labels, torch.zeros_like(unknown))[1] > 10
+
+
+def test_dice_ignores_what_is_unknown():
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
+    labels[:, :2] = BRAINSTEM
+    logits = torch.full((1, 7, 4, 4, 4), -20.0)
+    logits[:, BRAINSTEM] = 20.0
+    unknown = torch.zeros_like(labels)
+    _, _, everywhere = segmentation_loss(logits, labels, unknown)
+    unknown[:, 2:] = 1 << (BRAINSTEM - 1)
+    _, _, where_known = segmentation_loss(logits, labels, unknown)
+    assert everywhere.item() == pytest.approx(2 / 3, abs=1e-3) and where_known.item() == pytest.approx(1, abs=1e-3)
+
+
+def test_mirroring_swaps_sides_and_their_unknown_bits():
+    labels = torch.zeros(1, 2, 2, 4, dtype=torch.uint8)
+    labels[..., 3] = PAROTID_L
+    labels[..., 1] = BRAINSTEM
+    unknown = torch.full_like(labels, 1 << (PAROTID_R - 1))
+    image = torch.arange(16.0).view(1, 2, 2, 4)
+    flipped = MirrorSides(1.0).change({"image": image, "labels": labels, "unknown": unknown})
+    assert (flipped["labels"][..., 0] == PAROTID_R).all() and (flipped["labels"][..., 2] == BRAINSTEM).all()
+    assert (flipped["unknown"] == 1 << (PAROTID_L - 1)).all()
+    assert torch.equal(flipped["image"], image.flip(-1))
+
+
+@pytest.fixture
+def dataset(tmp_path) -> config.Config:
+    """Two made-up patients with a ball for a brainstem; the second's is unsound on one slice."""
+    z, y, x = np.ogrid[:24, :32, :32]
+    ball = (z - 12) ** 2 + (y - 16) ** 2 + (x - 16) ** 2 < 36
+    for number in (1, 2):
+        folder = tmp_path / "train" / f"pt_{number}"
+        folder.mkdir(parents=True)
+        hu = np.where((y - 16) ** 2 + (x - 16) ** 2 + 0 * z < 200, 40, -1000) + 60 * ball
+        affine = np.diag([-4.0, -4.0, 3.0, 1.0])
+        for name, volume in (("data", hu.astype(np.int16)), ("label", ball.astype(np.uint8))):
+            nib.save(nib.Nifti1Image(volume.T, affine), folder / f"{name}.nii.gz")
+    index = {f"train/pt_{n}": {"context": {"Brainstem": 1.0}, "slices_without_context": {"Brainstem": [11] * (n - 1)}} for n in (1, 2)}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    settings = config.load(Path(__file__).resolve().parents[1] / "config.toml").as_dict()
+    settings["data"] |= {
+        "train": str(tmp_path / "train"),
+        "validation": str(tmp_path / "train"),
+        "index": str(tmp_path / "index.json"),
+        "cache": str(tmp_path / "cache"),
+        "labels": {"Brainstem": 1},
+    }
+    settings["grid"]["patch"] = (32, 32, 32)
+    settings["optimise"] |= {"steps": 4, "batch": 1, "warmup_steps": 1, "minutes": 0}
+    return config.from_dict(settings)
+
+
+def test_unsound_slices_and_undrawn_organs_are_unknown(dataset):
+    sound, unsound = cache.build(dataset, "train")
+    for folder, gap in ((sound, False), (unsound, True)):
+        labels, unknown = np.load(folder / "target.npy")
+        assert (labels == BRAINSTEM).any() and ((unknown >> (EYE_L - 1)) & 1).all()
+        assert bool(((unknown >> (BRAINSTEM - 1)) & 1).any()) is gap
+        assert not ((labels == BRAINSTEM) & (unknown & 1).astype(bool)).any()
+
+
+def test_a_patient_counts_by_its_share_of_sound_slices(dataset):
+    folder = patients.folders(dataset.data.train)[1]
+    patient = patients.read(folder, dataset.data)
+    assert patient.counts(BRAINSTEM) and not patient.counts(EYE_L)
+    assert not patient.sound_slices(BRAINSTEM)[11] and patient.sound_slices(BRAINSTEM).sum() == 23
+
+
+def test_training_runs_resumes_and_exports(dataset, tmp_path):
+    checkpoint = loop.train(dataset)
+    run = loop.start(dataset)
+    run.restore(checkpoint)
+    assert run.step == 4 and all(math.isfinite(p.sum().item()) for p in run.network.parameters())
+    longer = dataset.as_dict()
+    longer["optimise"]["steps"] = 6
+    loop.train(config.from_dict(longer))
+    run.restore(checkpoint)
+    assert run.step == 6
+    export.export(checkpoint, tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["SHA256SUMS", "model.json", "network.onnx", "organs.json"]
+    organs = json.loads((tmp_path / "model" / "organs.json").read_text())["organs"]
+    assert [organ["in_model"] for organ in organs] == [True] + [False] * 5
