@@ -7,6 +7,7 @@ class HNSegmenterError(Exception):
     exit_code = 1
 
     def __init__(self, sentence: str):
+        sentence = sentence.encode("utf-8", "replace").decode()  # file names may hold bytes that no screen can print
         super().__init__(sentence)
         self.sentence = sentence
 

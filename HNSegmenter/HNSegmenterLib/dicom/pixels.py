@@ -100,6 +100,10 @@ def _decoded(path: Path) -> np.ndarray:
     """Compressed pixels as HU, int32 or float64: GDCM applies the file's own rescale."""
     import SimpleITK as sitk
 
+    try:
+        str(path).encode()  # SimpleITK takes the whole process down for a path that is no Unicode
+    except UnicodeEncodeError:
+        raise UnusableInput(f"{path} is not a Unicode name, so its compressed pixels cannot be read: rename it.") from None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
