@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from rtstruct_help import LEFT, MODEL, NAMES, dciodvfy_complaints, head_organs, labelmap, make_ct, organs, result
 
-from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
+from HNSegmenterLib.errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, Options, Roi, SliceContour, build, complete, trace, write, write_rtstruct
 from HNSegmenterLib.rtstruct.header import encode_and_decode
 
@@ -266,3 +266,9 @@ def test_points_read_back_are_the_points_traced(ct, rois, tmp_path):
         for contour, item in zip(roi.contours, drawn.ContourSequence, strict=True):
             assert isinstance(contour, SliceContour)
             assert np.array_equal(np.array(item.ContourData, float).reshape(-1, 3), contour.points)
+
+
+def test_an_organ_that_was_found_must_have_its_labelmap(ct, labelmaps, tmp_path):
+    given = {name: image for name, image in labelmaps.items() if name != "Eye_L"}
+    with pytest.raises(RuntimeFault, match="Eye_L was found, but its labelmap is missing"):
+        write_rtstruct(ct, given, result(), tmp_path / "rtstruct.dcm")

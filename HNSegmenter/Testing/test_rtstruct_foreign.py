@@ -220,3 +220,15 @@ def test_the_source_is_not_changed(ct):
     before = source.to_json()
     complete(source, ct, MODEL, organs())
     assert source.to_json() == before
+
+
+def test_rings_that_cross_cannot_be_joined(ct):
+    """A notch in the outline, and in it the leftmost point of a ring that lies inside for the rest."""
+
+    def ring(*pixels):
+        return np.concatenate([square(ct, 5, pixel, pixel)[:1] for pixel in pixels])
+
+    notched = ring((20, 20), (40, 20), (40, 40), (20, 40), (20, 32), (30, 32), (30, 28), (20, 28))
+    crossing = ring((25, 30), (34, 24), (38, 30), (34, 36))
+    with pytest.raises(UnusableInput, match="cross each other"):
+        complete(drawing(ct, ("Eye_L", [notched, crossing])), ct, MODEL, organs())

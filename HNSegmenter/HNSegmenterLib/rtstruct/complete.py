@@ -116,13 +116,13 @@ def _rois(
     warn: Callable[[str], None],
 ) -> list[Roi]:
     by_name = {organ.name: organ for organ in organs}
-    contours = {item.ReferencedROINumber: item for item in dataset.get("ROIContourSequence") or []}
+    contours = {item.get("ReferencedROINumber"): item for item in dataset.get("ROIContourSequence") or []}
     placer = Placer(ct)
     rois: list[Roi] = []
     for item in dataset.get("StructureSetROISequence") or []:
         name = options.names.organ_of(str(item.get("ROIName") or "").strip())
         organ = by_name.get(name)
-        drawn = contours.get(item.ROINumber, Dataset())
+        drawn = contours.get(item.get("ROINumber"), Dataset())
         algorithm = options.algorithms.get(name, AUTOMATIC if organ is not None else MANUAL)
         roi = Roi(
             name=options.names.own_name(name),

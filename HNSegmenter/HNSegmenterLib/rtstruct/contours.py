@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import contourpy
@@ -11,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RuntimeFault
-from .planes import to_patient
+from .planes import normal, to_patient, to_pixels
 from .polygons import keyhole, signed_area, without_collinear, without_repeats
 
 if TYPE_CHECKING:
@@ -121,12 +122,10 @@ def _sampled_masks(ct: PlanningCT, labelmap: sitk.Image, box: tuple[slice, slice
     low = [max(0, s.start - margin) for s in reversed(box)]
     high = [min(n, s.stop + margin) for s, n in zip(reversed(box), labelmap.GetSize(), strict=True)]
     organ = sitk.Cast(labelmap[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] != 0, sitk.sitkFloat32)
-    corners = [
-        organ.TransformContinuousIndexToPhysicalPoint([-1.0 if bit == 0 else float(n) for bit, n in zip(bits, organ.GetSize(), strict=True)])
-        for bits in np.ndindex(2, 2, 2)
-    ]
+    ends = [(-1.0, float(n)) for n in organ.GetSize()]
+    corners = np.array([organ.TransformContinuousIndexToPhysicalPoint(corner) for corner in product(*ends)])
     for slice_ in ct.slices:
-        window = _window(slice_, np.array(corners))
+        window = _window(slice_, corners)
         if window is not None:
             (column, row), (width, height) = window
             plane = _plane_image(slice_, column, row, width, height)
@@ -136,8 +135,6 @@ def _sampled_masks(ct: PlanningCT, labelmap: sitk.Image, box: tuple[slice, slice
 
 def _window(slice_: CtSlice, corners: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """(column, row), (width, height) of the slice's pixels near a box of (8, 3) corners; None if it passes by."""
-    from .planes import to_pixels
-
     pixels, distance = to_pixels(slice_, corners)
     if distance.min() > 0 or distance.max() < 0:
         return None
@@ -150,8 +147,6 @@ def _window(slice_: CtSlice, corners: np.ndarray) -> tuple[tuple[int, int], tupl
 
 def _plane_image(slice_: CtSlice, column: int, row: int, width: int, height: int) -> sitk.Image:
     """A window of the slice as the geometry of an image one voxel deep."""
-    from .planes import normal
-
     plane = sitk.Image([width, height, 1], sitk.sitkUInt8)
     plane.SetSpacing([slice_.column_spacing, slice_.row_spacing, 1.0])
     plane.SetOrigin(to_patient(slice_, np.array([[column, row]], float))[0].tolist())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
+from ..errors import RuntimeFault
 from ..events import Emit, Event, ignore
 from ..result import Result
 from .complete import Options, complete
@@ -21,8 +22,6 @@ from .writer import build
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT
-
-_UNUSUAL = "Most planning systems refuse an RTSTRUCT on such a series: ask for one without tilt, in axial planes."
 
 
 @dataclass
@@ -53,13 +52,13 @@ def write_rtstruct(
     """
     options = Options(names=names or NameTable())
     warnings = options.names.check_against(organ.name for organ in result.organs)
-    if ct.tilted or ct.oblique:
-        warnings.append(f"The slices are {'tilted' if ct.tilted else 'oblique'}. {_UNUSUAL}")
     clock = _Clock(emit or ignore)
     rois = []
-    for organ in result.organs:
-        clock.progress(len(rois) / (len(result.organs) + 2))
-        if organ.found and organ.name in labelmaps:
+    for number, organ in enumerate(result.organs):
+        clock.progress(number / (len(result.organs) + 2))
+        if organ.found:
+            if organ.name not in labelmaps:
+                raise RuntimeFault(f"{organ.name} was found, but its labelmap is missing: run the segmentation again.")
             rois.append(Roi(organ.name, organ, trace(ct, labelmaps[organ.name])))
     clock.lap("trace")
     dataset = complete(build(ct, rois), ct, result.model, result.organs, options, warnings.append)

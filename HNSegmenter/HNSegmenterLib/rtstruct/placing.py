@@ -83,17 +83,22 @@ class Placer:
                 )
             placed.append(ring if np.abs(distance).max() <= _ROUNDING_MM else to_patient(slice_, pixels))
         if len(placed) > 1:
-            placed = self._join_holes(slice_, placed)
+            placed = self._join_holes(name, slice_, placed)
         return [_writable(name, slice_, ring) for ring in placed]
 
-    def _join_holes(self, slice_: CtSlice, rings: list[np.ndarray]) -> list[np.ndarray]:
+    def _join_holes(self, name: str, slice_: CtSlice, rings: list[np.ndarray]) -> list[np.ndarray]:
         pixels = [to_pixels(slice_, ring)[0] for ring in rings]
         joined = []
         for outer, holes in nest(pixels):
             self.holes += len(holes)
             ring = rings[outer]
             if holes:
-                ring = to_patient(slice_, keyhole(pixels[outer], [pixels[hole] for hole in holes]))
+                try:
+                    ring = to_patient(slice_, keyhole(pixels[outer], [pixels[hole] for hole in holes]))
+                except ValueError as error:
+                    raise UnusableInput(
+                        f"Contours of {name} cross each other on slice {slice_.sop_instance_uid}: redraw them there."
+                    ) from error
             joined.append(ring)
         return joined
 

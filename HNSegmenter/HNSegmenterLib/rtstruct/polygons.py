@@ -74,7 +74,10 @@ def nest(rings: Sequence[np.ndarray]) -> list[tuple[int, list[int]]]:
 
     A ring inside an odd number of others is a hole (even-odd rule); rings may touch but not cross.
     """
-    inside = [[j for j in range(len(rings)) if j != i and _lies_in(rings[i], rings[j])] for i in range(len(rings))]
+    lows, highs = np.array([ring.min(axis=0) for ring in rings]), np.array([ring.max(axis=0) for ring in rings])
+    boxed = (lows[:, None] >= lows).all(axis=2) & (highs[:, None] <= highs).all(axis=2)
+    np.fill_diagonal(boxed, False)
+    inside = [[int(j) for j in np.flatnonzero(row) if _lies_in(rings[i], rings[j])] for i, row in enumerate(boxed)]
     groups: dict[int, list[int]] = {i: [] for i in range(len(rings)) if len(inside[i]) % 2 == 0}
     for i, around in enumerate(inside):
         if i not in groups:
@@ -84,6 +87,4 @@ def nest(rings: Sequence[np.ndarray]) -> list[tuple[int, list[int]]]:
 
 def _lies_in(ring: np.ndarray, other: np.ndarray) -> bool:
     """Most of the points, since single ones may sit on the other's edge."""
-    if (ring.min(axis=0) < other.min(axis=0)).any() or (ring.max(axis=0) > other.max(axis=0)).any():
-        return False
     return bool(contains(other, ring).mean() > 0.5)
