@@ -121,7 +121,7 @@ def dciodvfy_complaints(path: Path) -> list[str]:
     program = str(beside) if beside.exists() else require_program("dciodvfy")
     lines = []
     for mode in ([], ["-new"]):
-        run = subprocess.run([program, *mode, str(path)], capture_output=True, text=True)
+        run = subprocess.run([program, *mode, str(path)], capture_output=True, text=True, errors="replace")
         lines += [line.strip() for line in (run.stdout + run.stderr).splitlines()]
     assert any("RTStructureSet" in line for line in lines), lines
     return [line for line in lines if "Error" in line or "Warning" in line]

@@ -272,3 +272,25 @@ def test_an_organ_that_was_found_must_have_its_labelmap(ct, labelmaps, tmp_path)
     given = {name: image for name, image in labelmaps.items() if name != "Eye_L"}
     with pytest.raises(RuntimeFault, match="Eye_L was found, but its labelmap is missing"):
         write_rtstruct(ct, given, result(), tmp_path / "rtstruct.dcm")
+
+
+def test_a_ct_that_lacks_patient_and_study_values(tmp_path):
+    """What should be there even if empty is there; what the CT does not say is not made up."""
+    absent = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
+    ct = make_ct(tmp_path / "ct", *SMALL, tags={**dict.fromkeys(absent), "SpecificCharacterSet": ""})
+    report, dataset = written(ct, head_organs(ct), result(), tmp_path)
+    assert [keyword for keyword in absent if dataset.get(keyword, "missing")] == []
+    assert "SpecificCharacterSet" not in dataset
+    assert all("needed to build DICOMDIR" in line for line in dciodvfy_complaints(report.path))
+
+
+def test_no_value_of_the_patient_reaches_a_log(tmp_path, caplog, recwarn, capfd):
+    tags = {"PatientName": "TEST^UNIQUENAME", "PatientBirthDate": "19.7.1970 UNIQUE", "AccessionNumber": "UNIQUE-LONGER-THAN-16"}
+    ct = make_ct(tmp_path / "ct", *SMALL, tags=tags)
+    recwarn.clear()
+    capfd.readouterr()
+    caplog.clear()
+    _, dataset = written(ct, head_organs(ct), result(), tmp_path)
+    assert "UNIQUENAME" in str(dataset.PatientName)
+    said = [str(warning.message) for warning in recwarn] + [caplog.text, *capfd.readouterr()]
+    assert not any("UNIQUE" in text for text in said)

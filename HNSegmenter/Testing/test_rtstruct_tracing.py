@@ -17,7 +17,7 @@ from HNSegmenterLib.rtstruct.contours import encode, rounded
 from HNSegmenterLib.rtstruct.planes import to_pixels
 from HNSegmenterLib.rtstruct.polygons import contains, keyhole, nest, signed_area, without_collinear
 
-SHAPE = (20, 64, 64)
+SHAPE = (20, 66, 70)
 
 
 @pytest.fixture(scope="module")

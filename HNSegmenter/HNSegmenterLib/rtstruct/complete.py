@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from .. import __version__
+from ..dicom.headers import quiet
 from ..errors import UnusableInput, WrongUsage
 from ..result import Organ
 from . import header
@@ -65,7 +66,18 @@ def complete(
     Raises UnusableInput if the contours belong to another patient or CT, lie in no slice's plane or outside the image,
     or none is left; WrongUsage if a name or option cannot be written.
     """
-    options = options or Options()
+    with quiet():
+        return _completed(dataset, ct, model, organs, options or Options(), warn)
+
+
+def _completed(
+    dataset: Dataset,
+    ct: PlanningCT,
+    model: dict | None,
+    organs: Sequence[Organ],
+    options: Options,
+    warn: Callable[[str], None],
+) -> Dataset:
     _check_options(options, organs)
     _require_same_subject(dataset, ct)
     rois = _rois(dataset, ct, model, organs, options, warn)

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from .. import __version__
+from ..dicom.headers import quiet
 from ..errors import HNSegmenterError
 from .writer import contour_points
 
@@ -28,8 +29,9 @@ def write(dataset: Dataset, path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save(dataset, partial)
-        _require_equal(dataset, pydicom.dcmread(partial))
+        with quiet():
+            _save(dataset, partial)
+            _require_equal(dataset, pydicom.dcmread(partial))
         os.replace(partial, path)
     except OSError as error:
         raise HNSegmenterError(
@@ -63,7 +65,7 @@ def _require_equal(dataset: Dataset, again: Dataset) -> None:
 
 
 def _summary(dataset: Dataset) -> tuple:
-    texts = [str(dataset.get(keyword)) for keyword in _COMPARED]
+    texts = [str(dataset.get(keyword) or "") for keyword in _COMPARED]
     slices = [
         image.ReferencedSOPInstanceUID
         for frame in dataset.ReferencedFrameOfReferenceSequence

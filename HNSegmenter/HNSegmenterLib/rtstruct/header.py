@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from pydicom.charset import convert_encodings, encode_string
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -47,7 +47,9 @@ STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management: retire
 
 def copy_patient_and_study(ct: PlanningCT, dataset: Dataset) -> None:
     """Copy the modules' elements as they are, the Specific Character Set first."""
-    for keyword in ("SpecificCharacterSet", *_PATIENT_AND_STUDY):
+    if ct.header.get("SpecificCharacterSet"):
+        dataset.add(copy.deepcopy(ct.header["SpecificCharacterSet"]))
+    for keyword in _PATIENT_AND_STUDY:
         if keyword in ct.header:
             dataset.add(copy.deepcopy(ct.header[keyword]))
         elif keyword in _MAY_BE_EMPTY:
@@ -90,13 +92,7 @@ def _encodable(text: str, character_set: object) -> bool:
 
 def encode_and_decode(text: str, encodings: list[str]) -> str:
     """What a reader will see of `text`; characters outside the character set become question marks."""
-    import warnings
-
-    from pydicom.charset import decode_bytes
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return decode_bytes(encode_string(text, encodings), encodings, set())
+    return decode_bytes(encode_string(text, encodings), encodings, set())
 
 
 def _is_ascii(header: Dataset) -> bool:
