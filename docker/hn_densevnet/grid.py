@@ -77,21 +77,25 @@ class Axis:
         return (self.coarse - 1) / 2 + (fine_position - (self.fine - 1) / 2) / self.step
 
     def down(self, coarse: slice) -> tuple[np.ndarray, slice]:
-        """Weights (coarse, fine) that average fine voxels under a triangle, and the fine range that they read.
+        """Weights (coarse, fine) of the image's mean over each coarse voxel, and the fine range that they read.
 
-        The triangle is as wide as a coarse voxel, so nothing aliases; where the coarse grid is the finer one it is one fine
-        voxel wide, which is linear interpolation. Beyond the image its edge goes on.
+        The image between voxels is their linear interpolation, beyond its ends the edge goes on. A coarse voxel s fine ones
+        wide takes the mean over sqrt(2 (s^2 - 1)) of them: together with the interpolation that has the variance of a
+        triangle two coarse voxels wide, so nothing aliases, and it is plain interpolation where s <= 1.
         """
-        centres = np.clip(self.position(np.arange(coarse.start, coarse.stop)), 0, self.fine - 1)
-        reach = max(1.0, self.step)
-        first = max(0, int(np.floor(centres[0] - reach)))
-        last = min(self.fine, int(np.ceil(centres[-1] + reach)) + 1)
-        return _triangles(centres, np.arange(first, last), reach), slice(first, last)
+        centres = self.position(np.arange(coarse.start, coarse.stop))
+        width = np.sqrt(2 * max(0.0, self.step**2 - 1))
+        parts = 8 * int(np.ceil(width)) or 1
+        points = centres[:, None] + width * ((np.arange(parts) + 0.5) / parts - 0.5)
+        points = np.clip(points, 0, self.fine - 1)
+        read = slice(int(np.floor(points.min())), int(np.ceil(points.max())) + 1)
+        weights = [_hats(point, read).mean(axis=0) for point in points]
+        return np.array(weights, np.float32), read
 
     def up(self, fine: slice, coarse: slice) -> np.ndarray:
         """Weights (fine, coarse) of linear interpolation from the coarse range to the fine one, edges going on."""
-        centres = np.clip(self.index(np.arange(fine.start, fine.stop)), 0, self.coarse - 1)
-        return _triangles(np.clip(centres, coarse.start, coarse.stop - 1), np.arange(coarse.start, coarse.stop), 1.0)
+        points = self.index(np.arange(fine.start, fine.stop))
+        return _hats(np.clip(points, coarse.start, coarse.stop - 1), coarse).astype(np.float32)
 
     def fine_range(self, coarse: slice) -> slice:
         """The fine voxels between the centres of the first and last coarse one, to the image's end where that is the end."""
@@ -106,9 +110,9 @@ class Axis:
         return slice(max(0, min(first, self.coarse - 1)), max(1, min(last, self.coarse)))
 
 
-def _triangles(centres: np.ndarray, samples: np.ndarray, reach: float) -> np.ndarray:
-    weights = np.maximum(0.0, 1.0 - np.abs(samples[None, :] - centres[:, None]) / reach)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+def _hats(points: np.ndarray, samples: slice) -> np.ndarray:
+    """Weights (points, samples) of linear interpolation between whole-numbered samples."""
+    return np.maximum(0.0, 1.0 - np.abs(np.arange(samples.start, samples.stop) - points[:, None]))
 
 
 class AlignedGrid:

@@ -1,0 +1,164 @@
+"""The container's parts one by one: the grids' arithmetic, tiles, one part per organ, threads."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from container_phantoms import PREDICT, centred_affine
+
+sys.path.insert(0, str(PREDICT.parent))
+from hn_densevnet import main, tiles  # noqa: E402
+from hn_densevnet.grid import AlignedGrid, Canonical, tilt_degrees  # noqa: E402
+from hn_densevnet.oblique import ObliqueGrid  # noqa: E402
+from hn_densevnet.postprocess import largest_component  # noqa: E402
+
+NETWORK_MM = (2.0, 2.0, 3.0)
+SHAPE = (60, 50, 40)  # (i, j, k)
+
+
+def whole(grid) -> tuple[slice, slice, slice]:
+    return tuple(slice(0, n) for n in grid.shape)
+
+
+def network_points(shape, spacing) -> np.ndarray:
+    """Millimetres (z, y, x, 3) from the image's middle of every network voxel, in (x, y, z)."""
+    axes = [(np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing[::-1])]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    return np.stack([x, y, z], axis=-1)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.2, 2.5), (4.0, 4.0, 3.0), (0.5, 0.5, 1.0)])
+def test_a_field_that_rises_evenly_keeps_its_values_where_they_are(spacing):
+    """Averaging and interpolating both keep a linear field, so any shift by a part of a voxel would show."""
+    gradient = np.array([12, -9, 6]) / spacing  # HU per mm
+    voxels = np.stack(np.meshgrid(*map(np.arange, SHAPE[::-1]), indexing="ij"), axis=-1)[..., ::-1]
+    image = np.rint((voxels - (np.array(SHAPE) - 1) / 2) * spacing @ gradient).astype(np.int16)
+    grid = AlignedGrid(image, np.array(spacing), NETWORK_MM, threads=2)
+    expected = network_points(grid.shape, NETWORK_MM) @ gradient
+    inner = tuple(slice(3, -3) for _ in range(3))
+    # The image itself is rounded to 1 HU; 0.6 HU are 1/20 of a voxel.
+    assert np.abs(grid.sample(whole(grid)) - expected)[inner].max() < 0.6
+
+
+@pytest.mark.parametrize("degrees", [0, 10, 40])
+def test_turned_grids_read_the_same_field(degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn * 2.0
+    affine[:3, 3] = -affine[:3, :3] @ (np.array(SHAPE) - 1) / 2
+    voxels = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1)
+    field = (voxels @ affine[:3, :3].T + affine[:3, 3]) @ [10, -7, 4]
+    image = np.rint(field).astype(np.int16).T
+    grid = ObliqueGrid(AlignedGrid(image, np.full(3, 2.0), (2.0,) * 3, 1), affine, NETWORK_MM)
+    sampled = grid.sample(whole(grid))
+    expected = network_points(grid.shape, NETWORK_MM) @ [10, -7, 4]
+    middle = tuple(slice(n // 2 - 4, n // 2 + 4) for n in grid.shape)
+    assert np.abs(sampled - expected)[middle].max() < 0.6
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+def test_a_box_of_probabilities_comes_back_where_it_was(oblique):
+    image = np.zeros(SHAPE[::-1], np.int16)
+    spacing = np.array([1.0, 1.0, 1.5])
+    affine = centred_affine(np.eye(3), tuple(spacing), SHAPE)
+    grid = AlignedGrid(image, spacing, NETWORK_MM, 1)
+    if oblique:
+        grid = ObliqueGrid(grid, affine, NETWORK_MM)
+    points = network_points(grid.shape, NETWORK_MM)
+    probability = np.clip(1.5 - np.linalg.norm(points - [5, -4, 6], axis=-1) / 12, 0, 1).astype(np.float32)
+    box = tuple(slice(2, n - 2) for n in grid.shape)
+    mask, where = grid.restore(probability[box], box)
+    found = np.zeros(image.shape, bool)
+    found[where] = mask
+    voxels = np.stack(np.meshgrid(*map(np.arange, SHAPE[::-1]), indexing="ij"), axis=-1)[..., ::-1]
+    truth = np.linalg.norm(voxels * spacing + affine[:3, 3] - [5, -4, 6], axis=-1) < 12
+    assert 2 * np.count_nonzero(found & truth) / (np.count_nonzero(found) + np.count_nonzero(truth)) > 0.97
+
+
+def test_slabs_and_threads_do_not_change_a_value():
+    image = np.random.default_rng(0).integers(-1000, 1000, SHAPE[::-1]).astype(np.int16)
+    one, two = (AlignedGrid(image, np.array([1.0, 1.0, 2.0]), NETWORK_MM, threads) for threads in (1, 2))
+    assert np.array_equal(one.sample(whole(one)), two.sample(whole(two)))
+
+
+def test_every_way_to_store_axes_is_undone():
+    """Canonical views show the same patient: x to the left, y to the back, z to the head."""
+    for order in ((0, 1, 2), (1, 2, 0), (2, 1, 0)):
+        for signs in ((1, 1, 1), (-1, 1, -1), (-1, -1, -1)):
+            directions = np.zeros((3, 3))
+            for patient_axis, (image_axis, sign) in enumerate(zip(order, signs)):
+                directions[patient_axis, image_axis] = sign
+            affine = centred_affine(directions, (1.0, 2.0, 3.0), (4, 5, 6))
+            canonical = Canonical.of(affine)
+            array = np.arange(120).reshape(6, 5, 4)
+            view = canonical.view(array)
+            turned = canonical.affine(affine, view.shape)
+            assert np.allclose(turned[:3, :3], np.diag(np.diag(turned)[:3])) and (np.diag(turned) > 0).all()
+            assert tilt_degrees(turned) == pytest.approx(0, abs=1e-5)
+            k, j, i = np.argwhere(array == 77)[0]
+            z, y, x = np.argwhere(view == 77)[0]
+            assert np.allclose(affine @ [i, j, k, 1], turned @ [x, y, z, 1])
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 40), (130, 112, 232), (300, 150, 260), (64, 64, 64), (1, 200, 200)])
+def test_tiles_cover_all_and_fit(shape):
+    plan = tiles.plan(shape, patch=(64, 96, 96), multiple=16, overlap=0.25)
+    covered = np.zeros(shape, bool)
+    for box in plan.boxes:
+        assert all(0 <= part.start < part.stop <= n for part, n in zip(box, shape))
+        covered[box] = True
+    assert covered.all() and np.prod(plan.size) <= tiles.MOST_VOXELS and all(n % 16 == 0 for n in plan.size)
+
+
+def test_blending_agreeing_tiles_changes_nothing():
+    truth = np.random.default_rng(0).random((2, 40, 50, 60)).astype(np.float32)
+    plan = tiles.plan(truth.shape[1:], (16, 16, 16), 16, 0.25)
+    forced = tiles.Plan((32, 32, 32), tuple(
+        (slice(a, a + 32), slice(b, b + 32), slice(c, c + 32)) for a in (0, 8) for b in (0, 18) for c in (0, 14, 28)
+    ))  # fmt: skip
+    for used in (plan, forced):
+        blend = tiles.Blend(2, truth.shape[1:], used.size)
+        for box in used.boxes:
+            blend.add(truth[(slice(None), *box)], box)
+        assert np.allclose(blend.result(), truth, atol=1e-6)
+
+
+def test_only_the_largest_part_of_an_organ_stays():
+    probability = np.zeros((30, 30, 30), np.float32)
+    probability[5:15, 5:15, 5:15] = 0.9
+    probability[20:24, 20:24, 20:24] = 0.95
+    probability[15, 5:15, 5:15] = 0.3  # the edge, which the restored outline needs
+    box = (slice(100, 130), slice(0, 30), slice(10, 40))
+    component = largest_component(probability, box, voxel_ml=0.01)
+    assert np.count_nonzero(component.probability > 0.5) == 1000 and component.probability.max() == np.float32(0.9)
+    assert np.isclose(component.probability, 0.3).sum() == 100
+    assert [(part.start, part.stop) for part in component.box] == [(104, 116), (4, 16), (14, 26)]
+
+
+def test_specks_and_nothing_are_not_found():
+    probability = np.zeros((10, 10, 10), np.float32)
+    box = tuple(slice(0, 10) for _ in range(3))
+    assert largest_component(probability, box, 0.01) is None
+    probability[4, 4, 4:8] = 1
+    assert largest_component(probability, box, 0.01) is None
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, main.MOST_THREADS),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, main.MOST_THREADS),
+        ({}, main.MOST_THREADS),
+    ],
+)
+def test_threads_follow_the_containers_quota(files, expected, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert main._quota(tmp_path) == expected
