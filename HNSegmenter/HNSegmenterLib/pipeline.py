@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS = "rtstruct.dcm", "result.json", "overview.png", "segmentations"
 OUTPUTS = (RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS)
+READING_SHARES = {"find": (0.0, 0.3), "read": (0.3, 1.0)}
 NO_RTSTRUCT = (
     "No RTSTRUCT was written: a NIfTI file carries no DICOM patient, study and slices for it to refer to. "
     "Give the DICOM folder of the CT to get one."
@@ -67,6 +68,8 @@ def segment(
         job.enter(State.CHECKING)
         image = ct.image if ct else _read_image(folder.image)
         labelmaps = _read_labelmaps(folder, result, image)
+        if not labelmaps:
+            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck?")
         _check(image, labelmaps, result, ct)
         job.enter(State.WRITING)
         with _staging(out, job.id) as staged:
@@ -106,7 +109,12 @@ def _check_output(out: Path, source: Path, overwrite: bool) -> None:
 def _read_dicom(source: Path, series_uid: str | None, job: Job) -> PlanningCT:
     from .dicom import read_planning_ct
 
-    return read_planning_ct(source, series_uid=series_uid, emit=job.emit, cancel=job.cancel)
+    def emit(event: Event) -> None:
+        begin, end = READING_SHARES.get(event.stage, (0.0, 1.0))
+        fraction = None if event.fraction is None else begin + (end - begin) * event.fraction
+        job.emit(replace(event, fraction=fraction))
+
+    return read_planning_ct(source, series_uid=series_uid, emit=emit, cancel=job.cancel)
 
 
 def _hand_over(source: Path, ct: PlanningCT | None, job: Job) -> JobFolder:
@@ -119,6 +127,8 @@ def _hand_over(source: Path, ct: PlanningCT | None, job: Job) -> JobFolder:
             import SimpleITK as sitk
 
             sitk.WriteImage(ct.image, str(folder.image), useCompression=False)
+            if folder.image.stat().st_size < ct.image.GetNumberOfPixels() * ct.image.GetSizeOfPixelComponent():
+                raise OSError  # SimpleITK says nothing of a short write
     except (OSError, RuntimeError) as error:
         raise HNSegmenterError(
             f"The CT could not be written into the job folder {folder.path.parent}: is the disk full?"

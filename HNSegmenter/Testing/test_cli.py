@@ -19,6 +19,7 @@ SLOW = (
     "open(os.path.join(os.environ['TMPDIR'], 'scratch'), 'w').write('x')\n"
     "time.sleep(60)\n"
 )
+TWO_ORGANS = Path(__file__).resolve().parents[2] / "docker" / "training" / "fixtures" / "two_organs"
 TOKENS = {
     "PatientName": "TEST^Xylotoken",
     "PatientID": "TEST-QQ77TOKEN",
@@ -130,6 +131,33 @@ def test_cancel_is_130_and_leaves_nothing(tmp_path, series, slow_network, own_fo
     assert list((own_folders / "jobs").iterdir()) == []
 
 
+def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series):
+    code, out, err = run("segment", series, "-o", tmp_path / "out", "--model", TWO_ORGANS, "--json")
+    assert code == 0, out + err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [e["stage"] for e in events if e["event"] == "state"] == ["reading", "running", "checking", "writing", "done"]
+    fractions = [e["fraction"] for e in events if "fraction" in e]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    result = events[-1]
+    assert result["event"] == "result" and {o["name"]: o["status"] for o in result["organs"]} == {"Bone_Mandible": "found", "Brain": "found"}
+    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert written["organs"] == result["organs"] and written["runtime"]["where"] == "local"
+    files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert files == [
+        "overview.png",
+        "result.json",
+        "rtstruct.dcm",
+        "segmentations/Bone_Mandible.nii.gz",
+        "segmentations/Brain.nii.gz",
+    ]
+
+
+def test_a_ct_without_any_organ_is_said_and_leaves_nothing(tmp_path, series):
+    code, out, err = run("segment", series, "-o", tmp_path / "out", "--runtime", "local")
+    assert code == 2 and "head and neck" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_end_of_standard_input_is_no_cancel(tmp_path, series, slow_network):
     process = start("segment", series, "-o", tmp_path / "out", "--runtime", "local", "--json", **slow_network)
     process.stdin.close()
@@ -181,7 +209,8 @@ def test_the_patient_is_in_the_rtstruct_and_nowhere_else(tmp_path, own_folders, 
     source = tmp_path / "FOLDER88TOKEN"
     write_ct_series(source, head_phantom(), patient=TOKENS, tags={"Modality": "MR"} if fault == "no ct" else None)
     environment = {"TMPDIR": str(temporary), **(broken(tmp_path) if fault == "network" else {})}
-    code, out, err = run("segment", source, "-o", tmp_path / "out", "--runtime", "local", "--json", "--debug", **environment)
+    options = ("--json", "--debug", "--model", TWO_ORGANS)
+    code, out, err = run("segment", source, "-o", tmp_path / "out", *options, **environment)
     assert code == {"none": 0, "network": 1, "no ct": 2}[fault], out + err
     tokens = [*TOKENS.values(), "FOLDER88TOKEN"]
     assert holding(temporary, tokens) == [] and holding(own_folders, tokens) == []

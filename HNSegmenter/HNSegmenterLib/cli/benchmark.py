@@ -58,9 +58,9 @@ def _ours(args, series: Path, out: Path, drop: bool = False):
     from ..report.measure import drop_caches, run_measured
 
     command = [sys.executable, "-m", "HNSegmenterLib", "segment", str(series), "-o", str(out), "--json"]
-    for option in ("runtime", "image", "docker_host", "contract"):
+    for option in ("runtime", "image", "docker_host", "model", "contract"):
         if value := getattr(args, option):
-            command += [f"--{option.replace('_', '-')}", value]
+            command += [f"--{option.replace('_', '-')}", str(value)]
     emptied = drop and drop_caches()
     return run_measured(command), emptied
 

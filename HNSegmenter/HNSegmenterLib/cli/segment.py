@@ -26,6 +26,7 @@ def add_runtime_options(parser) -> None:
     parser.add_argument("--runtime", choices=("auto", "docker", "local"), help="where the network runs (default: auto)")
     parser.add_argument("--image", metavar="NAME", help="container image, best with its digest: name@sha256:...")
     parser.add_argument("--docker-host", metavar="URL", help="Docker engine: unix://, npipe://, tcp:// or ssh://")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="another model folder, run on this computer")
     parser.add_argument("--contract", choices=("thesis",), help="run an image without labels the way the thesis's is run")
 
 
@@ -35,7 +36,7 @@ def choose_runtime(args):
     from ..settings import Settings
 
     settings = Settings.load()
-    return choose(args.runtime or settings.runtime, settings, args.image, args.docker_host, args.contract)
+    return choose(args.runtime or settings.runtime, settings, args.image, args.docker_host, args.contract, args.model)
 
 
 def run(args, ui) -> int:

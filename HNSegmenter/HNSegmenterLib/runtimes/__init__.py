@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..errors import EngineFault, HNSegmenterError, WrongUsage
 from ..settings import Settings
 from .base import JobFolder, Runtime
@@ -17,19 +19,23 @@ def choose(
     image: str | None = None,
     docker_host: str | None = None,
     contract: str | None = None,
+    model: Path | None = None,
 ) -> Runtime:
     """The runtime to use; its describe() says which and why.
 
+    model: a model folder other than the one that came with the program, for this computer; an image brings its own.
     "auto" is Docker if an engine answers and holds an image of our contract, else this computer. Raises WrongUsage,
     EngineFault (docker asked for and unusable) or RuntimeFault (this computer lacks what the network needs).
     """
     if runtime not in CHOICES:
         raise WrongUsage(f"There is no runtime {runtime!r}: choose one of {', '.join(CHOICES)}.")
     settings = settings or Settings.load()
-    if runtime == "local":
+    if model and (runtime == "docker" or image):
+        raise WrongUsage("A container image brings its own model: leave --model out, or build an image with that model.")
+    if runtime == "local" or model:
         from .local import LocalRuntime
 
-        return LocalRuntime()
+        return LocalRuntime(model)
     try:
         return _docker(settings, image, docker_host, contract)
     except HNSegmenterError as fault:
