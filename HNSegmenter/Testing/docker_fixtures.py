@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from conftest import require
 from docker_daemon import Daemon, make_certificates
-from docker_support import BASE, child_of, parent_of, state_of, wait_for
+from docker_support import BASE, child_of, parent_of, remove_images, state_of, wait_for
 
 from HNSegmenterLib.errors import HNSegmenterError
 from HNSegmenterLib.runtimes import containers, images
@@ -16,14 +17,15 @@ from HNSegmenterLib.runtimes.engine import Engine, connect
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    """This machine's engine, with the base image of the test images."""
+def engine() -> Iterator[Engine]:
+    """This machine's engine, with the base image of the test images, which are removed after the module."""
     try:
         found = connect()
         images.find(found, BASE)
     except HNSegmenterError as fault:
         require(False, f"a Docker engine with the image {BASE} (.ci/docker-base.sh makes both; {fault})")
-    return found
+    yield found
+    remove_images(found.client)
 
 
 @pytest.fixture

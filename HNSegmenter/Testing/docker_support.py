@@ -7,6 +7,7 @@ import os
 import tarfile
 import time
 import uuid
+import zlib
 from pathlib import Path
 
 import docker
@@ -65,8 +66,16 @@ def parent_of(client: docker.APIClient) -> str:
 
 
 def child_of(client: docker.APIClient, way: str, more: str = "") -> str:
-    """Built on an engine that holds the parent; `more`: further lines of its Dockerfile."""
-    return build(client, f"{REPOSITORY}:{way}", f"FROM {PARENT}\nENV HNSEG_TEST={way}\n{more}")
+    """Built on an engine that holds the parent; `more`: further lines of its Dockerfile, which give it a tag of its own."""
+    tag = f"{REPOSITORY}:{way}" + (f"-{zlib.crc32(more.encode()):08x}" if more else "")
+    return build(client, tag, f"FROM {PARENT}\nENV HNSEG_TEST={way}\n{more}")
+
+
+def remove_images(client: docker.APIClient) -> None:
+    """All test images; the base stays."""
+    for image in client.images(name=REPOSITORY):
+        for tag in image["RepoTags"] or []:
+            client.remove_image(tag, force=True)
 
 
 def small_ct() -> sitk.Image:

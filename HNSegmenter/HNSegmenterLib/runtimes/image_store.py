@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -179,18 +180,18 @@ def build(
                 decode=True,
             )
 
-    last = ""
+    lines: deque[str] = deque([""], maxlen=40)
     for message in _messages(engine, start, "Building the image", cancel):
         if error := message.get("error"):
-            raise EngineFault(_build_sentence(error, last))
+            raise EngineFault(_build_sentence(error, lines))
         line = (message.get("stream") or message.get("status") or "").strip()
         if not line:
             continue
         log(line)
         if match := re.match(r"Step (\d+)/(\d+) : (\w+)", line):
             emit(Event("progress", "build", (int(match[1]) - 1) / int(match[2]), f"step {match[1]} of {match[2]} ({match[3]})"))
-        else:
-            last = line
+        elif not line.startswith(("--->", "Removing intermediate container")):
+            lines.append(line)
 
 
 def _context_files(sources: Path) -> set[str]:
@@ -212,15 +213,16 @@ def _build_arguments(sources: Path, base_image: str | None, index_url: str | Non
     return arguments
 
 
-def _build_sentence(error: str, last_line: str) -> str:
-    text = " ".join(error.split())
-    if no_space(text + last_line):
+def _build_sentence(error: str, lines: Iterable[str]) -> str:
+    """lines: the last ones that the build's own commands wrote."""
+    text, said = " ".join(error.split()), "\n".join(lines)
+    if no_space(text + said):
         return "The disk of the Docker engine is full: free space there (docker system df) and build again."
-    if "CERTIFICATE_VERIFY_FAILED" in last_line or "certificate verify failed" in last_line:
+    if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", said):
         return "The build does not trust the network's TLS proxy: give its certificates with --ca-bundle FILE."
-    if re.search("pull access denied|manifest unknown|not found: manifest|registry", text):
+    if re.search("pull access denied|manifest unknown|not found: manifest|registry|https?://[^ ]+/v2/", text):
         return f"The base image cannot be had ({text[:200]}): load it first (docker load), or name one here with --base IMAGE."
-    return f"The build failed ({text[:200]}). Its last line: {last_line[:200]}"
+    return f"The build failed ({text[:200]}). Its last line: {said.splitlines()[-1][:200] if said else 'none'}"
 
 
 def _messages(engine: Engine, start: Callable[[], Iterable], doing: str, cancel: CancelToken) -> Iterator:
