@@ -1,0 +1,124 @@
+"""hn-segmenter evaluate: how well the contours agree with the references of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .segment import add_runtime_options, choose_runtime
+
+PREDICTIONS = "predictions"
+FAULT = 1
+
+
+def add_parser(sub) -> None:
+    parser = sub.add_parser(
+        "evaluate",
+        help="compare with the reference contours of a data set",
+        description="Segments every <patient>/data.nii.gz of DATASET (or takes --predictions), compares with "
+        "<patient>/label.nii.gz, and writes evaluation.csv, evaluation.md and a box plot, evaluation.png, into REPORT.",
+    )
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of patients' folders")
+    parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="REPORT", help="default: ./evaluation")
+    parser.add_argument(
+        "--labels", metavar="MAP", required=True, help='openkbp, structseg, tcia, or a JSON file like {"1": "Brainstem"}'
+    )
+    parser.add_argument("--predictions", type=Path, metavar="DIR", help="labelmaps DIR/<patient>/<TG-263 name>.nii.gz: run nothing")
+    parser.add_argument("--organs", metavar="NAMES", help="TG-263 names, with commas (default: all that were predicted)")
+    parser.add_argument("--index", type=Path, metavar="FILE", help="slices that don't count (default: DATASET's index.json)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in REPORT")
+    add_runtime_options(parser)
+
+
+def run(args, ui) -> int:
+    from ..report.dataset import Dataset, read_label_map
+    from ..report.evaluate import FAILED, evaluate, stored_predictions, summarise
+    from ..report.tables import CSV, PICTURE, SUMMARY_COLUMNS, TEXT, draw_box_plot, remarks, summary_rows, write_csv, write_text
+
+    labels = read_label_map(args.labels)
+    organs = _organs(args.organs, labels)
+    dataset = Dataset.read(args.dataset, args.index, needs_ct=args.predictions is None)
+    _check_output(args.output, args.overwrite, (CSV, TEXT, PICTURE, PREDICTIONS))
+    if dataset.index:
+        ui.say(f"Slices that don't count: {dataset.index}")
+    for warning in dataset.warnings:
+        ui.say(f"! {warning}")
+    if args.predictions:
+        how, predict = f"Predictions: {args.predictions.absolute()}.", stored_predictions(args.predictions)
+    else:
+        runtime = choose_runtime(args)
+        ui.say(runtime.describe())
+        how, predict = runtime.describe(), _Segmenter(runtime, args, ui)
+    rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
+    args.output.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, args.output / CSV)
+    drawn = draw_box_plot(rows, args.output / PICTURE)
+    write_text(rows, dataset, how, args.output / TEXT, drawn)
+    summaries = summarise(rows)
+    ui.table(SUMMARY_COLUMNS, summary_rows(summaries), "Agreement with the references, mean ± standard deviation")
+    for text in remarks(rows):
+        ui.say(f"! {text}")
+    if not drawn:
+        ui.say("No box plot: nothing was compared, or matplotlib is missing: pip install 'hn-segmenter[evaluate]'")
+    for name in (CSV, TEXT, *((PICTURE,) if drawn else ())):
+        ui.say(str((args.output / name).absolute()))
+    ui.result({"output": str(args.output.absolute()), "organs": [vars(one) for one in summaries], "remarks": remarks(rows)})
+    return FAULT if any(row.status == FAILED for row in rows) else 0
+
+
+def _organs(choice: str | None, labels: dict[int, str]) -> list[str] | None:
+    from ..errors import WrongUsage
+
+    if choice is None:
+        return None
+    organs = [name.strip() for name in choice.split(",")]
+    if unknown := [name for name in organs if name not in labels.values()]:
+        raise WrongUsage(f"The label map has no {', '.join(unknown)}, only {', '.join(labels.values())}.")
+    return organs
+
+
+def _check_output(out: Path, overwrite: bool, names: tuple[str, ...]) -> None:
+    from ..errors import WrongUsage
+
+    if out.exists() and not out.is_dir():
+        raise WrongUsage(f"{out} is a file: give a folder for the report.")
+    there = [name for name in names if (out / name).exists()]
+    if there and not overwrite:
+        raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
+
+
+class _Segmenter:
+    """Runs the pipeline for one patient after the other, into REPORT/predictions/<patient>."""
+
+    def __init__(self, runtime, args, ui):
+        self._runtime, self._args, self._ui = runtime, args, ui
+        self.emit = ui.emit
+
+    def __call__(self, patient) -> Path:
+        from ..pipeline import segment
+
+        out = self._args.output / PREDICTIONS / patient.name
+        segment(patient.ct, out, self._runtime, overwrite=self._args.overwrite, emit=self.emit, cancel=self._args.cancel)
+        return out
+
+
+class _Counted:
+    """Says which patient is on, and turns a job's own progress into that of the whole evaluation."""
+
+    def __init__(self, predict, total: int, args, ui):
+        self._predict, self._total, self._args, self._ui, self._done = predict, total, args, ui, 0
+        if isinstance(predict, _Segmenter):
+            predict.emit = self._within
+
+    def __call__(self, patient) -> Path:
+        from ..events import Event
+
+        self._args.cancel.raise_if_cancelled()
+        self._ui.emit(Event("progress", patient.name, self._done / self._total, f"({self._done + 1} of {self._total})"))
+        self._done += 1
+        return self._predict(patient)
+
+    def _within(self, event) -> None:
+        from dataclasses import replace
+
+        if event.kind == "progress" and event.fraction is not None:
+            self._ui.emit(replace(event, fraction=(self._done - 1 + event.fraction) / self._total))
