@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,3 +45,43 @@ def own_folders(tmp_path_factory, monkeypatch) -> Path:
     monkeypatch.setenv("HNSEG_SETTINGS", str(folder / "settings.json"))
     monkeypatch.setenv("HNSEG_JOBS", str(folder / "jobs"))
     return folder
+
+
+BASE_IMAGE = os.environ.get("HNSEG_TEST_BASE", "hnseg-test-base:bookworm")
+
+
+@pytest.fixture(scope="session")
+def our_image() -> str:
+    """The project's image, built as a user builds it, on the test base image."""
+    client = _docker_client()
+    command = [sys.executable, "-m", "HNSegmenterLib", "image", "build", "--base", BASE_IMAGE]
+    command += ["--tag", "hn-segmenter:test", "--network", "host"]
+    if bundle := os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE"):
+        command += ["--ca-bundle", bundle]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr[-2000:]
+    client.close()
+    return "hn-segmenter:test"
+
+
+@pytest.fixture(scope="session")
+def two_organ_image(our_image, tmp_path_factory) -> str:
+    """The same program with a model of other organs."""
+    client = _docker_client()
+    context = tmp_path_factory.mktemp("two_organs")
+    shutil.copytree(ROOT / "docker" / "training" / "fixtures" / "two_organs", context / "model")
+    (context / "Dockerfile").write_text(f"FROM {our_image}\nCOPY model/ /app/hn_densevnet/model/\n")
+    client.images.build(path=str(context), tag="hn-segmenter-two-organs:test", rm=True)
+    client.close()
+    return "hn-segmenter-two-organs:test"
+
+
+def _docker_client():
+    import docker
+
+    try:
+        client = docker.from_env(timeout=600)
+        client.images.get(BASE_IMAGE)
+    except docker.errors.DockerException:
+        require(False, f"a Docker engine with the image {BASE_IMAGE} (.ci/docker-base.sh)")
+    return client

@@ -1,0 +1,151 @@
+"""The whole way on the sample patient and, where they are at hand, on real CTs; both runtimes, another model, privacy."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from conftest import require_program
+from HNSegmenterLib import pipeline, sample
+from HNSegmenterLib.runtimes import choose
+from HNSegmenterLib.sample.score import score
+from phantoms import nifti_to_series
+
+LEAST_DICE = 0.75
+IN_MODEL = ["Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"]
+
+
+@pytest.fixture(scope="module")
+def sample_series(tmp_path_factory) -> Path:
+    return sample.write_dicom(tmp_path_factory.mktemp("sample") / "ct")
+
+
+@pytest.fixture(scope="module")
+def outcome(sample_series, tmp_path_factory):
+    """The sample patient, segmented on this computer; with it the digests of its files before and after."""
+    folder = tmp_path_factory.mktemp("local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HNSEG_JOBS", str(folder / "jobs"))
+        patch.setenv("HNSEG_SETTINGS", str(folder / "settings.json"))
+        before = digests(sample_series)
+        outcome = pipeline.segment(sample_series, folder / "out", choose("local"))
+    assert digests(sample_series) == before, "the CT's files were touched"
+    assert list((folder / "jobs").iterdir()) == []
+    return outcome
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_network_finds_the_known_organs_of_the_sample(outcome):
+    scores = score(outcome.labelmaps)
+    assert list(scores) == IN_MODEL
+    assert min(scores.values()) >= LEAST_DICE, scores
+
+
+def test_organs_that_the_model_lacks_are_announced(outcome):
+    status = {organ.name: organ.status for organ in outcome.result.organs}
+    assert status == dict.fromkeys(IN_MODEL, "found") | dict.fromkeys(["Eye_L", "Eye_R"], "not in this model")
+    description = pydicom.dcmread(outcome.rtstruct).StructureSetDescription
+    assert "Eye_L" in description and "Eye_R" in description and "not in this model" in description
+
+
+def test_the_rtstruct_refers_to_the_original_series(outcome, sample_series):
+    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in sample_series.iterdir()]
+    rtstruct = pydicom.dcmread(outcome.rtstruct)
+    assert [roi.ROIName for roi in rtstruct.StructureSetROISequence] == IN_MODEL
+    assert rtstruct.StudyInstanceUID == slices[0].StudyInstanceUID
+    assert {roi.ReferencedFrameOfReferenceUID for roi in rtstruct.StructureSetROISequence} == {slices[0].FrameOfReferenceUID}
+    known = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in slices}
+    for roi in rtstruct.ROIContourSequence:
+        for contour in roi.ContourSequence:
+            (image,) = contour.ContourImageSequence
+            assert float(contour.ContourData[2]) == pytest.approx(known[image.ReferencedSOPInstanceUID], abs=0.01)
+
+
+def test_the_rtstruct_passes_dciodvfy(outcome):
+    program = Path(sys.executable).with_name("dciodvfy")
+    program = str(program) if program.exists() else require_program("dciodvfy")
+    said = subprocess.run([program, str(outcome.rtstruct)], capture_output=True, text=True)
+    assert "Error" not in said.stdout + said.stderr, said.stderr
+
+
+def test_labelmaps_lie_on_the_ct(outcome, sample_series):
+    from HNSegmenterLib.dicom import read_planning_ct
+
+    ct = read_planning_ct(sample_series).image
+    for path in outcome.labelmaps.values():
+        labelmap = sitk.ReadImage(str(path))
+        assert labelmap.GetSize() == ct.GetSize()
+        assert np.allclose(labelmap.GetOrigin(), ct.GetOrigin(), atol=1e-3)
+        assert np.allclose(labelmap.GetDirection(), ct.GetDirection(), atol=1e-5)
+        assert set(np.unique(sitk.GetArrayViewFromImage(labelmap))) == {0, 1}
+
+
+def test_nifti_gives_the_same_organs_and_says_why_there_is_no_rtstruct(outcome, sample_series, tmp_path):
+    from HNSegmenterLib.dicom import read_planning_ct
+
+    nifti = tmp_path / "ct.nii.gz"
+    sitk.WriteImage(read_planning_ct(sample_series).image, str(nifti))
+    other = pipeline.segment(nifti, tmp_path / "out", choose("local"))
+    assert other.rtstruct is None and not (tmp_path / "out" / "rtstruct.dcm").exists()
+    assert any("NIfTI" in warning for warning in other.result.warnings)
+    for name, path in outcome.labelmaps.items():
+        assert np.array_equal(voxels(path), voxels(other.labelmaps[name])), name
+
+
+def voxels(path: Path) -> np.ndarray:
+    return sitk.GetArrayViewFromImage(sitk.ReadImage(str(path)))
+
+
+@pytest.mark.docker
+def test_docker_and_this_computer_give_identical_labelmaps(outcome, sample_series, our_image, tmp_path):
+    other = pipeline.segment(sample_series, tmp_path / "out", choose("docker", image=our_image))
+    assert other.result.runtime["where"] == "docker" and our_image in other.result.runtime["why"]
+    assert other.result.model == outcome.result.model
+    assert other.labelmaps.keys() == outcome.labelmaps.keys()
+    for name, path in outcome.labelmaps.items():
+        assert np.array_equal(voxels(path), voxels(other.labelmaps[name])), name
+
+
+@pytest.mark.docker
+def test_an_image_with_other_organs_needs_no_change_of_the_client(sample_series, two_organ_image, tmp_path):
+    outcome = pipeline.segment(sample_series, tmp_path / "out", choose("docker", image=two_organ_image))
+    assert [organ.name for organ in outcome.result.organs] == ["Bone_Mandible", "Brain"]
+    names = [roi.ROIName for roi in pydicom.dcmread(outcome.rtstruct).StructureSetROISequence]
+    assert names == ["Bone_Mandible", "Brain"] and outcome.overview.stat().st_size > 10_000
+
+
+@pytest.mark.docker
+def test_auto_takes_docker_with_our_image_and_says_so(our_image):
+    from HNSegmenterLib.settings import Settings
+
+    assert choose("auto", Settings(image=our_image)).name == "docker"
+    local = choose("auto", Settings(image="nobody/has-this:image"))
+    assert local.name == "local" and "nobody/has-this:image" in local.describe()
+    local = choose("auto", Settings(docker_host="unix:///nowhere/docker.sock"))
+    assert local.name == "local" and "nowhere" in local.describe()
+
+
+def test_demo_ends_with_table_figures_and_paths(tmp_path):
+    command = [sys.executable, "-m", "HNSegmenterLib", "demo", "-o", str(tmp_path / "out"), "--runtime", "local"]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    assert run.returncode == 0, run.stderr
+    for said in ("Dice", "prove", "Parotid_L", str(tmp_path / "out" / "rtstruct.dcm"), str(tmp_path / "out" / "overview.png"), "review"):
+        assert said in run.stdout
+
+
+def test_a_real_patient_ends_well(real_data, tmp_path):
+    patient = sorted((real_data / "openkbp" / "validation").iterdir())[0]
+    nifti_to_series(patient / "data.nii.gz", tmp_path / "ct")
+    outcome = pipeline.segment(tmp_path / "ct", tmp_path / "out", choose("local"))
+    assert outcome.rtstruct.is_file() and len(outcome.labelmaps) == 4
+    written = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert written["model"]["digest"].startswith("sha256:")
