@@ -77,17 +77,18 @@ class DenseVNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         pooled = F.avg_pool3d(image, 3, stride=2, padding=1, count_include_pad=False)
-        pooled = self.input_norm(pooled)
+        first = self.initial(image)
+        pooled = self.input_norm(pooled).to(first.dtype)  # else bfloat16 features would become float32 again
         half = pooled.shape[2:]
         features = [pooled]
-        x = torch.cat([pooled, self.initial(image)], dim=1)
+        x = torch.cat([pooled, first], dim=1).contiguous(memory_format=torch.channels_last_3d)
         for level, (stack, skip) in enumerate(zip(self.stacks, self.skips)):
             x = stack(x)
             seen = skip(x)
             features.append(seen if level == 0 else resize(seen, half))
             if level < len(self.downs):
                 x = self.downs[level](x)
-        logits = self.classify(torch.cat(features, dim=1))
+        logits = self.classify(torch.cat(features, dim=1).contiguous(memory_format=torch.channels_last_3d))
         logits = logits.masked_fill(~self.present, ABSENT_LOGIT)
         return resize(logits, image.shape[2:])
 
