@@ -212,6 +212,8 @@ def test_own_names_beyond_ascii_get_a_character_set_that_holds_them(tmp_path):
     _, dataset = written(ascii_only, head_organs(ascii_only), result(), tmp_path, names=NameTable({"Eye_L": "左眼"}))
     assert dataset.SpecificCharacterSet == "ISO_IR 192"
     assert dataset.StructureSetROISequence[4].ROIName == "左眼"
+    _, dataset = written(ascii_only, head_organs(ascii_only), result(Eye_L="not found"), tmp_path, names=names)
+    assert "Ojo izquierdo año: not found." in dataset.StructureSetDescription
     tags = {"SpecificCharacterSet": "ISO_IR 144", "PatientName": PATIENTS["ISO_IR 144"]}
     cyrillic = make_ct(tmp_path / "cyrillic", *SMALL, tags=tags)
     with pytest.raises(WrongUsage, match="character set"):

@@ -83,7 +83,8 @@ def _completed(
     rois = _rois(dataset, ct, model, organs, options, warn)
     completed = build(ct, rois)
     header.copy_patient_and_study(ct, completed)
-    header.choose_character_set(ct, completed, [options.label, options.series_description, *(roi.name for roi in rois)])
+    names = [roi.name for roi in rois] + [options.names.own_name(organ.name) for organ in organs]
+    header.choose_character_set(ct, completed, [options.label, options.series_description, *names])
     _add_general_modules(completed, ct, model, options)
     missing = [_missing_line(organ, options) for organ in organs if not any(roi.organ is organ for roi in rois)]
     completed.StructureSetDescription = set_description(model, CLIENT, missing)
