@@ -81,16 +81,21 @@ class DenseVNet(nn.Module):
         pooled = self.input_norm(pooled).to(first.dtype)  # else bfloat16 features would become float32 again
         half = pooled.shape[2:]
         features = [pooled]
-        x = torch.cat([pooled, first], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        x = channels_last(torch.cat([pooled, first], dim=1))
         for level, (stack, skip) in enumerate(zip(self.stacks, self.skips)):
             x = stack(x)
             seen = skip(x)
             features.append(seen if level == 0 else resize(seen, half))
             if level < len(self.downs):
                 x = self.downs[level](x)
-        logits = self.classify(torch.cat(features, dim=1).contiguous(memory_format=torch.channels_last_3d))
+        logits = self.classify(channels_last(torch.cat(features, dim=1)))
         logits = logits.masked_fill(~self.present, ABSENT_LOGIT)
         return resize(logits, image.shape[2:])
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """The same tensor in the layout that CPU convolutions are fastest in; ONNX has no such thing."""
+    return x if torch.onnx.is_in_onnx_export() else x.contiguous(memory_format=torch.channels_last_3d)
 
 
 def resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
