@@ -136,6 +136,27 @@ def test_gantry_tilt_is_straightened(tmp_path, degrees):
     assert np.allclose([piece.position for piece in ct.slices], positions, atol=1e-5)
 
 
+@pytest.mark.parametrize("shear", [(1.3, -0.7, 0), (-0.45, 1.1, 0)])
+def test_straightening_is_exact_where_values_change_evenly(tmp_path, shear):
+    """Linear interpolation of a linear function of x, y, z has no error but rounding, at any fraction of a pixel."""
+    spacing = (2.0, 3.0, 4.0)
+    positions = slice_positions(30, spacing[2], (-50, -60, -58), shear=shear)
+    x = positions[:, 0, None, None] + np.arange(50) * spacing[0]
+    y = positions[:, 1, None, None] + np.arange(40)[:, None] * spacing[1]
+    z = positions[:, 2, None, None]
+    write_ct_series(tmp_path, 5 * x + 4 * y + 2 * z, spacing, positions=positions)
+    ct = read_planning_ct(tmp_path)
+    assert ct.tilted and not ct.oblique
+    values = array(ct)
+    k, j, i = np.indices(values.shape)
+    at = [ct.image.GetOrigin()[axis] + index * spacing[axis] for axis, index in enumerate((i, j, k))]
+    expected = 5 * at[0] + 4 * at[1] + 2 * at[2]
+    margin = [(at[axis] > positions[k, axis] + 2 * spacing[axis]) & (at[axis] < positions[k, axis] + (n - 2) * spacing[axis]) for axis, n in ((0, 50), (1, 40))]
+    inside = margin[0] & margin[1]
+    assert inside.sum() > 30 * 45 * 35
+    assert np.abs(values - expected)[inside].max() <= 1
+
+
 def test_slices_shifted_sideways_are_used_where_they_lie(tmp_path):
     positions = slice_positions(40, SPACING[2], ORIGIN)
     positions[20:, 0] += 10.0
@@ -208,17 +229,23 @@ def test_slope_one_and_signed_are_exact(tmp_path):
     assert np.array_equal(array(read_planning_ct(tmp_path)), HEAD)
 
 
-@pytest.mark.parametrize("stored", [-2000, 63536], ids=["signed", "written unsigned"])
-def test_padding_outside_the_scan_is_air(tmp_path, stored):
-    hu = HEAD.copy()
-    hu[:, :5] = -2000
-    files = write_ct_series(tmp_path, hu, SPACING, ORIGIN, signed=True, intercept=0)
-    for path in files:
+@pytest.mark.parametrize(("vr", "stored"), [("US", 65000), ("SS", -536)], ids=["unsigned", "written signed"])
+def test_padding_outside_the_scan_is_air(tmp_path, vr, stored):
+    hu = HEAD.astype(np.int32)
+    hu[:, :5] = 65000 - 1024
+    for path in write_ct_series(tmp_path, hu, SPACING, ORIGIN):
         dataset = pydicom.dcmread(path)
-        dataset.add_new("PixelPaddingValue", "SS" if stored < 0 else "US", stored)
+        dataset.add_new("PixelPaddingValue", vr, stored)
         dataset.save_as(str(path))
     values = array(read_planning_ct(tmp_path))
     assert (values[:, :5] == -1024).all() and np.array_equal(values[:, 5:], hu[:, 5:])
+
+
+def test_values_below_air_are_air(tmp_path):
+    hu = HEAD.copy()
+    hu[:, :5] = -2000
+    write_ct_series(tmp_path, hu, SPACING, ORIGIN, signed=True, intercept=0)
+    assert np.array_equal(array(read_planning_ct(tmp_path)), np.maximum(hu, -1024))
 
 
 def test_high_padding_is_air_and_padding_like_tissue_is_not(tmp_path):

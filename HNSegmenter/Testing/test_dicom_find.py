@@ -192,20 +192,24 @@ def test_cancel(tmp_path, stage):
 
 
 def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, capfd, caplog, recwarn):
+    require_program("dcmcjpeg")
     caplog.set_level(logging.DEBUG)
     token = "TESTTOKEN"
     patient = {"PatientName": f"{token}^A", "PatientID": f"{token}1", "PatientBirthDate": "19121212"}
     files = write_ct_series(tmp_path / token, HEAD, SPACING, patient=patient)
     rtstruct(tmp_path / token / f"{token}.dcm")
+    compress(files[3:4], "jpeg-lossless")
+    for path in files:
+        path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", token.encode() + b" "))  # quoted in pydicom's warnings
     data = files[3].read_bytes()
-    files[3].write_bytes(data.replace(b"19121212", b"1912\xff\xff12"))
     (tmp_path / token / f"{token}2.dcm").write_bytes(data[:400])
-    events = []
-    with pytest.raises(UnusableInput, match="different patients"):
-        read_planning_ct(tmp_path / token, emit=events.append)
-    files[3].write_bytes(data)
-    files[-1].unlink()
     (tmp_path / token / "link").symlink_to("nowhere")
+    events = []
+    for broken, refusal in ((data.replace(b"19121212", b"1912\xff\xff12"), "different patients"), (data[:-60], "no pixel data")):
+        files[3].write_bytes(broken)
+        with pytest.raises(UnusableInput, match=refusal):
+            read_planning_ct(tmp_path / token, emit=events.append)
+    files[3].write_bytes(data)
     read_planning_ct(tmp_path / token, emit=events.append)
     assert any(event.kind == "warning" for event in events)
     texts = [*capfd.readouterr(), caplog.text, *(str(warning.message) for warning in recwarn), *(str(event) for event in events)]

@@ -111,6 +111,13 @@ def two_phases(folder: Path) -> None:
     write_ct_series(folder, head_phantom(SHAPE, SPACING) + 7, SPACING, tags=other, prefix="CU")
 
 
+def copied_aside(folder: Path) -> None:
+    """A copy of slice 7 that says to lie 10 mm further to the left."""
+    files = ct(folder)
+    (folder / "copy.dcm").write_bytes(files[7].read_bytes())
+    edit(folder / "copy.dcm", ImagePositionPatient=[10, 0, 28], SOPInstanceUID=generate_uid(None))
+
+
 def interleaved(folder: Path) -> None:
     z = np.sort([*np.arange(0, 60, 4.0), *np.arange(31, 90, 4.0)])
     numbers = {k: {"AcquisitionNumber": 1 + int(value % 4 == 3)} for k, value in enumerate(z)}
@@ -209,6 +216,7 @@ REFUSED = {
     "JPEG of another size": (lying_jpeg, "holds 48 x 48 pixels where its header says 48 x 49"),
     "MPEG": (mpeg, "CT0008.dcm .*compressed as MPEG2"),
     "two phases": (two_phases, r"two different images at z = 0.0 mm \(acquisition 1 and 2\)"),
+    "same pixels at two places": (copied_aside, "CT0008.dcm and copy.dcm are two different images at z = 28.0 mm"),
     "one UID for two images": (one_uid_for_two, "same SOP Instance UID"),
     "two CT series": (two_series, "2 CT series that could be .*--series"),
     "archive": (archives, "1 archives, which are not opened"),
