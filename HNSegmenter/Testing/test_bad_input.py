@@ -1,0 +1,46 @@
+"""Every kind of unsuitable input through the command line: exit 2, one sentence that names it, no output."""
+
+import re
+
+import pytest
+from HNSegmenterLib.cli.main import main
+from phantoms import head_phantom
+from test_container_input import KINDS
+from test_container_input import good as good  # a fixture
+from test_dicom_refused import REFUSED
+
+
+def refuse(source, tmp_path, capfd) -> str:
+    """What the command line says of it, once everything else that must hold was seen to hold."""
+    out = tmp_path / "out"
+    assert main(["segment", str(source), "-o", str(out), "--runtime", "local"]) == 2
+    printed, said = capfd.readouterr()
+    assert not out.exists() and "Traceback" not in printed + said
+    sentence = said.splitlines()[-1]  # decoders may print before it, from C
+    assert re.search(r"[.?]$", sentence), said
+    return sentence
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_unsuitable_dicom(kind, tmp_path, capfd):
+    write, expected = REFUSED[kind]
+    source = tmp_path / "source"
+    source.mkdir()
+    write(source)
+    sentence = refuse(source, tmp_path, capfd)
+    assert re.search(expected, sentence), sentence
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.__name__ not in ("other_name", "a_folder", "no_such_file")], ids=lambda kind: kind.__name__)
+def test_unsuitable_nifti(kind, good, tmp_path, capfd):
+    source = tmp_path / "source"
+    source.mkdir()
+    path = kind(good, source)
+    sentence = refuse(path, tmp_path, capfd)
+    assert KINDS[kind] in sentence and str(path) in sentence
+
+
+def test_what_is_neither(tmp_path, capfd):
+    head_phantom().tofile(tmp_path / "ct.raw")
+    assert "ct.raw" in refuse(tmp_path / "ct.raw", tmp_path, capfd)
+    assert "nowhere" in refuse(tmp_path / "nowhere", tmp_path, capfd)
