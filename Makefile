@@ -32,7 +32,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,evaluate,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]'
 	touch $@
 
 $(TRAINING)/.test: docker/training/requirements.txt

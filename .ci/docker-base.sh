@@ -8,7 +8,6 @@
 set -eu
 
 image=${1:-hnseg-test-base:bookworm}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 say() { echo "docker-base: $*" >&2; }
 
@@ -36,7 +35,7 @@ command -v debootstrap >/dev/null || { say "debootstrap is missing: apt-get inst
 say "making $image (a minute or two)"
 folder=$(mktemp -d /tmp/docker-base.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/root" "$mirror" >"$folder/log" 2>&1 ||
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/root" ${DEBIAN_MIRROR:-} >"$folder/log" 2>&1 ||
     { say "debootstrap failed:"; tail -n 20 "$folder/log" >&2; exit 1; }
 rm -rf "$folder"/root/var/cache/apt/* "$folder"/root/var/lib/apt/lists/*
 tar -C "$folder/root" -c . | docker import --change 'CMD ["python3"]' - "$image" >/dev/null
