@@ -93,7 +93,7 @@ def _hounsfield_units(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndar
 def _stored_values(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.asanyarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         if getattr(error, "errno", None) is not None:
             raise
         raise UnusableInput("The image file ends too early or is damaged: copy or export it again.") from error

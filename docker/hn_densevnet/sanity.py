@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import nibabel as nib
 import numpy as np
 
@@ -10,6 +12,8 @@ from .errors import UnusableInput
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.1, 10.0
 SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = 40.0, 2500.0
 LARGEST_SHEAR = 0.01  # cosine between two axes: above it the voxels are no boxes
+MOST_VOXELS = 1_000_000_000
+METRES, MICROMETRES = 1, 3  # NIfTI-1's codes in xyzt_units
 AIR_HU, TISSUE_HU = -200, 0
 SOFT_TISSUE_HU = (-200, 300)
 SMALLEST_SOFT_TISSUE_SHARE = 0.2  # of the voxels above AIR_HU; 0.6 and more in every head-and-neck CT
@@ -18,7 +22,7 @@ BRIGHTEST_HU = 100
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Spatial shape (i, j, k); trailing axes of length 1 are dropped. Raises UnusableInput."""
-    if 0 in shape:
+    if min(shape, default=0) < 1:
         raise UnusableInput("The image has no voxels: export the CT again.")
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -28,6 +32,8 @@ def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
         )
     if len(shape) < 3 or 1 in shape:
         raise UnusableInput("The image is a single slice: give the whole CT.")
+    if prod(shape) > MOST_VOXELS:
+        raise UnusableInput(f"The image has {' x '.join(map(str, shape))} voxels, too many: give one patient's CT.")
     return shape
 
 
@@ -40,7 +46,7 @@ def check_geometry(header: nib.Nifti1Header, shape: tuple[int, int, int]) -> np.
             "can't be told apart: export it again with its orientation."
         )
     affine = sform if sform is not None else qform
-    if header.get_xyzt_units()[0] in ("meter", "micron"):
+    if int(header["xyzt_units"]) & 7 in (METRES, MICROMETRES):
         raise UnusableInput("The image gives its spacing in metres or micrometres: export it again in millimetres.")
     if not np.isfinite(affine).all():
         raise UnusableInput("The image's position holds values that are no numbers: export the CT again.")
