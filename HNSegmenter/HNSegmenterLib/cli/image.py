@@ -26,7 +26,7 @@ def add_parser(sub) -> None:
     build.add_argument("--tag", default="hn-segmenter:latest", metavar="NAME", help="default: %(default)s")
     build.add_argument("--base", metavar="IMAGE", help="base image with Python (default: the Dockerfile's)")
     build.add_argument("--ca-bundle", type=Path, metavar="FILE", help="PEM certificates of a TLS proxy, for the build alone")
-    build.add_argument("--index-url", metavar="URL", help="another Python package index than pypi.org")
+    build.add_argument("--index-url", metavar="URL", help="another Python package index than PyPI")
     build.add_argument("--network", metavar="MODE", help="network of the build's steps, for example host")
     pull = actions.add_parser("pull", help="pull an image from its registry")
     pull.add_argument("name", metavar="NAME", help="repository:tag or repository@sha256:digest")
