@@ -159,10 +159,11 @@ def remove_orphans(engine: Engine) -> list[str]:
     removed = []
     for job_id in records:
         record = read_record(job_id)
-        if record is None or _in_use(record) or record["engine"] != engine.endpoint.url:
+        if record is None or _in_use(record):
             continue
         if job_id not in left:
-            forget(job_id)
+            if record["engine"] == engine.endpoint.url:  # else it may be on another engine
+                forget(job_id)
         elif not record["keep"] and remove(engine, job_id):
             forget(job_id)
             removed.append(job_id)

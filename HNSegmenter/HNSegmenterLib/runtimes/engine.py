@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import docker
@@ -205,17 +207,27 @@ def check_ssh(endpoint: Endpoint) -> None:
     command += ["-l", address.username] if address.username else []
     command += ["-p", str(address.port)] if address.port else []
     command += ["--", address.hostname or "", "docker version --format {{.Server.APIVersion}}"]
+    # A file, not a pipe: a ControlMaster that stays in the background would keep a pipe open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        code = _run_ssh(command, endpoint, said)
+        said.seek(0)
+        if code:
+            raise EngineFault(_ssh_sentence(said.read(), endpoint.url))
+
+
+def _run_ssh(command: list[str], endpoint: Endpoint, said: TextIO) -> int:
+    """The exit code; all output goes to `said`."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=3 * CONNECT_TIMEOUT_S)
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=3 * CONNECT_TIMEOUT_S
+        ).returncode
     except FileNotFoundError as error:
         raise EngineFault(f"The program ssh is missing, {endpoint.url} needs it: install an OpenSSH client.") from error
     except subprocess.TimeoutExpired as error:
         raise EngineFault(f"{endpoint.url} does not answer over ssh: check the host and the network.") from error
-    if answer.returncode:
-        raise EngineFault(_ssh_sentence(answer.stderr, endpoint.url))
 
 
-def _ssh_sentence(stderr: str, url: str) -> str:
+def _ssh_sentence(said: str, url: str) -> str:
     reasons = {
         "Permission denied": "refuses the login: load your key into ssh-agent or add it to authorized_keys there",
         "Host key verification failed": "is not known: connect once with ssh by hand and check its key",
@@ -227,7 +239,7 @@ def _ssh_sentence(stderr: str, url: str) -> str:
         "Cannot connect to the Docker daemon": "lets you in, but its Docker engine is not running: start it there",
     }
     for sign, reason in reasons.items():
-        if sign in stderr:
+        if sign in said:
             return f"{url} {reason}."
-    last = stderr.strip().splitlines()[-1:] or ["no reason given"]
+    last = said.strip().splitlines()[-1:] or ["no reason given"]
     return f"{url} cannot be used over ssh ({last[0]}): try the ssh command by hand."
