@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
+import signal
+import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from container_phantoms import events, predict, write_ct, write_model
+from container_phantoms import PREDICT, events, predict, write_ct, write_model
+
+sys.path.insert(0, str(PREDICT.parent))
+from hn_densevnet.main import main  # noqa: E402
 
 SHAPE = (48, 52, 50)
 SPACING = (4.6, 4.6, 4.6)
@@ -227,6 +233,18 @@ def rotation_impossible(good, folder):
     return folder / "x.nii"
 
 
+def negative_size(good, folder):
+    return patched(good, folder, 44, np.array([-50], "<i2").tobytes())
+
+
+def enormous_size(good, folder):
+    return patched(good, folder, 42, np.array([30000] * 3, "<i2").tobytes())
+
+
+def unit_in_micrometres(good, folder):
+    return patched(good, folder, 123, b"\x03")
+
+
 def no_such_file(good, folder):
     return folder / "x.nii"
 
@@ -242,23 +260,42 @@ KINDS = {
     sheared: "perpendicular", position_not_a_number: "no numbers", tiny_spacing: "voxels measure",
     huge_spacing: "voxels measure", in_metres: "millimetres", small_field_of_view: "measures",
     slope_not_a_number: "NIfTI", rotation_impossible: "rotation", no_such_file: "no file",
+    negative_size: "no voxels", enormous_size: "too many", unit_in_micrometres: "millimetres",
 }  # fmt: skip
 
 
+@pytest.fixture
+def signals():
+    """main() handles signals; pytest gets its own handlers back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_refused_with_a_sentence(kind, good, model, tmp_path):
+def test_refused_with_a_sentence(kind, good, model, tmp_path, capfd, signals):
+    """In this process, to save the start of three dozen; test_refused_by_the_program runs the program itself."""
     folder = tmp_path / "SECRETNAME"
     folder.mkdir()
     path = kind(good, folder)
     path = path.rename(folder / f"SECRETFILE{''.join(path.suffixes)}") if path.exists() else path
     out = tmp_path / "out"
-    run = predict("--path", path, "--output", out, "--model", model)
-    said = events(run)
-    assert run.returncode == 2, (run.stdout, run.stderr)
+    code = main(["--path", str(path), "--output", str(out), "--model", str(model), "--threads", "1"])
+    stdout, stderr = capfd.readouterr()
+    said = [json.loads(line) for line in stdout.splitlines()]
+    assert code == 2, (stdout, stderr)
     assert said[-1]["event"] == "error" and KINDS[kind] in said[-1]["message"]
     assert ": " in said[-1]["message"] and said[-1]["message"].endswith(".")  # what is wrong: what to do
-    assert "Traceback" not in run.stderr and "SECRET" not in run.stdout + run.stderr
+    assert "Traceback" not in stderr and "SECRET" not in stdout + stderr
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [truncated_gz, an_mr], ids=lambda kind: kind.__name__)
+def test_refused_by_the_program(kind, good, model, tmp_path):
+    run = predict("--path", kind(good, tmp_path), "--output", tmp_path / "out", "--model", model)
+    assert run.returncode == 2 and KINDS[kind] in events(run)[-1]["message"] and "Traceback" not in run.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def scaled_floats(good, folder):
