@@ -21,6 +21,7 @@ def main() -> int:
     command = sub.add_parser("export", help="write a model folder from a checkpoint")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--out", type=Path, required=True, help="model folder")
+    command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
     args = parser.parse_args()
     return {"train": train, "evaluate": evaluate, "export": export}[args.command](args)
 
@@ -46,7 +47,7 @@ def evaluate(args) -> int:
 def export(args) -> int:
     from .export import export as write
 
-    write(args.checkpoint, args.out)
+    write(args.checkpoint, args.out, args.data)
     print(args.out)
     return 0
 

@@ -117,8 +117,8 @@ def organs(config: Config) -> dict:
     return {"organs": entries}
 
 
-def description(config: Config, steps: int) -> dict:
-    """model.json: what the network expects and how it was trained."""
+def description(config: Config, steps: int, data: str) -> dict:
+    """model.json: what the network expects, and how and on what `data` it was trained."""
     low, high = grid.WINDOW_HU
     return {
         "contract": CONTRACT,
@@ -136,7 +136,7 @@ def description(config: Config, steps: int) -> dict:
             "overlap": 0.25,
         },
         "trained": {
-            "data": "OpenKBP, 170 training patients",
+            "data": data,
             "seed": config.optimise.seed,
             "steps": steps,
             "date": date.today().isoformat(),
@@ -144,13 +144,13 @@ def description(config: Config, steps: int) -> dict:
     }
 
 
-def export(checkpoint: Path, folder: Path) -> None:
-    """Write the model folder; SHA256SUMS comes last, so that a half-written folder is refused by its sums."""
+def export(checkpoint: Path, folder: Path, data: str) -> None:
+    """Write the model folder, with `data` as a word on what it was trained on; SHA256SUMS comes last, so that a half-written folder is refused by its sums."""
     network, config, steps = load_average(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "network.onnx.part"
     to_onnx(network, partial)
     os.replace(partial, folder / "network.onnx")
     write_json(folder / "organs.json", organs(config))
-    write_json(folder / "model.json", description(config, steps))
+    write_json(folder / "model.json", description(config, steps, data))
     write_sums(folder)

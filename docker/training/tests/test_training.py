@@ -145,7 +145,9 @@ def test_training_runs_resumes_and_exports(dataset, tmp_path):
     loop.train(config.from_dict(longer))
     run.restore(checkpoint)
     assert run.step == 6
-    export.export(checkpoint, tmp_path / "model")
+    export.export(checkpoint, tmp_path / "model", "two balls")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["SHA256SUMS", "model.json", "network.onnx", "organs.json"]
     organs = json.loads((tmp_path / "model" / "organs.json").read_text())["organs"]
     assert [organ["in_model"] for organ in organs] == [True] + [False] * 5
+    trained = json.loads((tmp_path / "model" / "model.json").read_text())["trained"]
+    assert (trained["data"], trained["steps"]) == ("two balls", 6)
