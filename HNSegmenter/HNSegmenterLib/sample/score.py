@@ -1,0 +1,57 @@
+"""How well a result covers the sample patient's known organs. It proves an installation, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import UnusableInput
+from .volume import ORGANS, sample_volume
+
+
+def score(labelmaps: Mapping[str, Path | sitk.Image]) -> dict[str, float]:
+    """Dice of each labelmap (path or image, keys TG-263) against the known organ; 0.0 where nothing was found.
+
+    Labelmaps of other organs are passed over. Raises UnusableInput for a labelmap on another grid than the sample CT's.
+    """
+    ct, known = sample_volume()
+    scores = {}
+    for name in ORGANS:
+        if name not in labelmaps:
+            continue
+        given = labelmaps[name]
+        found = given if isinstance(given, sitk.Image) else sitk.ReadImage(str(given))
+        if not _same_grid(found, ct):
+            raise UnusableInput(
+                f"The labelmap of {name} is not on the sample patient's grid: segment the series that "
+                "the sample patient was written to, and score that result."
+            )
+        scores[name] = dice(sitk.GetArrayViewFromImage(found) > 0, sitk.GetArrayViewFromImage(known[name]) > 0)
+    return scores
+
+
+def score_folder(results: Path) -> dict[str, float]:
+    """score() of the labelmaps `<TG-263 name>.nii.gz` in a folder. Raises UnusableInput where there is none."""
+    files = {name: results / f"{name}.nii.gz" for name in ORGANS}
+    files = {name: file for name, file in files.items() if file.is_file()}
+    if not files:
+        raise UnusableInput(f"{results} holds no labelmap such as {ORGANS[0]}.nii.gz: give the folder of a result.")
+    return score(files)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    """2 |a and b| / (|a| + |b|) of two masks; 0.0 if both are empty, since nothing was found."""
+    both = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2 * np.count_nonzero(a & b) / both if both else 0.0
+
+
+def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:
+    return (
+        a.GetSize() == b.GetSize()
+        and np.allclose(a.GetSpacing(), b.GetSpacing(), atol=1e-3)
+        and np.allclose(a.GetOrigin(), b.GetOrigin(), atol=1e-2)
+        and np.allclose(a.GetDirection(), b.GetDirection(), atol=1e-4)
+    )
