@@ -2,7 +2,7 @@
 
 Every one loads the CT, resamples the whole of it to 144 x 144 x 144, runs a two-class DenseVNet, restores both classes' whole
 volume linearly to the CT's grid and writes the labelmap, as NiftyNet's resize aggregator does (scipy.ndimage.zoom).
-The two-class network is ours cut to two outputs: same layers, same cost. What it finds is of no interest here.
+The two-class network is ours cut to two outputs, in the same runtime: same layers, same cost. What it finds is of no interest here.
 
     python thesis_way.py CT.nii.gz OUTPUT_FOLDER      prints one JSON line with the seconds of each stage
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import onnx
-import onnxruntime
+import openvino
 from onnx import numpy_helper
 from scipy.ndimage import zoom
 
@@ -27,19 +27,29 @@ MODEL = Path(__file__).resolve().parents[1] / "hn_densevnet" / "model" / "networ
 
 
 def two_class_network(path: Path) -> bytes:
-    """The network with the last convolution cut to two output channels."""
-    graph = onnx.load(path)
-    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
-    last = [node for node in graph.graph.node if node.op_type == "Conv"][-1]
-    for name in last.input[1:]:
-        values = numpy_helper.to_array(tensors[name])
-        tensors[name].CopyFrom(numpy_helper.from_array(values[:2].copy(), name))
-    return graph.SerializeToString()
+    """The network with two of its output channels: of the last convolution and of what is done to its output."""
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
+    classes = tensors[last.input[1]].dims[0]
+    for tensor in tensors.values():
+        values = numpy_helper.to_array(tensor)
+        if classes in tensor.dims:
+            values = np.take(values, (0, 1), axis=list(tensor.dims).index(classes))
+        elif values.dtype == np.int64 and values.tolist() == [1, classes]:  # what the resize keeps
+            values = np.array([1, 2])
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 2
+    del model.graph.value_info[:]
+    return model.SerializeToString()
 
 
 def main(path: str, output: str) -> None:
     seconds = dict.fromkeys(("load", "resample", "network", "restore", "write"), 0.0)
     network = two_class_network(MODEL)
+    core = openvino.Core()
     begin = time.perf_counter()
     for organ in range(ORGANS):
         clock = time.perf_counter()
@@ -56,9 +66,9 @@ def main(path: str, output: str) -> None:
         factors = [new / old for new, old in zip(GRID, volume.shape, strict=True)]
         small = np.clip((zoom(volume, factors, order=1) - 100) / 500, -1, 1)
         lap("resample")
-        session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        compiled = core.compile_model(core.read_model(network), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         tensor = np.ascontiguousarray(small.transpose(2, 1, 0))[None, None]
-        (probabilities,) = session.run(None, {session.get_inputs()[0].name: tensor})
+        probabilities = compiled(tensor)[0]
         lap("network")
         back = [1 / factor for factor in factors]
         both = [zoom(channel.transpose(2, 1, 0), back, order=1) for channel in probabilities[0]]

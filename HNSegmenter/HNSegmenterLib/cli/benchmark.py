@@ -89,7 +89,7 @@ def _show(runs: dict, where: str, ui) -> None:
         spans = [round(later - earlier, 2) for earlier, later in zip(marks, marks[1:], strict=False)]
         megabytes = round(one.peak / 1e6)
         rows.append((name, round(marks[0], 2), *spans, round(marks[2], 2), round(one.wall_s, 2), megabytes))
-    columns = ("Run", "start", "read", "network", "check", "write", "end", "click to labelmaps", "all", "peak MB")
+    columns = ("Run", "start", "read", "network", "check", "write", "end", "labelmaps after", "all", "peak MB")
     ui.table(columns, rows, title=f"Seconds, sample patient 512 x 512 x 130, network on {where}")
     for name, one in runs.items():
         stages = ", ".join(f"{stage} {seconds}" for stage, seconds in one.result["timings_s"].items() if stage != "job")

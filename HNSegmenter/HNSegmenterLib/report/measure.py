@@ -20,7 +20,8 @@ class Measured:
     """One run: seconds since the start of its process, memory in bytes.
 
     marks: stage or state -> when it began; peak_processes: highest sum of the proportional set sizes (PSS, Linux;
-    elsewhere RSS) of the process tree; peak_containers: highest memory.peak of the containers that it started.
+    elsewhere RSS) of the process tree; peak_containers: highest memory.peak of the containers that appeared meanwhile,
+    page cache included, if the network ran in one.
     """
 
     wall_s: float = 0.0
@@ -79,7 +80,7 @@ def _watch(process: subprocess.Popen, measured: Measured, known: set[Path]) -> N
             measured.peak_processes = max(measured.peak_processes, sum(_memory(one) for one in tree))
         except psutil.Error:
             pass
-        for group in _container_cgroups() - known:
+        for group in _container_cgroups() - known if "upload" in measured.marks else ():
             measured.peak_containers = max(measured.peak_containers, _peak_of(group))
         time.sleep(SAMPLE_EVERY_S)
 
