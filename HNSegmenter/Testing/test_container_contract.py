@@ -158,9 +158,24 @@ def more_organs_than_outputs(folder: Path) -> None:
     change(folder, "organs.json", lambda entries: entries["organs"][0].update(channel=9))
 
 
+def no_organ(folder: Path) -> None:
+    change(folder, "organs.json", lambda entries: [entry.update(channel=None) for entry in entries["organs"]])
+
+
+def name_that_leaves_the_folder(folder: Path) -> None:
+    change(folder, "organs.json", lambda entries: entries["organs"][0].update(name="../Brainstem"))
+
+
+def name_used_twice(folder: Path) -> None:
+    change(folder, "organs.json", lambda entries: entries["organs"][0].update(name="SpinalCord"))
+
+
 @pytest.mark.parametrize(
     "harm",
-    [damaged, without_organs, without_sums, no_network, later_contract, without_spacing, more_organs_than_outputs],
+    [
+        damaged, without_organs, without_sums, no_network, later_contract, without_spacing, more_organs_than_outputs,
+        no_organ, name_that_leaves_the_folder, name_used_twice,
+    ],  # fmt: skip
     ids=lambda harm: harm.__name__,
 )
 def test_a_damaged_model_is_a_fault(harm, ct, model, tmp_path):

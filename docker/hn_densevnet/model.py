@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .errors import DamagedModel
 
 CONTRACT = 1
 FILES = ("model.json", "network.onnx", "organs.json")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+^~-]*")  # TG-263 names: they become file names
 PACKAGED = Path(__file__).parent / "model"
 
 
@@ -68,7 +70,7 @@ def load_model(folder: Path) -> Model:
         return Model(
             content["network.onnx"], about["name"], about["version"], digest,
             _preprocessing(about["preprocessing"]),
-            tuple(_organ(entry) for entry in json.loads(content["organs.json"])["organs"]),
+            _organs(json.loads(content["organs.json"])["organs"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedModel(
@@ -104,6 +106,16 @@ def _preprocessing(entry: dict) -> Preprocessing:
     )
 
 
-def _organ(entry: dict) -> Organ:
-    channel = entry["channel"] if entry.get("in_model", True) else None
-    return Organ(entry["name"], entry["label"], entry["color"], entry.get("code"), entry.get("laterality"), channel)
+def _organs(entries: list[dict]) -> tuple[Organ, ...]:
+    organs = tuple(
+        Organ(entry["name"], int(entry["label"]), entry["color"], entry.get("code"), entry.get("laterality"), entry["channel"])
+        for entry in entries
+    )
+    if not any(organ.channel is not None for organ in organs):
+        raise ValueError("no organ has a channel")
+    if len({organ.name for organ in organs}) < len(organs) or len({organ.label for organ in organs}) < len(organs):
+        raise ValueError("two organs share a name or label")
+    for organ in organs:
+        if not NAME.fullmatch(organ.name):
+            raise ValueError(f"{organ.name!r} cannot name a file")
+    return organs
