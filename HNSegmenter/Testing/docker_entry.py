@@ -85,6 +85,8 @@ def main():
         with open(folder / "ballast", "wb") as file:
             while True:
                 file.write(bytes(1 << 20))
+    elif WAY == "big":
+        (folder / "big.bin").write_bytes(os.urandom(64 << 20))
     elif WAY == "link":
         os.symlink("/etc/passwd", folder / "Eye_L.nii.gz")
     write_results(folder, ct)

@@ -20,7 +20,7 @@ from docker_support import Recorder, child_of, image_of, job_containers, make_jo
 from HNSegmenterLib.errors import Cancelled, EngineFault, RuntimeFault, UnusableInput, WrongUsage
 from HNSegmenterLib.events import CancelToken, ignore
 from HNSegmenterLib.result import Result
-from HNSegmenterLib.runtimes import containers, images
+from HNSegmenterLib.runtimes import containers, images, transfer
 from HNSegmenterLib.runtimes.containers import Limits
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 
@@ -108,6 +108,15 @@ def test_each_fault_of_a_container_is_a_sentence(engine, tmp_path, way, limits, 
     assert left_in(tmp_path) == []
 
 
+def test_results_that_are_too_large(engine, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(transfer, "MOST_RESULT_BYTES", 1 << 20)
+    recorder = Recorder()
+    with pytest.raises(RuntimeFault, match="larger than 1 MB"):
+        run(engine, tmp_path, "big", recorder)
+    assert left_in(tmp_path) == []
+    assert recorder.messages("warning") == ["This is a test image."]
+
+
 def test_killed_from_outside(engine, tmp_path):  # noqa: F811
     job = make_job(tmp_path)
     kill = Recorder({"read": lambda: engine.client.kill(containers.container_name(job.id))})
@@ -126,9 +135,11 @@ def test_removed_from_outside(engine, tmp_path):  # noqa: F811
 @pytest.mark.parametrize("stage", ["upload", "read", "download"])
 def test_cancel_while(engine, tmp_path, stage):  # noqa: F811
     cancel = CancelToken()
+    recorder = Recorder({stage: cancel.cancel})
     with pytest.raises(Cancelled):
-        run(engine, tmp_path, "ok" if stage == "download" else "slow", Recorder({stage: cancel.cancel}), cancel)
+        run(engine, tmp_path, "big" if stage == "download" else "slow", recorder, cancel)
     assert left_in(tmp_path) == []
+    assert not [message for message in recorder.messages("warning") if "could not be removed" in message]
 
 
 def test_cancel_before_and_while_creating(engine, tmp_path, monkeypatch):  # noqa: F811

@@ -99,10 +99,11 @@ def test_hostile_archives(tmp_path, member):
     assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
-def test_too_much(tmp_path):
+def test_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "MOST_RESULT_BYTES", 5000)
     data = packed(("results/a", FILE, bytes(3000)), ("results/b", FILE, bytes(3000)))
     with pytest.raises(RuntimeFault, match="larger than"):
-        transfer.extract_results(pieces(data), tmp_path, CancelToken(), most_bytes=5000)
+        transfer.extract_results(pieces(data), tmp_path, CancelToken())
 
 
 def test_too_many(tmp_path):

@@ -123,7 +123,10 @@ class DockerRuntime:
         with transfer.disk_faults():
             folder.mkdir(mode=0o700)
         chunks, _ = self.engine.client.get_archive(containers.container_name(job_id), self.image.results)
-        transfer.extract_results(chunks, folder, cancel)
+        try:
+            transfer.extract_results(chunks, folder, cancel)
+        finally:
+            self.engine.client.hang_up()
 
     def _remove(self, job_id: str, emit: Emit) -> None:
         removal = Worker(lambda: containers.remove(self.engine, job_id))

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,12 +60,32 @@ class Endpoint:
         return f"{self.url} ({self.source})"
 
 
+class Client(docker.APIClient):
+    """docker-py's client, where a thread can hang up on a stream that it does not read to its end.
+
+    An engine that still sends a container's files keeps that container locked: it could not be removed.
+    """
+
+    def __init__(self, *arguments, **named):
+        self._own = threading.local()
+        super().__init__(*arguments, **named)
+
+    def send(self, request, **named):
+        self._own.response = super().send(request, **named)
+        return self._own.response
+
+    def hang_up(self) -> None:
+        """Close the connection of this thread's last request."""
+        if response := getattr(self._own, "response", None):
+            response.close()
+
+
 @dataclass(frozen=True)
 class Engine:
     """A connected engine. The client may be used by several threads."""
 
     endpoint: Endpoint
-    client: docker.APIClient = field(repr=False)
+    client: Client = field(repr=False)
     version: str
     api_version: str
 
@@ -167,8 +188,8 @@ def connect(docker_host: str | None = None) -> Engine:
     return Engine(endpoint, client, about.get("Version", "?"), about["ApiVersion"])
 
 
-def _client(endpoint: Endpoint, api_version: str, timeout: int) -> docker.APIClient:
-    client = docker.APIClient(
+def _client(endpoint: Endpoint, api_version: str, timeout: int) -> Client:
+    client = Client(
         base_url=endpoint.url,
         version=api_version,
         timeout=timeout,

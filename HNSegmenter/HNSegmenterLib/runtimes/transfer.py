@@ -93,7 +93,6 @@ def extract_results(
     chunks: Iterable[bytes],
     folder: Path,
     cancel: CancelToken,
-    most_bytes: int = MOST_RESULT_BYTES,
 ) -> list[str]:
     """Write the regular files of a container's results folder into `folder`; return their names.
 
@@ -110,9 +109,9 @@ def extract_results(
                     continue
                 name = _safe_name(member)
                 total += member.size
-                if total > most_bytes or len(names) >= MOST_RESULT_FILES:
+                if total > MOST_RESULT_BYTES or len(names) >= MOST_RESULT_FILES:
                     raise RuntimeFault(
-                        f"The container's results are larger than {most_bytes >> 20} MB or {MOST_RESULT_FILES} files: "
+                        f"The container's results are larger than {MOST_RESULT_BYTES >> 20} MB or {MOST_RESULT_FILES} files: "
                         "they are not taken over. Use an image that keeps its contract."
                     )
                 _write(archive.extractfile(member), folder / name)
