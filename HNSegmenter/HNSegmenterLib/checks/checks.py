@@ -54,7 +54,7 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
     for organ in sought:
         shape = shapes.get(organ.name)
         if shape is None:
-            findings[organ.name].append(not_found(ct_image, organ.name, shapes))
+            findings[organ.name].append(not_found(body, organ.name, shapes))
             continue
         if organ.name in swapped:
             findings[organ.name].append(swapped[organ.name])
@@ -192,7 +192,7 @@ def position_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
         sentences.append(
             (
                 culprit,
-                f"{readable(culprit)} lies {max(1, round(abs(excess)))} mm too far towards the {TOWARDS[axis][excess > 0]}, "
+                f"{readable(culprit)} lies {max(1, round(abs(excess)))} mm beyond the plausible towards the {TOWARDS[axis][excess > 0]}, "
                 f"compared with {relative}: check its place.",
             )
         )
@@ -244,7 +244,7 @@ def pair_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
     return sentences
 
 
-def not_found(ct: sitk.Image, name: str, shapes: dict[str, Shape]) -> str:
+def not_found(body: Body, name: str, shapes: dict[str, Shape]) -> str:
     """Whether the scan reaches the place where the organ should be, as the organs found tell."""
     heights = []
     for first, second in combinations(ranges.ORGANS, 2):
@@ -255,13 +255,9 @@ def not_found(ct: sitk.Image, name: str, shapes: dict[str, Shape]) -> str:
                 heights.append(shapes[other].landmark[2] + offset["median"] * (1 if second == name else -1))
     if not heights:
         return f"{readable(name)} was not found."
-    corners = patient_points(ct, np.array([[k, j, i] for k in _ends(ct, 2) for j in _ends(ct, 1) for i in _ends(ct, 0)]))
     height = float(np.median(heights))
-    for reaches, end in ((height - corners[:, 2].min(), "below"), (corners[:, 2].max() - height, "above")):
-        if reaches < 0:
-            return f"{readable(name)} was not found: it is expected about {-reaches:.0f} mm {end} the end of the scan."
+    low, high = body.ends_s() if body.found else (-np.inf, np.inf)
+    for beyond, end in ((low - height, "below"), (height - high, "above")):
+        if beyond > 0:
+            return f"{readable(name)} was not found: it is expected about {beyond:.0f} mm {end} the end of the scan."
     return f"{readable(name)} was not found, although the scan should reach it: contour it by hand."
-
-
-def _ends(image: sitk.Image, axis: int) -> tuple[int, int]:
-    return 0, image.GetSize()[axis] - 1

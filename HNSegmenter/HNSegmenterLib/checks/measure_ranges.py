@@ -31,12 +31,11 @@ TCIA_LABELS = {"Eye_L": 1, "Eye_R": 2, "Brainstem": 3, "SpinalCord": 4, "Parotid
 OPENKBP_LABELS = {"Brainstem": 1, "SpinalCord": 2, "Parotid_L": 3, "Parotid_R": 4}
 SOUND = 0.9
 PERCENTILES = (1.0, 99.0)
-MARGIN = 0.25  # of the distance between the percentiles, beyond each of them
-LEAST_MM = 6.0  # a margin is never smaller: two slices of 3 mm
-LEAST_FACTOR = 1.2
-LEAST_SHARE = 0.05
 FACTOR, LENGTH, SHARE = "factor", "length", "share"
-SCALES = {"volume_ml": FACTOR, "cross_section_mm2": FACTOR, "volume_ratio": FACTOR, "air_share": SHARE, "loose_share": SHARE}
+# Beyond each percentile: a share of their distance, and no less than a few slices, a factor (volumes, in logarithms), 5 %.
+MARGIN = {FACTOR: 0.2, LENGTH: 0.4, SHARE: 0.4}
+LEAST = {FACTOR: 1.3, LENGTH: 8.0, SHARE: 0.05}
+SCALES = {"volume_ml": FACTOR, "extent_mm": FACTOR, "cross_section_mm2": FACTOR, "volume_ratio": FACTOR, "air_share": SHARE, "loose_share": SHARE}
 
 Key = tuple[str, ...]
 Observations = dict[Key, list[float]]
@@ -115,8 +114,8 @@ def plausible(values: list[float], kind: str) -> dict:
     """{"low", "median", "high", "n"}: the percentiles widened by the margin, in logarithms for volumes and ratios."""
     numbers = np.log(values) if kind == FACTOR else np.asarray(values)
     low, median, high = np.percentile(numbers, [PERCENTILES[0], 50.0, PERCENTILES[1]])
-    least = {FACTOR: np.log(LEAST_FACTOR), LENGTH: LEAST_MM, SHARE: LEAST_SHARE}[kind]
-    margin = max(MARGIN * (high - low), least)
+    least = np.log(LEAST[kind]) if kind == FACTOR else LEAST[kind]
+    margin = max(MARGIN[kind] * (high - low), least)
     bounds = np.array([low - margin, median, high + margin])
     if kind == FACTOR:
         bounds = np.exp(bounds)
@@ -144,15 +143,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=FILE)
     args = parser.parse_args(arguments)
     tcia = list(tcia_scans(args.data / "tcia-labels"))
-    openkbp = list(openkbp_scans(args.data / "openkbp"))
+    openkbp = list(openkbp_scans(args.data / "openkbp")) if (args.data / "openkbp" / "index.json").is_file() else []
     if not tcia or not openkbp:
         print(f"{args.data} holds no tcia-labels or no openkbp scans: see the head of this file.", file=sys.stderr)
         return 2
     about = {
         "about": "Plausible ranges of expert contours of adults; mm, ml, mm2; offsets are second minus first organ.",
         "command": "python -m HNSegmenterLib.checks.measure_ranges DATA",
-        "rule": f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the pooled scans, widened by {MARGIN:.0%} of their "
-        f"distance (at least {LEAST_MM:g} mm, a factor {LEAST_FACTOR:g}, or {LEAST_SHARE:.0%} for shares)",
+        "rule": f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the pooled scans, widened each by a share of their "
+        f"distance: {MARGIN[LENGTH]:.0%} for offsets (at least {LEAST[LENGTH]:g} mm), {MARGIN[FACTOR]:.0%} in logarithms for sizes "
+        f"(at least a factor {LEAST[FACTOR]:g}), {MARGIN[SHARE]:.0%} for shares (at least {LEAST[SHARE]:.0%})",
         "sources": [
             {"name": "TCIA planning scans, oncologist's contours (Nikolov et al., arXiv:1809.04430)", "scans": len(tcia)},
             {"name": "OpenKBP train, clinical contours (Babier et al., Medical Physics 48, 2021)", "scans": len(openkbp)},

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 AXES = ("L", "P", "S")
-CRUMB_SHARE = 0.1
+CRUMB_SHARE = 0.2
 TOP_MM = 5.0  # the cord's landmark is the middle of its uppermost 5 mm: two slices or more
 
 
@@ -22,7 +22,7 @@ class Shape:
 
     box: slices (k, j, i) that hold every voxel; mask: the labelmap within, bool; volume_ml: of all voxels;
     pieces_ml: volumes of the 26-connected pieces, largest first; faces: sides of the image that it touches, as patient
-    directions ("S-" is the end towards the feet). The rest leaves crumbs aside (pieces under a tenth of the volume):
+    directions ("S-" is the end towards the feet). The rest leaves crumbs aside (pieces under a fifth of the volume):
     centre, top: (3,) LPS mm, middle of all voxels and of the uppermost 5 mm; low, high: (3,) LPS mm, outer faces of the
     extreme voxels along L, P, S; empty_slices: k between the first and the last voxel that have none.
     """

@@ -48,6 +48,11 @@ class Body:
         voxels = np.count_nonzero(mask)
         return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
 
+    def ends_s(self) -> tuple[float, float]:
+        """Lowest and highest S (mm) of the body. There must be one."""
+        heights = patient_points(self._ct, np.argwhere(self.inside) * self.steps)[:, 2]
+        return float(heights.min()), float(heights.max())
+
     def middle_l(self, shape: Shape) -> float | None:
         """Middle of the body along L (mm) on the organ's slices, None without a body there."""
         first, last = shape.box[0].start // self.steps[0], (shape.box[0].stop - 1) // self.steps[0]

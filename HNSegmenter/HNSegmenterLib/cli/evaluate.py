@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 from .segment import add_runtime_options, choose_runtime
@@ -31,38 +33,66 @@ def add_parser(sub) -> None:
 
 def run(args, ui) -> int:
     from ..report.dataset import Dataset, read_label_map
-    from ..report.evaluate import FAILED, evaluate, stored_predictions, summarise
-    from ..report.tables import CSV, PICTURE, SUMMARY_COLUMNS, TEXT, draw_box_plot, remarks, summary_rows, write_csv, write_text
+    from ..report.evaluate import FAILED, evaluate, organs_tried_by_any, stored_predictions, summarise
+    from ..report.tables import BRIEF_COLUMNS, brief_rows, remarks
 
     labels = read_label_map(args.labels)
     organs = _organs(args.organs, labels)
     dataset = Dataset.read(args.dataset, args.index, needs_ct=args.predictions is None)
-    _check_output(args.output, args.overwrite, (CSV, TEXT, PICTURE, PREDICTIONS))
+    _check_output(args.output, args.overwrite)
     if dataset.index:
         ui.say(f"Slices that don't count: {dataset.index}")
     for warning in dataset.warnings:
         ui.say(f"! {warning}")
     if args.predictions:
         how, predict = f"Predictions: {args.predictions.absolute()}.", stored_predictions(args.predictions)
+        organs = organs or organs_tried_by_any(dataset, args.predictions)
     else:
         runtime = choose_runtime(args)
         ui.say(runtime.describe())
         how, predict = runtime.describe(), _Segmenter(runtime, args, ui)
-    rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
-    args.output.mkdir(parents=True, exist_ok=True)
-    write_csv(rows, args.output / CSV)
-    drawn = draw_box_plot(rows, args.output / PICTURE)
-    write_text(rows, dataset, how, args.output / TEXT, drawn)
+    with _nothing_half_written(args.output):
+        rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
+        files = _write(rows, dataset, how, args.output)
     summaries = summarise(rows)
-    ui.table(SUMMARY_COLUMNS, summary_rows(summaries), "Agreement with the references, mean ± standard deviation")
+    ui.table(BRIEF_COLUMNS, brief_rows(summaries), "Agreement with the references, mean ± standard deviation")
     for text in remarks(rows):
         ui.say(f"! {text}")
-    if not drawn:
+    if len(files) < 3:
         ui.say("No box plot: nothing was compared, or matplotlib is missing: pip install 'hn-segmenter[evaluate]'")
-    for name in (CSV, TEXT, *((PICTURE,) if drawn else ())):
-        ui.say(str((args.output / name).absolute()))
+    for file in files:
+        ui.say(str(file.absolute()))
     ui.result({"output": str(args.output.absolute()), "organs": [vars(one) for one in summaries], "remarks": remarks(rows)})
     return FAULT if any(row.status == FAILED for row in rows) else 0
+
+
+def _write(rows, dataset, how: str, out: Path) -> list[Path]:
+    from ..report.tables import CSV, PICTURE, TEXT, draw_box_plot, write_csv, write_text
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, out / CSV)
+    drawn = draw_box_plot(rows, out / PICTURE)
+    if not drawn:
+        (out / PICTURE).unlink(missing_ok=True)
+    write_text(rows, dataset, how, out / TEXT, drawn)
+    return [out / name for name in (CSV, TEXT, *((PICTURE,) if drawn else ()))]
+
+
+@contextmanager
+def _nothing_half_written(out: Path):
+    """On a cancel or a failure the predictions so far go, and the folder too if it was made for them."""
+    from ..errors import HNSegmenterError
+
+    made = next((path for path in (*reversed(out.absolute().parents), out.absolute()) if not path.exists()), None)
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(made or out / PREDICTIONS, ignore_errors=True)
+        for partial in out.glob("*.part"):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise HNSegmenterError(f"The report could not be written into {out} ({error.strerror}).") from error
+        raise
 
 
 def _organs(choice: str | None, labels: dict[int, str]) -> list[str] | None:
@@ -76,12 +106,13 @@ def _organs(choice: str | None, labels: dict[int, str]) -> list[str] | None:
     return organs
 
 
-def _check_output(out: Path, overwrite: bool, names: tuple[str, ...]) -> None:
+def _check_output(out: Path, overwrite: bool) -> None:
     from ..errors import WrongUsage
+    from ..report.tables import CSV, PICTURE, TEXT
 
     if out.exists() and not out.is_dir():
         raise WrongUsage(f"{out} is a file: give a folder for the report.")
-    there = [name for name in names if (out / name).exists()]
+    there = [name for name in (CSV, TEXT, PICTURE, PREDICTIONS) if (out / name).exists()]
     if there and not overwrite:
         raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
 
@@ -90,7 +121,7 @@ class _Segmenter:
     """Runs the pipeline for one patient after the other, into REPORT/predictions/<patient>."""
 
     def __init__(self, runtime, args, ui):
-        self._runtime, self._args, self._ui = runtime, args, ui
+        self._runtime, self._args = runtime, args
         self.emit = ui.emit
 
     def __call__(self, patient) -> Path:

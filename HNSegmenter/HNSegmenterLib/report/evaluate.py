@@ -49,8 +49,8 @@ def stored_predictions(folder: Path) -> Predict:
 def evaluate(dataset: Dataset, labels: dict[int, str], predict: Predict, organs: Iterable[str] | None = None) -> Iterator[Row]:
     """One row for each patient and organ, patient by patient.
 
-    labels: value in label.nii.gz -> TG-263 name; organs: which of them, None for those that a patient's prediction has or,
-    by its result.json, tried. A patient whose prediction fails gets a row that says so. Raises Cancelled.
+    labels: value in label.nii.gz -> TG-263 name; organs: which of them, None for those that the patient's prediction has
+    files of or, by its result.json, looked for. A patient whose prediction fails gets a row that says so. Raises Cancelled.
     """
     for patient in dataset.patients:
         try:
@@ -76,6 +76,11 @@ def organs_tried(place: Path) -> set[str]:
     if (place / RESULT).is_file():
         files |= {organ.name for organ in Result.read(place / RESULT).organs if organ.status != NOT_IN_MODEL}
     return files
+
+
+def organs_tried_by_any(dataset: Dataset, folder: Path) -> set[str]:
+    """What stored predictions hold in all: an organ that one patient has and another has not was missed there."""
+    return {name for patient in dataset.patients for name in organs_tried(folder / patient.name)}
 
 
 def _labelmap_folder(place: Path) -> Path:

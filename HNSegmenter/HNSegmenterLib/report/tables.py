@@ -16,6 +16,7 @@ COLUMNS = (
     "volume_error_percent", "slices", "note",
 )  # fmt: skip
 SUMMARY_COLUMNS = ("Organ", "Patients", "Missed", "Dice", "Dice median", "HD95 (mm)", "MSD (mm)", "Volume error (%)")
+BRIEF_COLUMNS = ("Organ", "n", "Dice", "HD95 (mm)", "MSD (mm)", "Volume (%)")
 ROW_COLUMNS = ("Patient", "Organ", "Dice", "HD95 (mm)", "MSD (mm)", "Reference (ml)", "Volume error (ml)", "Volume error (%)", "Status")
 DEFINITIONS = f"""Dice, distances and volumes are of the slices that count; the spinal cord counts only between the first and
 last slice of its reference; with an index.json only organs with sound surroundings on {ENOUGH_CONTEXT:.0%} of their slices count, on
@@ -50,6 +51,11 @@ def summary_rows(summaries: list[Summary]) -> list[tuple]:
         )
         for one in summaries
     ]
+
+
+def brief_rows(summaries: list[Summary]) -> list[tuple]:
+    """Cells of BRIEF_COLUMNS: what a terminal of 80 columns has room for."""
+    return [(cells[0], cells[1], cells[3], *cells[5:]) for cells in summary_rows(summaries)]
 
 
 def patient_rows(rows: list[Row]) -> list[tuple]:
