@@ -1,8 +1,9 @@
-"""python -m hn_training train | evaluate | export, all from one configuration file."""
+"""python -m hn_training train | evaluate | tune | export."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -11,19 +12,27 @@ from . import config
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="hn-training", description="Train the network of HN Segmenter and export it.")
-    sub = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("train", "train, or go on from the checkpoint"),
-        ("evaluate", "Dice of the checkpoint on all validation patients, without post-processing"),
-    ):
-        command = sub.add_parser(name, help=text)
-        command.add_argument("--config", type=Path, default=Path("config.toml"))
+    sub = parser.add_subparsers(required=True)
+    add(sub, train, "train, or go on from the checkpoint")
+    add(sub, evaluate, "Dice of the checkpoint on all validation patients, without post-processing")
+    command = add(sub, tune, "choose each organ's threshold on training patients, for export")
+    command.add_argument("--patients", type=int, default=32)
+    command.add_argument("--out", type=Path, required=True, help="JSON file of thresholds")
     command = sub.add_parser("export", help="write a model folder from a checkpoint")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--out", type=Path, required=True, help="model folder")
     command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
+    command.add_argument("--thresholds", type=Path, help="JSON file that tune wrote (default: 0.5 for every organ)")
+    command.set_defaults(run=export)
     args = parser.parse_args()
-    return {"train": train, "evaluate": evaluate, "export": export}[args.command](args)
+    return args.run(args)
+
+
+def add(sub, run, text: str) -> argparse.ArgumentParser:
+    command = sub.add_parser(run.__name__, help=text)
+    command.add_argument("--config", type=Path, default=Path("config.toml"))
+    command.set_defaults(run=run)
+    return command
 
 
 def train(args) -> int:
@@ -34,20 +43,44 @@ def train(args) -> int:
 
 
 def evaluate(args) -> int:
-    from . import loop, score
-    from .export import load_average
+    from . import score
 
-    settings = config.load(args.config)
-    network, _, step = load_average(Path(settings.data.cache) / loop.CHECKPOINT)
+    network, settings, step = trained(args.config)
     scores = score.means(score.validate(network, settings))
     print(f"step {step}", {organ: round(value, 3) for organ, value in scores.items()})
     return 0
 
 
+def tune(args) -> int:
+    from .model_folder import write_json
+    from .score import probabilities
+    from .tune import thresholds
+
+    network, settings, step = trained(args.config)
+    chosen = thresholds(lambda patient: probabilities(network, patient, settings), settings, args.patients)
+    write_json(args.out, chosen)
+    print(f"step {step}", chosen)
+    return 0
+
+
+def trained(path: Path):
+    """The averaged network of the configuration's checkpoint, the configuration, and the steps."""
+    import torch
+
+    from .export import load_average
+    from .loop import CHECKPOINT
+
+    settings = config.load(path)
+    torch.set_num_threads(settings.optimise.threads)
+    network, _, step = load_average(Path(settings.data.cache) / CHECKPOINT)
+    return network, settings, step
+
+
 def export(args) -> int:
     from .export import export as write
 
-    write(args.checkpoint, args.out, args.data)
+    thresholds = json.loads(args.thresholds.read_text(encoding="utf-8")) if args.thresholds else None
+    write(args.checkpoint, args.out, args.data, thresholds)
     print(args.out)
     return 0
 

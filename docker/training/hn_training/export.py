@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import date
 from pathlib import Path
@@ -62,6 +63,16 @@ def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, int]:
     return network.eval(), config, state["step"]
 
 
+@torch.no_grad()
+def apply_thresholds(network: DenseVNet, thresholds: dict[str, float]) -> None:
+    """Shift logits so that the probability that was an organ's threshold becomes 0.5.
+
+    Exact for each organ against the rest: its odds are divided by threshold / (1 - threshold).
+    """
+    for organ, threshold in thresholds.items():
+        network.classify.bias[ORGANS.index(organ) + 1] -= math.log(threshold / (1 - threshold))
+
+
 def to_onnx(network: DenseVNet, path: Path) -> None:
     """Write the graph with free spatial axes, simplified. Raises AssertionError if it does not equal PyTorch's."""
     module = WithSoftmax(network).eval()
@@ -117,7 +128,7 @@ def organs(config: Config) -> dict:
     return {"organs": entries}
 
 
-def description(config: Config, steps: int, data: str) -> dict:
+def description(config: Config, steps: int, data: str, thresholds: dict[str, float]) -> dict:
     """model.json: what the network expects, and how and on what `data` it was trained."""
     low, high = grid.WINDOW_HU
     return {
@@ -139,18 +150,24 @@ def description(config: Config, steps: int, data: str) -> dict:
             "data": data,
             "seed": config.optimise.seed,
             "steps": steps,
+            "thresholds": thresholds,
             "date": date.today().isoformat(),
         },
     }
 
 
-def export(checkpoint: Path, folder: Path, data: str) -> None:
-    """Write the model folder, with `data` as a word on what it was trained on; SHA256SUMS comes last, so that a half-written folder is refused by its sums."""
+def export(checkpoint: Path, folder: Path, data: str, thresholds: dict[str, float] | None = None) -> None:
+    """Write the model folder, with `data` as a word on what it was trained on.
+
+    thresholds: of the probability of an organ, if not 0.5; they go into the graph. SHA256SUMS comes
+    last, so that a half-written folder is refused by its sums.
+    """
     network, config, steps = load_average(checkpoint)
+    apply_thresholds(network, thresholds or {})
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "network.onnx.part"
     to_onnx(network, partial)
     os.replace(partial, folder / "network.onnx")
     write_json(folder / "organs.json", organs(config))
-    write_json(folder / "model.json", description(config, steps, data))
+    write_json(folder / "model.json", description(config, steps, data, thresholds or {}))
     write_sums(folder)

@@ -21,6 +21,7 @@ from .patches import loader
 
 LOG_EVERY = 20
 CHECKPOINT = "checkpoint.pt"
+LOSSES, SCORES = "loss.csv", "dice.csv"
 
 
 @dataclass
@@ -114,6 +115,8 @@ def train(config: Config) -> Path:
     run, path = start(config), folder / CHECKPOINT
     if path.exists():
         run.restore(path)
+        for name in (LOSSES, SCORES):
+            forget_after(folder / name, run.step)
         print(f"Going on from step {run.step}.", flush=True)
     else:
         (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=2))
@@ -144,13 +147,13 @@ def log(run: Run, folder: Path) -> None:
     run.recent.clear()
     row = {"step": run.step, "seconds": round(run.seconds, 1), "learning_rate": f"{learning_rate(run):.3g}",
            "loss": round(loss, 4), "cross_entropy": round(entropy, 4), "soft_dice": round(dice, 4)}
-    append(folder / "loss.csv", row)
+    append(folder / LOSSES, row)
     print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
 def quick_look(run: Run, folder: Path) -> None:
     scores = score.means(score.validate(run.average, run.config, run.config.optimise.validate_patients))
-    append(folder / "dice.csv", {"step": run.step} | {o: round(s, 4) for o, s in scores.items()})
+    append(folder / SCORES, {"step": run.step} | {o: round(s, 4) for o, s in scores.items()})
     print(f"step {run.step} validation", {o: round(s, 3) for o, s in scores.items()}, flush=True)
 
 
@@ -161,3 +164,10 @@ def append(path: Path, row: dict) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drops the rows of steps that will be run again."""
+    if path.exists():
+        head, *rows = path.read_text().splitlines(keepends=True)
+        path.write_text(head + "".join(row for row in rows if int(row.split(",")[0]) <= step))

@@ -17,11 +17,8 @@ from .patients import Patient, folders, read
 
 
 @torch.inference_mode()
-def segment(network: nn.Module, patient: Patient, config: Config) -> np.ndarray:
-    """Network in evaluation mode; classes (z, y, x) uint8 on the patient's own grid, without post-processing.
-
-    Every voxel gets its likeliest class.
-    """
+def probabilities(network: nn.Module, patient: Patient, config: Config) -> np.ndarray:
+    """Probability of every class (classes, z, y, x) on the patient's own grid; network in evaluation mode."""
     mapping = grid.body_mapping(patient.image, patient.spacing, config.grid.spacing_mm)
     image = torch.from_numpy(grid.image_to_network(patient.image, mapping).astype(np.float32))
     missing = [(-size) % SIZE_MULTIPLE for size in image.shape]
@@ -34,20 +31,20 @@ def segment(network: nn.Module, patient: Patient, config: Config) -> np.ndarray:
     chances = chances[:, : mapping.shape[0], : mapping.shape[1], : mapping.shape[2]]
     positions = [mapping.to_network(axis) for axis in range(3)]
     inside = [(at >= -0.5) & (at <= size - 0.5) for at, size in zip(positions, mapping.shape)]
-    classes = grid.sample(chances, positions).argmax(0).astype(np.uint8)
-    outside = ~(inside[0][:, None, None] & inside[1][:, None] & inside[2])
-    classes[outside] = 0
-    return classes
+    return grid.sample(chances, positions) * (inside[0][:, None, None] & inside[1][:, None] & inside[2])
 
 
-def dice(predicted: np.ndarray, patient: Patient) -> dict[str, float]:
-    """Dice per organ that counts for this patient, on its sound slices only."""
+def dice(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
+    """Dice per organ that counts for this patient, on its sound slices only; no post-processing.
+
+    An organ is where its probability is above `threshold`.
+    """
     scores = {}
     for organ, name in enumerate(ORGANS, start=1):
         if not patient.counts(organ):
             continue
         sound = patient.sound_slices(organ)
-        a, b = predicted[sound] == organ, patient.labels[sound] == organ
+        a, b = chances[organ][sound] > threshold, patient.labels[sound] == organ
         scores[name] = float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
     return scores
 
@@ -57,7 +54,7 @@ def validate(network: nn.Module, config: Config, limit: int | None = None) -> di
     scores = {}
     for patient in validation_patients(config):
         if limit is None or all(patient.counts(ORGANS.index(o) + 1) for o in config.data.labels):
-            scores[patient.name] = dice(segment(network, patient, config), patient)
+            scores[patient.name] = dice(probabilities(network, patient, config), patient)
         if len(scores) == limit:
             break
     return scores

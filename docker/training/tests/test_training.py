@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training import cache, config, export, loop, patients  # noqa: E402
+from hn_training import cache, config, export, loop, patients, tune  # noqa: E402
 from hn_training.augment import MirrorSides  # noqa: E402
 from hn_training.loss import segmentation_loss  # noqa: E402
 from hn_training.network import DenseVNet, trainable_parameters  # noqa: E402
@@ -44,6 +44,27 @@ def test_the_exported_graph_equals_pytorch(tmp_path):
     assert export.largest_difference(export.WithSoftmax(network), tmp_path / "network.onnx") <= 1e-4
     other = DenseVNet(absent=(5, 6)).eval()
     assert export.largest_difference(export.WithSoftmax(other), tmp_path / "network.onnx") > 1e-4
+
+
+def test_a_threshold_becomes_one_half_in_the_exported_network():
+    torch.manual_seed(2)
+    network = DenseVNet(absent=(5, 6)).eval()
+    image = torch.randn(1, 1, 16, 16, 16)
+    with torch.inference_mode():
+        before = export.WithSoftmax(network)(image)[:, PAROTID_L]
+        export.apply_thresholds(network, {"Parotid_L": 0.2})
+        after = export.WithSoftmax(network)(image)[:, PAROTID_L]
+    clear = (before - 0.2).abs() > 1e-4
+    assert torch.equal((before > 0.2)[clear], (after > 0.5)[clear]) and 0 < (after > 0.5).float().mean() < 1
+
+
+def test_tuning_finds_the_threshold_that_fits(dataset):
+    def predict(patient):
+        right = patient.labels == BRAINSTEM
+        wide = np.roll(right, 2, axis=2) | right
+        return np.stack([1 - right, 0.72 * right + 0.52 * (wide & ~right)])  # drawn too wide below 0.52
+
+    assert 0.52 < tune.thresholds(predict, dataset, 2)["Brainstem"] <= 0.7
 
 
 def test_the_shipped_model_is_this_network_and_lists_its_organs():
@@ -140,12 +161,15 @@ def test_training_runs_resumes_and_exports(dataset, tmp_path):
     run = loop.start(dataset)
     run.restore(checkpoint)
     assert run.step == 4 and all(math.isfinite(p.sum().item()) for p in run.network.parameters())
+    log = Path(dataset.data.cache) / loop.SCORES
+    log.write_text(log.read_text() + "5,0.1\n")  # a step after the checkpoint
     longer = dataset.as_dict()
     longer["optimise"]["steps"] = 6
     loop.train(config.from_dict(longer))
     run.restore(checkpoint)
     assert run.step == 6
-    export.export(checkpoint, tmp_path / "model", "two balls")
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["step", "4", "6"]
+    export.export(checkpoint, tmp_path / "model", "two balls", {"Brainstem": 0.6})
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["SHA256SUMS", "model.json", "network.onnx", "organs.json"]
     organs = json.loads((tmp_path / "model" / "organs.json").read_text())["organs"]
     assert [organ["in_model"] for organ in organs] == [True] + [False] * 5
