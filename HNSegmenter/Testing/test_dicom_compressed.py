@@ -11,10 +11,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from phantoms import DCMTK, compress, compress_jpeg2000, head_phantom, save, write_ct_series
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from conftest import require_program
 from HNSegmenterLib.dicom import read_planning_ct
+from HNSegmenterLib.dicom.pixels import LOSSY
 from HNSegmenterLib.errors import UnusableInput
 
 SPACING = (5.0, 5.0, 4.0)
@@ -79,13 +80,27 @@ def test_padding_in_a_compressed_series_is_air(tmp_path):
     assert (voxels(tmp_path)[:, :5] == -1024).all()
 
 
-def test_lossy_compression_is_read_with_a_warning(tmp_path):
-    encoder = require_program("dcmcjpeg")
-    files = write_ct_series(tmp_path, np.maximum(HEAD, -1024), SPACING, tags={"BitsStored": 12, "HighBit": 11})
-    for path in files:
-        subprocess.run([encoder, "+ee", "+q", "98", str(path), str(path)], check=True, capture_output=True)
+@pytest.mark.parametrize("encoder", [["dcmcjpeg", "+ee", "+q", "98"], ["dcmcjpls", "+en", "+md", "3"]], ids=["JPEG extended", "JPEG-LS"])
+def test_lossy_compression_is_read_with_a_warning(tmp_path, encoder):
+    require_program(encoder[0])
+    hu = np.maximum(HEAD, -1024)
+    files = write_ct_series(tmp_path, hu, SPACING, tags={"BitsStored": 12, "HighBit": 11})
+    for path in files[:4]:
+        subprocess.run([*encoder, str(path), str(path)], check=True, capture_output=True)
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID in LOSSY
     ct = read_planning_ct(tmp_path)
-    assert np.mean(np.abs(sitk.GetArrayFromImage(ct.image).astype(int) - HEAD)) < 30
+    error = np.abs(sitk.GetArrayFromImage(ct.image).astype(int) - hu)
+    assert error[:4].max() > 0 and np.mean(error[:4]) < 30 and not error[4:].any()
+    assert "compressed with loss" in ct.warnings[0]
+
+
+def test_jpeg2000_that_may_be_lossy(tmp_path):
+    files = write_ct_series(tmp_path, np.maximum(HEAD, -1024), SPACING)
+    compress_jpeg2000(files[:4])
+    for path in files[:4]:
+        save(pydicom.dcmread(path), path, JPEG2000)
+    ct = read_planning_ct(tmp_path)
+    assert np.array_equal(sitk.GetArrayFromImage(ct.image), np.maximum(HEAD, -1024))
     assert "compressed with loss" in ct.warnings[0]
 
 

@@ -81,7 +81,7 @@ def cut_off_deflated(folder: Path) -> None:
 def broken_jpeg(folder: Path) -> None:
     require_program("dcmcjpeg")
     files = ct(folder)
-    compress(files, "jpeg-lossless")
+    compress(files[7:8], "jpeg-lossless")
     data = bytearray(files[7].read_bytes())
     data[-300:-100] = b"\xff" * 200
     files[7].write_bytes(data)
