@@ -94,8 +94,12 @@ def is_nifti(path: Path) -> bool:
 
 
 def _check_output(out: Path, source: Path, overwrite: bool) -> None:
-    if not source.exists():
-        raise UnusableInput(f"{source} does not exist: give a DICOM folder or a NIfTI file.")
+    try:
+        source.stat()
+    except PermissionError as error:
+        raise UnusableInput(f"{source} may not be read: ask its owner for the permission.") from error
+    except OSError as error:
+        raise UnusableInput(f"{source} does not exist: give a DICOM folder or a NIfTI file.") from error
     if out.exists() and not out.is_dir():
         raise WrongUsage(f"{out} is a file: give a folder for the results.")
     there = [name for name in OUTPUTS if (out / name).exists()]

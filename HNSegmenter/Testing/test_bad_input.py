@@ -1,9 +1,12 @@
 """Every kind of unsuitable input through the command line: exit 2, one sentence that names it, no output."""
 
+import os
 import re
 
 import pytest
 from HNSegmenterLib.cli.main import main
+from HNSegmenterLib.errors import UnusableInput
+from HNSegmenterLib.pipeline import segment
 from phantoms import head_phantom
 from test_container_input import KINDS
 from test_container_input import good as good  # a fixture
@@ -44,3 +47,19 @@ def test_what_is_neither(tmp_path, capfd):
     head_phantom().tofile(tmp_path / "ct.raw")
     assert "ct.raw" in refuse(tmp_path / "ct.raw", tmp_path, capfd)
     assert "nowhere" in refuse(tmp_path / "nowhere", tmp_path, capfd)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_a_folder_that_may_not_be_read(tmp_path):
+    (tmp_path / "closed" / "ct").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0)
+    root = os.geteuid() == 0  # root may read everything: be nobody for the moment
+    try:
+        if root:
+            os.seteuid(65534)
+        with pytest.raises(UnusableInput, match="may not be read"):
+            segment(tmp_path / "closed" / "ct", tmp_path / "out", None)
+    finally:
+        if root:
+            os.seteuid(0)
+        (tmp_path / "closed").chmod(0o700)
