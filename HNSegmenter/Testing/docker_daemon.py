@@ -66,9 +66,24 @@ class Daemon:
             _run("umount", "-l", mount)
 
     def start(self) -> None:
-        command = ["dockerd", "--host", self.url, "--data-root", str(self.data), "--exec-root", str(self.folder / "exec")]
+        command = [
+            "dockerd",
+            "--host",
+            self.url,
+            "--data-root",
+            str(self.data),
+            "--exec-root",
+            str(self.folder / "exec"),
+        ]
         # Not --bridge=none: with that, dockerd deletes the bridge docker0 of the engine that was there before.
-        command += ["--pidfile", str(self.folder / "pid"), "--bridge", self._bridge, "--iptables=false", "--ip-masq=false"]
+        command += [
+            "--pidfile",
+            str(self.folder / "pid"),
+            "--bridge",
+            self._bridge,
+            "--iptables=false",
+            "--ip-masq=false",
+        ]
         command += ["--containerd-namespace", "hnseg-test", "--containerd-plugins-namespace", "hnseg-test-plugins"]
         if self._certificates:
             command += ["--host", self.tls_url, "--tlsverify"]
@@ -140,8 +155,21 @@ def make_certificates(folder: Path) -> Path:
         openssl("req", *new_key, "-keyout", f"{name}key.pem", "-out", "request.pem", "-subj", f"/CN=TEST {usage}")
         (folder / "extensions").write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={usage}\n")
         openssl(
-            "x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial",
-            "-out", f"{name}cert.pem", "-days", "2", "-extfile", "extensions",
+            "x509",
+            "-req",
+            "-in",
+            "request.pem",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca-key.pem",
+            "-CAcreateserial",
+            "-out",
+            f"{name}cert.pem",
+            "-days",
+            "2",
+            "-extfile",
+            "extensions",
         )
     return folder
 

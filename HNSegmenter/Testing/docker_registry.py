@@ -86,7 +86,9 @@ class Registry:
                 elif last in registry._blobs:
                     self._answer(registry._blobs[last], "application/octet-stream")
                 else:
-                    body = json.dumps({"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}).encode()
+                    body = json.dumps(
+                        {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}
+                    ).encode()
                     self._answer(body, "application/json", 404)
 
             def _answer(self, body: bytes, kind: str, status: int = 200):

@@ -134,5 +134,3 @@ def wait_for(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "the awaited condition never came true"
         time.sleep(0.05)
-
-

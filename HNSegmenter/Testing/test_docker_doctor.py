@@ -87,22 +87,22 @@ def test_numpy_of_slicer(tmp_path, monkeypatch):
 
 @pytest.mark.docker
 class TestWithEngine:
-    def test_all_is_well(self, engine):  # noqa: F811
+    def test_all_is_well(self, engine):
         Settings(image=image_of(engine.client, "ok")).save()
         findings = list(doctor.examine())
         assert {found(what, findings).state for what in ("Docker engine", "Image", "Engine's memory")} == {doctor.OK}
         assert "contract 1" in found("Image", findings).found
 
-    def test_image_missing(self, engine):  # noqa: F811
+    def test_image_missing(self, engine):
         item = found("Image", doctor.examine(image="hnseg-nowhere:1"))
         assert item.state != doctor.OK and item.fix.startswith("Load it from a file (hn-segmenter image load FILE)")
 
-    def test_too_little_memory_for_the_container(self, engine):  # noqa: F811
+    def test_too_little_memory_for_the_container(self, engine):
         Settings(memory="9999g").save()
         item = found("Engine's memory", doctor.examine())
         assert item.state == doctor.WARNING and "lower memory in the settings" in item.fix
 
-    def test_container_of_an_earlier_run(self, engine):  # noqa: F811
+    def test_container_of_an_earlier_run(self, engine):
         job_id = "e" * 32
         info = images.inspect(engine, image_of(engine.client, "ok"))
         containers.create(engine, info, job_id, "img.nii", Limits())
@@ -113,12 +113,16 @@ class TestWithEngine:
         finally:
             assert containers.remove_orphans(engine) == [job_id]
 
-    def test_exit_code_and_json(self, engine, tmp_path):  # noqa: F811
+    def test_exit_code_and_json(self, engine, tmp_path):
         def run(*more, **environment):
             command = [sys.executable, "-m", "HNSegmenterLib", "doctor", "--json", *more]
             paths = {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
             return subprocess.run(
-                command, env={**os.environ, **paths, **environment}, capture_output=True, text=True, stdin=subprocess.DEVNULL
+                command,
+                env={**os.environ, **paths, **environment},
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
             )
 
         good = run("--image", image_of(engine.client, "ok"))

@@ -19,6 +19,7 @@ from conftest import require
 from HNSegmenterLib.errors import EngineFault, WrongUsage
 from HNSegmenterLib.runtimes import engine
 from HNSegmenterLib.runtimes.engine import connect, find_endpoint
+from HNSegmenterLib.runtimes.engine_faults import describe_fault
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,9 @@ class TestChoice:
         sock.touch()
         exists = Path.exists
         monkeypatch.setattr(Path, "exists", lambda path: path != Path("/var/run/docker.sock") and exists(path))
-        assert find_endpoint(None, {"XDG_RUNTIME_DIR": str(tmp_path)}, "linux", tmp_path / "home").url == f"unix://{sock}"
+        assert (
+            find_endpoint(None, {"XDG_RUNTIME_DIR": str(tmp_path)}, "linux", tmp_path / "home").url == f"unix://{sock}"
+        )
 
     def test_context_of_the_environment(self, no_engine_chosen):
         make_context(no_engine_chosen, "ward", "ssh://ward@gpu", current=False)
@@ -112,7 +115,10 @@ class TestChoice:
             (tmp_path / name).write_text("TEST")
         environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path), "DOCKER_HOST": "tcp://gpu:2376"}
         tls = find_endpoint(None, environ).tls
-        assert (tls.ca_cert, tls.cert) == (str(tmp_path / "ca.pem"), (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")))
+        assert (tls.ca_cert, tls.cert) == (
+            str(tmp_path / "ca.pem"),
+            (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")),
+        )
         assert find_endpoint("unix:///x", environ).tls is None
 
     @pytest.mark.parametrize(
@@ -132,7 +138,9 @@ class TestChoice:
 
 class TestFaults:
     def test_no_engine(self, tmp_path):
-        with pytest.raises(EngineFault, match="No Docker engine answers at .*install or start Docker, or use --runtime local"):
+        with pytest.raises(
+            EngineFault, match="No Docker engine answers at .*install or start Docker, or use --runtime local"
+        ):
             connect(f"unix://{tmp_path}/docker.sock")
 
     def test_engine_not_running(self, tmp_path):
@@ -208,6 +216,16 @@ class TestFaults:
             finally:
                 server.shutdown()
         assert words in caught.value.sentence
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [(2, "No Docker engine answers"), (5, "You may not use"), (231, "does not answer in time")],
+    )
+    def test_errors_of_a_windows_pipe(self, code, words):
+        """As pywin32 raises them: (winerror, function, text in the system's language)."""
+        error = type("error", (Exception,), {"__module__": "pywintypes"})(code, "CreateFile", "Nicht gefunden.")
+        endpoint = find_endpoint("npipe:////./pipe/docker_engine")
+        assert words in describe_fault(error, endpoint, "Connecting").sentence
 
     def test_pipe_on_linux(self):
         if sys.platform == "win32":

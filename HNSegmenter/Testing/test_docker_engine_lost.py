@@ -30,7 +30,7 @@ def runtime_at(url: str, way: str, **limits) -> DockerRuntime:
     return DockerRuntime(found, images.inspect(found, f"{REPOSITORY}:{way}"), Limits(**limits))
 
 
-def test_engine_killed_half_way(second_engine, tmp_path):  # noqa: F811
+def test_engine_killed_half_way(second_engine, tmp_path):
     """The container outlives its engine: the sentence says so, and the next run removes it."""
     job = make_job(tmp_path)
     runtime = runtime_at(second_engine.url, "slow")
@@ -51,7 +51,7 @@ def test_engine_killed_half_way(second_engine, tmp_path):  # noqa: F811
     assert containers.list_records() == []
 
 
-def test_cancel_while_the_engine_hangs(second_engine, tmp_path):  # noqa: F811
+def test_cancel_while_the_engine_hangs(second_engine, tmp_path):
     job, cancel = make_job(tmp_path), CancelToken()
     runtime = runtime_at(second_engine.url, "slow")
 
@@ -69,7 +69,7 @@ def test_cancel_while_the_engine_hangs(second_engine, tmp_path):  # noqa: F811
     assert containers.list_records() == []
 
 
-def test_time_out_while_the_engine_hangs(second_engine, tmp_path):  # noqa: F811
+def test_time_out_while_the_engine_hangs(second_engine, tmp_path):
     job = make_job(tmp_path)
     runtime = runtime_at(second_engine.url, "slow", timeout_s=3)
     try:
@@ -81,7 +81,7 @@ def test_time_out_while_the_engine_hangs(second_engine, tmp_path):  # noqa: F811
     assert job_containers(connect(second_engine.url).client) == []
 
 
-def test_cut_connection_is_taken_up_again(second_engine, tmp_path):  # noqa: F811
+def test_cut_connection_is_taken_up_again(second_engine, tmp_path):
     """A firewall that drops a silent connection does not cost the job; no event comes twice."""
     proxy = Proxy(tmp_path, second_engine.url)
     try:
@@ -96,7 +96,7 @@ def test_cut_connection_is_taken_up_again(second_engine, tmp_path):  # noqa: F81
         proxy.close()
 
 
-def test_connection_lost_for_good(second_engine, tmp_path):  # noqa: F811
+def test_connection_lost_for_good(second_engine, tmp_path):
     proxy = Proxy(tmp_path, second_engine.url)
     job = make_job(tmp_path / "jobs")
     recorder = Recorder({"read": proxy.close})
@@ -111,13 +111,13 @@ def test_connection_lost_for_good(second_engine, tmp_path):  # noqa: F811
     assert containers.list_records() == []
 
 
-def test_container_fills_the_disk_of_the_engine(second_engine, tmp_path):  # noqa: F811
+def test_container_fills_the_disk_of_the_engine(second_engine, tmp_path):
     with pytest.raises(EngineFault, match="disk of the Docker engine is full"):
         runtime_at(second_engine.url, "full").run(make_job(tmp_path), ignore, CancelToken())
     assert state_of(connect(second_engine.url).client) == (set(), set())
 
 
-def test_no_room_for_the_container(second_engine, tmp_path):  # noqa: F811
+def test_no_room_for_the_container(second_engine, tmp_path):
     runtime = runtime_at(second_engine.url, "ok")
     ballast = second_engine.fill()
     try:
@@ -132,13 +132,13 @@ class TestTls:
     """The second engine's TLS port, with its own certificate authority."""
 
     @pytest.fixture
-    def secured(self, certificates, monkeypatch):  # noqa: F811
+    def secured(self, certificates, monkeypatch):
         monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
         monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
         # A bundle for the hospital's proxy must not stand in place of the engine's own CA.
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
 
-    def test_job_over_tls(self, second_engine, secured, tmp_path):  # noqa: F811
+    def test_job_over_tls(self, second_engine, secured, tmp_path):
         job, recorder = make_job(tmp_path, "img.nii"), Recorder()
         runtime = runtime_at(second_engine.tls_url, "ok")
         assert runtime.engine.endpoint.remote and not runtime.engine.endpoint.unencrypted
@@ -146,24 +146,24 @@ class TestTls:
         assert (job.results / "Brainstem.nii.gz").is_file()
         assert not any("unencrypted" in message for message in recorder.messages("warning"))
 
-    def test_without_tls(self, second_engine):  # noqa: F811
+    def test_without_tls(self, second_engine):
         with pytest.raises(EngineFault, match="wants TLS: set DOCKER_TLS_VERIFY=1"):
             connect(second_engine.tls_url)
 
-    def test_without_our_certificate(self, second_engine, certificates, secured, tmp_path, monkeypatch):  # noqa: F811
+    def test_without_our_certificate(self, second_engine, certificates, secured, tmp_path, monkeypatch):
         (tmp_path / "ca.pem").write_bytes((certificates / "ca.pem").read_bytes())
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
         with pytest.raises(EngineFault, match="refuses our certificate"):
             connect(second_engine.tls_url)
 
-    def test_of_an_unknown_authority(self, second_engine, secured, tmp_path, monkeypatch):  # noqa: F811
+    def test_of_an_unknown_authority(self, second_engine, secured, tmp_path, monkeypatch):
         from docker_daemon import make_certificates
 
         monkeypatch.setenv("DOCKER_CERT_PATH", str(make_certificates(tmp_path / "other")))
         with pytest.raises(EngineFault, match="certificate that ca.pem did not sign"):
             connect(second_engine.tls_url)
 
-    def test_no_certificates_at_all(self, second_engine, secured, tmp_path, monkeypatch):  # noqa: F811
+    def test_no_certificates_at_all(self, second_engine, secured, tmp_path, monkeypatch):
         from HNSegmenterLib.errors import WrongUsage
 
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))

@@ -58,11 +58,11 @@ def test_what_is_no_reference(name):
 
 @docker_test
 class TestRule:
-    def test_labelled(self, engine):  # noqa: F811
+    def test_labelled(self, engine):
         info = images.inspect(engine, image_of(engine.client, "ok"))
         assert (info.contract, info.data, info.results, info.user) == ("1", "/data", "/results", "10001")
 
-    def test_thesis_by_its_name_or_by_hand(self, engine):  # noqa: F811
+    def test_thesis_by_its_name_or_by_hand(self, engine):
         tag = build(engine.client, f"{REPOSITORY}:thesis", THESIS_LIKE.format(base=BASE))
         with pytest.raises(EngineFault, match="no image of HN Segmenter .*--contract thesis"):
             images.inspect(engine, tag)
@@ -78,7 +78,7 @@ class TestRule:
         finally:
             engine.client.remove_image(name)
 
-    def test_missing(self, engine):  # noqa: F811
+    def test_missing(self, engine):
         with pytest.raises(EngineFault) as caught:
             images.inspect(engine, "hnseg-nowhere:1")
         for way in ("image load FILE", "image build", "image pull hnseg-nowhere:1", "--runtime local"):
@@ -96,18 +96,18 @@ class TestRule:
             ("USER 0:10001", "runs as root"),
         ],
     )
-    def test_wrong(self, engine, lines, words):  # noqa: F811
+    def test_wrong(self, engine, lines, words):
         image_of(engine.client, "ok")
         tag = child_of(engine.client, "wrong", lines + "\n")
         with pytest.raises(EngineFault) as caught:
             images.inspect(engine, tag)
         assert words in caught.value.sentence
 
-    def test_unknown_contract_by_hand(self, engine):  # noqa: F811
+    def test_unknown_contract_by_hand(self, engine):
         with pytest.raises(WrongUsage, match="write 1 or thesis"):
             images.inspect(engine, BASE, "3")
 
-    def test_digest_pins_an_image_that_came_from_a_file(self, engine):  # noqa: F811
+    def test_digest_pins_an_image_that_came_from_a_file(self, engine):
         info = images.inspect(engine, image_of(engine.client, "ok"))
         assert info.pinned == f"{REPOSITORY}:ok@{info.id}"
         assert images.inspect(engine, info.pinned).id == info.id
@@ -121,16 +121,18 @@ SMALL = f"{REPOSITORY}:small"
 
 
 @pytest.fixture(scope="module")
-def small(engine):  # noqa: F811
+def small(engine):
     """An image of contract 1 that holds 20 MB of random bytes and cannot run."""
     changes = [f"LABEL {name}={value}" for name, value in LABELS.items()]
     changes += ["USER 10001", 'VOLUME ["/data", "/results"]']
-    engine.client.import_image_from_data(make_layer("file", 20 << 20), repository=REPOSITORY, tag="small", changes=changes)
+    engine.client.import_image_from_data(
+        make_layer("file", 20 << 20), repository=REPOSITORY, tag="small", changes=changes
+    )
     return SMALL
 
 
 @pytest.fixture(scope="module")
-def saved(engine, small, tmp_path_factory):  # noqa: F811
+def saved(engine, small, tmp_path_factory):
     """It, written to a file by us."""
     file = tmp_path_factory.mktemp("saved") / "image.tar"
     recorder = Recorder()
@@ -143,7 +145,7 @@ def saved(engine, small, tmp_path_factory):  # noqa: F811
 @docker_test
 @pytest.mark.usefixtures("nothing_left")
 class TestFile:
-    def test_save_and_load(self, engine, saved):  # noqa: F811
+    def test_save_and_load(self, engine, saved):
         tag = SMALL
         before = engine.client.inspect_image(tag)["Id"]
         engine.client.remove_image(tag)
@@ -154,37 +156,37 @@ class TestFile:
         assert fractions == sorted(fractions) and len(fractions) > 10 and fractions[-1] <= 1
         assert recorder.events[-1].message.endswith("MB")
 
-    def test_load_gzip(self, engine, saved, tmp_path):  # noqa: F811
+    def test_load_gzip(self, engine, saved, tmp_path):
         packed = tmp_path / "image.tar.gz"
         with gzip.open(packed, "wb", 1) as target:
             target.write(saved.read_bytes())
         assert image_store.load(engine, packed, ignore, CancelToken()) == [SMALL]
 
-    def test_cancel(self, engine, saved):  # noqa: F811
+    def test_cancel(self, engine, saved):
         cancel = CancelToken()
         with pytest.raises(Cancelled):
             image_store.load(engine, saved, lambda event: cancel.cancel(), cancel)
 
-    def test_half_a_file(self, engine, saved, tmp_path):  # noqa: F811
+    def test_half_a_file(self, engine, saved, tmp_path):
         half = tmp_path / "half.tar"
         half.write_bytes(saved.read_bytes()[: 2 << 20])
         with pytest.raises(EngineFault, match="is no whole image .*copy it again"):
             image_store.load(engine, half, ignore, CancelToken())
 
     @pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text")])
-    def test_no_archive(self, engine, tmp_path, content):  # noqa: F811
+    def test_no_archive(self, engine, tmp_path, content):
         file = tmp_path / "x.tar"
         file.write_bytes(content)
         with pytest.raises(WrongUsage, match="is no saved image"):
             image_store.load(engine, file, ignore, CancelToken())
 
-    def test_another_archive(self, engine, tmp_path):  # noqa: F811
+    def test_another_archive(self, engine, tmp_path):
         file = tmp_path / "x.tar"
         subprocess.run(["tar", "-cf", file, "-C", Path(__file__).parent, "conftest.py"], check=True)
         with pytest.raises(EngineFault, match="no whole image"):
             image_store.load(engine, file, ignore, CancelToken())
 
-    def test_no_file(self, engine, tmp_path):  # noqa: F811
+    def test_no_file(self, engine, tmp_path):
         with pytest.raises(WrongUsage, match="cannot be read"):
             image_store.load(engine, tmp_path / "x.tar", ignore, CancelToken())
 
@@ -192,7 +194,7 @@ class TestFile:
 @docker_test
 @pytest.mark.usefixtures("nothing_left")
 class TestPull:
-    def test_progress_and_digest(self, engine):  # noqa: F811
+    def test_progress_and_digest(self, engine):
         with Registry() as registry:
             name = f"{registry.host}/hnseg/pulled:1"
             recorder = Recorder()
@@ -209,20 +211,20 @@ class TestPull:
             image_store.pull(engine, info.pinned, ignore, CancelToken())
             engine.client.remove_image(info.pinned)
 
-    def test_cancel(self, engine):  # noqa: F811
+    def test_cancel(self, engine):
         cancel = CancelToken()
         with Registry(chunk_s=0.3) as registry, pytest.raises(Cancelled):
             image_store.pull(engine, f"{registry.host}/hnseg/pulled:1", lambda event: cancel.cancel(), cancel)
 
-    def test_not_in_the_registry(self, engine):  # noqa: F811
+    def test_not_in_the_registry(self, engine):
         with Registry() as registry, pytest.raises(EngineFault, match="does not hand out .*image load FILE"):
             image_store.pull(engine, f"{registry.host}/hnseg/other:1", ignore, CancelToken())
 
-    def test_no_registry(self, engine):  # noqa: F811
+    def test_no_registry(self, engine):
         with pytest.raises(EngineFault, match="cannot be pulled .*check the engine's network"):
             image_store.pull(engine, "127.0.0.1:9/hnseg/pulled:1", ignore, CancelToken())
 
-    def test_digest_alone(self, engine):  # noqa: F811
+    def test_digest_alone(self, engine):
         with pytest.raises(WrongUsage, match="needs the repository's name"):
             image_store.pull(engine, "sha256:" + "0" * 64, ignore, CancelToken())
 
@@ -237,15 +239,15 @@ def make_sources(folder: Path, dockerfile: str) -> Path:
     return folder
 
 
-BUILDABLE = f"""
+BUILDABLE = """
 ARG BASE_IMAGE=python:3.12-slim
-FROM ${{BASE_IMAGE}}
+FROM ${BASE_IMAGE}
 ARG CA_BUNDLE=
 ARG MODEL_DIGEST=
-COPY ${{CA_BUNDLE:-hn_densevnet}} /ca
+COPY ${CA_BUNDLE:-hn_densevnet} /ca
 COPY . /all
 LABEL org.hnsegmenter.contract="1" org.hnsegmenter.data="/data" org.hnsegmenter.results="/results" \
-      org.hnsegmenter.model.digest="${{MODEL_DIGEST}}"
+      org.hnsegmenter.model.digest="${MODEL_DIGEST}"
 USER 10001
 VOLUME ["/data", "/results"]
 ENTRYPOINT ["cat", "/ca", "/all/secret"]
@@ -255,7 +257,7 @@ ENTRYPOINT ["cat", "/ca", "/all/secret"]
 @docker_test
 @pytest.mark.usefixtures("nothing_left")
 class TestBuild:
-    def test_arguments_reach_the_build(self, engine, tmp_path):  # noqa: F811
+    def test_arguments_reach_the_build(self, engine, tmp_path):
         sources = make_sources(tmp_path / "docker", BUILDABLE)
         bundle = tmp_path / "ca.pem"
         bundle.write_text("TEST CERTIFICATE")
@@ -263,7 +265,9 @@ class TestBuild:
         image_store.build(engine, sources, tag, recorder, CancelToken(), base_image=BASE, ca_bundle=bundle)
         info = images.inspect(engine, tag)
         assert info.model_digest == "sha256:" + hashlib.sha256(b"made up\n").hexdigest()
-        said = subprocess.run([require_program("docker"), "run", "--rm", "--network", "none", tag], capture_output=True, text=True)
+        said = subprocess.run(
+            [require_program("docker"), "run", "--rm", "--network", "none", tag], capture_output=True, text=True
+        )
         assert said.stdout == "TEST CERTIFICATE" and "/all/secret: No such file" in said.stderr
         assert recorder.stages == ["build"]
         assert any("step" in (event.message or "") for event in recorder.events)
@@ -276,18 +280,20 @@ class TestBuild:
             ("NONSENSE", "unknown instruction: NONSENSE"),
         ],
     )
-    def test_failing_build(self, engine, tmp_path, dockerfile, words):  # noqa: F811
+    def test_failing_build(self, engine, tmp_path, dockerfile, words):
         sources = make_sources(tmp_path / "docker", f"FROM {PARENT}\n{dockerfile}\n")
         with pytest.raises(EngineFault) as caught:
             image_store.build(engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), network="none")
         assert words in caught.value.sentence
 
-    def test_base_image_that_cannot_be_had(self, engine, tmp_path):  # noqa: F811
+    def test_base_image_that_cannot_be_had(self, engine, tmp_path):
         sources = make_sources(tmp_path / "docker", BUILDABLE)
         with pytest.raises(EngineFault, match="base image cannot be had .*--base IMAGE"):
-            image_store.build(engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), base_image="127.0.0.1:9/base:1")
+            image_store.build(
+                engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), base_image="127.0.0.1:9/base:1"
+            )
 
-    def test_without_dockerfile_model_or_bundle(self, engine, tmp_path):  # noqa: F811
+    def test_without_dockerfile_model_or_bundle(self, engine, tmp_path):
         def build_from(folder, **more):
             image_store.build(engine, folder, f"{REPOSITORY}:built", ignore, CancelToken(), **more)
 
@@ -316,7 +322,7 @@ def run_cli(*arguments) -> tuple[int, list[dict], str]:
 @docker_test
 @pytest.mark.usefixtures("nothing_left")
 class TestCommand:
-    def test_load_makes_it_the_image_of_the_settings(self, engine, small, tmp_path):  # noqa: F811
+    def test_load_makes_it_the_image_of_the_settings(self, engine, small, tmp_path):
         tag, file = small, tmp_path / "image.tar"
         code, lines, _ = run_cli("image", "save", tag, file)
         assert code == 0 and file.is_file()
@@ -329,11 +335,11 @@ class TestCommand:
         code, lines, _ = run_cli("image", "list")
         assert {"name", "mb", "id", "state"} == set(lines[-1]["images"][0])
 
-    def test_refusal_is_a_sentence_and_a_code(self, engine):  # noqa: F811
+    def test_refusal_is_a_sentence_and_a_code(self, engine):
         code, lines, error = run_cli("image", "check", BASE)
         assert code == 1 and "no image of HN Segmenter" in lines[-1]["message"] and not error
 
-    def test_cancelled_build_leaves_no_container(self, engine, tmp_path):  # noqa: F811
+    def test_cancelled_build_leaves_no_container(self, engine, tmp_path):
         sources = make_sources(tmp_path / "docker", f"FROM {PARENT}\nRUN sleep 300\n")
         before = {item["Id"] for item in engine.client.containers()}
         process = cli("image", "build", "--source", sources, "--network", "none", "--tag", f"{REPOSITORY}:stopped")

@@ -50,7 +50,7 @@ class Watcher:
                     continue
 
 
-def segment(engine, tmp_path, way: str, cancel: bool = False):  # noqa: F811
+def segment(engine, tmp_path, way: str, cancel: bool = False):
     """Run the command; returns (exit code, stdout lines, stderr, what the engine told)."""
     series = tmp_path / TOKENS[3]
     if not series.exists():
@@ -64,7 +64,12 @@ def segment(engine, tmp_path, way: str, cancel: bool = False):  # noqa: F811
     environment |= {"TMPDIR": str(own), "HNSEG_JOBS": str(own / "jobs")}
     with Watcher(engine.client) as watcher:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         if cancel:
             wait_for(lambda: watcher.seen)
@@ -80,7 +85,7 @@ def assert_clean(tmp_path, seen, error):
     assert [path for path in (tmp_path / "own").rglob("*") if path.is_file()] == []
 
 
-def test_done(engine, nothing_left, tmp_path):  # noqa: F811
+def test_done(engine, nothing_left, tmp_path):
     code, lines, error, seen = segment(engine, tmp_path, "late")
     assert code == 0, lines[-1]
     assert_clean(tmp_path, seen, error)
@@ -91,14 +96,14 @@ def test_done(engine, nothing_left, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize(("way", "code"), [("unusable", 2), ("fault", 1), ("silent", 1), ("badjson", 1)])
-def test_faults(engine, nothing_left, tmp_path, way, code):  # noqa: F811
+def test_faults(engine, nothing_left, tmp_path, way, code):
     ended, lines, error, seen = segment(engine, tmp_path, way)
     assert ended == code and lines[-1]["event"] == "error"
     assert_clean(tmp_path, seen, error)
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
-def test_cancelled(engine, nothing_left, tmp_path):  # noqa: F811
+def test_cancelled(engine, nothing_left, tmp_path):
     ended, lines, error, seen = segment(engine, tmp_path, "slow", cancel=True)
     assert ended == 130 and lines[-1]["message"].startswith("Cancelled")
     assert_clean(tmp_path, seen, error)

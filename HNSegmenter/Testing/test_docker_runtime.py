@@ -27,11 +27,11 @@ from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
 
-def runtime_of(engine, way: str, **limits) -> DockerRuntime:  # noqa: F811
+def runtime_of(engine, way: str, **limits) -> DockerRuntime:
     return DockerRuntime(engine, images.inspect(engine, image_of(engine.client, way)), Limits(**limits))
 
 
-def run(engine, folder, way: str, emit=ignore, cancel=None, **limits):  # noqa: F811
+def run(engine, folder, way: str, emit=ignore, cancel=None, **limits):
     job = make_job(folder)
     runtime_of(engine, way, **limits).run(job, emit, cancel or CancelToken())
     return job
@@ -43,7 +43,7 @@ def left_in(folder) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["img.nii", "img.nii.gz"])
-def test_labelmaps_come_out_on_the_grid_of_the_ct(engine, tmp_path, name):  # noqa: F811
+def test_labelmaps_come_out_on_the_grid_of_the_ct(engine, tmp_path, name):
     job = make_job(tmp_path, name)
     recorder = Recorder()
     folder = runtime_of(engine, "ok").run(job, recorder, CancelToken())
@@ -61,7 +61,7 @@ def test_labelmaps_come_out_on_the_grid_of_the_ct(engine, tmp_path, name):  # no
     assert recorder.messages("warning") == ["This is a test image."]
 
 
-def test_container_is_hardened_and_says_nothing_of_the_patient(engine, tmp_path):  # noqa: F811
+def test_container_is_hardened_and_says_nothing_of_the_patient(engine, tmp_path):
     secret = tmp_path / "TEST^Tokenname_P4711"
     seen = {}
 
@@ -100,7 +100,7 @@ def test_container_is_hardened_and_says_nothing_of_the_patient(engine, tmp_path)
         ("link", {}, RuntimeFault, "hold a link"),
     ],
 )
-def test_each_fault_of_a_container_is_a_sentence(engine, tmp_path, way, limits, error, words):  # noqa: F811
+def test_each_fault_of_a_container_is_a_sentence(engine, tmp_path, way, limits, error, words):
     with pytest.raises(error, match=".") as caught:
         run(engine, tmp_path, way, **limits)
     assert words in caught.value.sentence
@@ -108,7 +108,7 @@ def test_each_fault_of_a_container_is_a_sentence(engine, tmp_path, way, limits, 
     assert left_in(tmp_path) == []
 
 
-def test_results_that_are_too_large(engine, tmp_path, monkeypatch):  # noqa: F811
+def test_results_that_are_too_large(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "MOST_RESULT_BYTES", 1 << 20)
     recorder = Recorder()
     with pytest.raises(RuntimeFault, match="larger than 1 MB"):
@@ -117,14 +117,14 @@ def test_results_that_are_too_large(engine, tmp_path, monkeypatch):  # noqa: F81
     assert recorder.messages("warning") == ["This is a test image."]
 
 
-def test_killed_from_outside(engine, tmp_path):  # noqa: F811
+def test_killed_from_outside(engine, tmp_path):
     job = make_job(tmp_path)
     kill = Recorder({"read": lambda: engine.client.kill(containers.container_name(job.id))})
     with pytest.raises(EngineFault, match="killed from outside"):
         runtime_of(engine, "slow").run(job, kill, CancelToken())
 
 
-def test_removed_from_outside(engine, tmp_path):  # noqa: F811
+def test_removed_from_outside(engine, tmp_path):
     job = make_job(tmp_path)
     name = containers.container_name(job.id)
     remove = Recorder({"read": lambda: engine.client.remove_container(name, v=True, force=True)})
@@ -133,7 +133,7 @@ def test_removed_from_outside(engine, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("stage", ["upload", "read", "download"])
-def test_cancel_while(engine, tmp_path, stage):  # noqa: F811
+def test_cancel_while(engine, tmp_path, stage):
     cancel = CancelToken()
     recorder = Recorder({stage: cancel.cancel})
     with pytest.raises(Cancelled):
@@ -142,7 +142,7 @@ def test_cancel_while(engine, tmp_path, stage):  # noqa: F811
     assert not [message for message in recorder.messages("warning") if "could not be removed" in message]
 
 
-def test_cancel_before_and_while_creating(engine, tmp_path, monkeypatch):  # noqa: F811
+def test_cancel_before_and_while_creating(engine, tmp_path, monkeypatch):
     cancel = CancelToken()
     make = engine.client.create_container
 
@@ -156,7 +156,7 @@ def test_cancel_before_and_while_creating(engine, tmp_path, monkeypatch):  # noq
     assert left_in(tmp_path) == []
 
 
-def test_two_jobs_at_once(engine, tmp_path):  # noqa: F811
+def test_two_jobs_at_once(engine, tmp_path):
     runtime = runtime_of(engine, "late")
     jobs = [make_job(tmp_path), make_job(tmp_path)]
     running = []
@@ -175,7 +175,7 @@ def test_two_jobs_at_once(engine, tmp_path):  # noqa: F811
     assert all((job.results / "Brainstem.nii.gz").is_file() for job in jobs)
 
 
-def test_disk_of_this_computer_is_full(engine, tmp_path):  # noqa: F811
+def test_disk_of_this_computer_is_full(engine, tmp_path):
     require(os.geteuid() == 0, "root, to mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -199,10 +199,10 @@ def test_disk_of_this_computer_is_full(engine, tmp_path):  # noqa: F811
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_other_organs_in_the_image_need_no_change_here(engine, tmp_path):  # noqa: F811
+def test_other_organs_in_the_image_need_no_change_here(engine, tmp_path):
     """The client takes organs, names and paths from the image alone: here they lie elsewhere."""
     more = (
-        "USER root\nRUN mkdir /in /out && chown 10001 /in /out\nUSER 10001\nVOLUME [\"/in\", \"/out\"]\n"
+        'USER root\nRUN mkdir /in /out && chown 10001 /in /out\nUSER 10001\nVOLUME ["/in", "/out"]\n'
         'LABEL org.hnsegmenter.data="/in" org.hnsegmenter.results="/out"\n'
     )
     image_of(engine.client, "ok")
@@ -213,7 +213,7 @@ def test_other_organs_in_the_image_need_no_change_here(engine, tmp_path):  # noq
     assert (job.results / "Brainstem.nii.gz").is_file()
 
 
-def test_memory_limit_that_is_none(engine, tmp_path):  # noqa: F811
+def test_memory_limit_that_is_none(engine, tmp_path):
     with pytest.raises(WrongUsage, match="no amount of memory"):
         run(engine, tmp_path, "ok", memory="much")
 
@@ -222,8 +222,9 @@ class TestResumption:
     """A client that dies leaves its container; a later one fetches the result or removes it."""
 
     @pytest.fixture
-    def left_behind(self, engine, tmp_path):  # noqa: F811
+    def left_behind(self, engine, tmp_path):
         """A job whose client was killed while the container ran; keep is asked for or not."""
+
         def make(keep: bool):
             job = make_job(tmp_path)
             code = (
@@ -246,7 +247,7 @@ class TestResumption:
 
         return make
 
-    def test_fetch_the_result_of_a_job_that_went_on(self, engine, left_behind):  # noqa: F811
+    def test_fetch_the_result_of_a_job_that_went_on(self, engine, left_behind):
         job = left_behind(keep=True)
         assert containers.remove_orphans(engine) == []
         (found,) = [item for item in containers.find_jobs(engine) if item.job_id == job.id]
@@ -254,7 +255,7 @@ class TestResumption:
         runtime_of(engine, "late").resume(job, ignore, CancelToken())
         assert Result.read(job.results / "result.json").organs[0].voxels == 4800
 
-    def test_remove_what_nobody_asked_to_keep(self, engine, left_behind, tmp_path):  # noqa: F811
+    def test_remove_what_nobody_asked_to_keep(self, engine, left_behind, tmp_path):
         job = left_behind(keep=False)
         assert engine.client.inspect_container(containers.container_name(job.id))["State"]["Running"]
         run(engine, tmp_path, "ok")
@@ -266,7 +267,7 @@ def environment() -> dict:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
-def test_containers_of_others_stay(engine, tmp_path):  # noqa: F811
+def test_containers_of_others_stay(engine, tmp_path):
     """A container with our label but without a record here: another computer's, on a shared engine."""
     runtime = runtime_of(engine, "ok")
     containers.create(engine, runtime.image, "f" * 32, "img.nii", Limits())

@@ -49,7 +49,9 @@ class Sshd:
         wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh.conf "$@"\n')
         wrapper.chmod(0o755)
         log = (folder / "log").open("w")
-        self._process = subprocess.Popen([shutil.which("sshd"), "-D", "-e", "-f", str(folder / "sshd.conf")], stderr=log)
+        self._process = subprocess.Popen(
+            [shutil.which("sshd"), "-D", "-e", "-f", str(folder / "sshd.conf")], stderr=log
+        )
         wait_for(lambda: "listening" in (folder / "log").read_text().lower())
 
     @property
@@ -80,7 +82,8 @@ def sshd(tmp_path, monkeypatch):
     server.stop()
 
 
-def test_job_over_ssh(sshd, engine, nothing_left, tmp_path):  # noqa: F811
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py's, when ssh ends before it
+def test_job_over_ssh(sshd, engine, nothing_left, tmp_path):
     tag = image_of(engine.client, "ok")
     found = engines.connect(sshd.url)
     assert found.endpoint.remote and not found.endpoint.unencrypted

@@ -136,7 +136,7 @@ def test_nothing_usable(folder):
 
 
 @pytest.mark.docker
-def test_imitation_on_a_real_engine(engine, nothing_left, tmp_path):  # noqa: F811
+def test_imitation_on_a_real_engine(engine, nothing_left, tmp_path):
     """Root user, writable root, fixed folders of which `data` is not there, Spanish and English names, no event."""
     tag = build(engine.client, f"{REPOSITORY}:thesis", THESIS_LIKE.format(base=BASE))
     job, recorder = make_job(tmp_path), Recorder()

@@ -70,7 +70,9 @@ def test_cancel_while_it_goes_in(tmp_path):
 
 
 def test_what_comes_out(tmp_path):
-    data = packed(("results", FOLDER, b""), ("results/Eye_L.nii.gz", FILE, b"eye" * 5000), ("results/result.json", FILE, b"{}"))
+    data = packed(
+        ("results", FOLDER, b""), ("results/Eye_L.nii.gz", FILE, b"eye" * 5000), ("results/result.json", FILE, b"{}")
+    )
     assert transfer.extract_results(pieces(data), tmp_path, CancelToken()) == ["Eye_L.nii.gz", "result.json"]
     assert (tmp_path / "Eye_L.nii.gz").read_bytes() == b"eye" * 5000
 

@@ -70,10 +70,7 @@ def _only_warn(item: Finding) -> Finding:
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info >= (3, 11):
-        return Finding("Python", OK, found)
-    return Finding("Python", FAULT, found, "Use Python 3.11 or newer.")
+    return Finding("Python", OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _packages() -> Iterator[Finding]:
@@ -122,7 +119,9 @@ def _memory() -> Finding:
     found = f"{total / GB:.1f} GB in all"
     if total >= MEMORY_WARNING:
         return Finding("Memory", OK, found)
-    return Finding("Memory", WARNING, found, "Close other programs while segmenting, or use a computer with 4 GB or more.")
+    return Finding(
+        "Memory", WARNING, found, "Close other programs while segmenting, or use a computer with 4 GB or more."
+    )
 
 
 def total_memory() -> int | None:
@@ -150,7 +149,12 @@ def _disk() -> Finding:
         return Finding("Disk", FAULT, f"{there} is not writable", "Name another folder in HNSEG_JOBS.")
     if free >= DISK_WARNING:
         return Finding("Disk", OK, found)
-    return Finding("Disk", FAULT if free < DISK_FAULT else WARNING, found, "Free space there, or name another folder in HNSEG_JOBS.")
+    return Finding(
+        "Disk",
+        FAULT if free < DISK_FAULT else WARNING,
+        found,
+        "Free space there, or name another folder in HNSEG_JOBS.",
+    )
 
 
 def _engine(docker_host: str | None, image: str | None, contract: str | None) -> Iterator[Finding]:
@@ -174,7 +178,9 @@ def _engine(docker_host: str | None, image: str | None, contract: str | None) ->
         yield Finding("Docker engine", FAULT, *_parted(fault.sentence))
         return
     if connection.endpoint.unencrypted:
-        yield Finding("Docker engine", WARNING, connection.describe(), "The CT goes there unencrypted: set up TLS or ssh.")
+        yield Finding(
+            "Docker engine", WARNING, connection.describe(), "The CT goes there unencrypted: set up TLS or ssh."
+        )
     else:
         yield Finding("Docker engine", OK, connection.describe())
     yield from _on_engine(connection, image or settings.image, contract, settings.memory)
@@ -215,7 +221,9 @@ def _local_runtime() -> Finding:
     except HNSegmenterError as fault:
         missing = missing_packages()
         fix = f"{_python_command()} -m pip install {' '.join(missing)}" if missing else _parted(fault.sentence)[1]
-        return Finding("Network on this computer", FAULT, f"lacks {', '.join(missing)}" if missing else fault.sentence, fix)
+        return Finding(
+            "Network on this computer", FAULT, f"lacks {', '.join(missing)}" if missing else fault.sentence, fix
+        )
     return Finding("Network on this computer", OK, "predict.py and its packages are there")
 
 

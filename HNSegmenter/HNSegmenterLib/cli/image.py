@@ -22,10 +22,14 @@ def add_parser(sub) -> None:
     save.add_argument("name", metavar="NAME")
     save.add_argument("file", type=Path, metavar="FILE", help="tar, or tar.gz")
     build = actions.add_parser("build", help="build the image from the sources")
-    build.add_argument("--source", type=Path, metavar="DIR", help="the project's folder docker/ (default: found by itself)")
+    build.add_argument(
+        "--source", type=Path, metavar="DIR", help="the project's folder docker/ (default: found by itself)"
+    )
     build.add_argument("--tag", default="hn-segmenter:latest", metavar="NAME", help="default: %(default)s")
     build.add_argument("--base", metavar="IMAGE", help="base image with Python (default: the Dockerfile's)")
-    build.add_argument("--ca-bundle", type=Path, metavar="FILE", help="PEM certificates of a TLS proxy, for the build alone")
+    build.add_argument(
+        "--ca-bundle", type=Path, metavar="FILE", help="PEM certificates of a TLS proxy, for the build alone"
+    )
     build.add_argument("--index-url", metavar="URL", help="another Python package index than PyPI")
     build.add_argument("--network", metavar="MODE", help="network of the build's steps, for example host")
     pull = actions.add_parser("pull", help="pull an image from its registry")
@@ -33,7 +37,9 @@ def add_parser(sub) -> None:
     check = actions.add_parser("check", help="say whether an image may run, and under which contract")
     check.add_argument("name", metavar="NAME", nargs="?", help="default: the settings' image")
     for action in (listing, load, save, build, pull, check):
-        action.add_argument("--docker-host", metavar="URL", help="engine (default: settings, DOCKER_HOST, Docker context)")
+        action.add_argument(
+            "--docker-host", metavar="URL", help="engine (default: settings, DOCKER_HOST, Docker context)"
+        )
         action.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
         action.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
     for action in (load, build, pull, check):
@@ -68,7 +74,9 @@ def _list(args, ui, engine) -> int:
         ui.table(columns, rows, title=f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
     else:
         ui.say(images.missing_sentence(engine, default))
-    ui.result({"images": [dict(zip(("name", "mb", "id", "state"), row, strict=True)) for row in rows], "settings": default})
+    ui.result(
+        {"images": [dict(zip(("name", "mb", "id", "state"), row, strict=True)) for row in rows], "settings": default}
+    )
     return 0
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -77,7 +78,8 @@ class Client(docker.APIClient):
     def hang_up(self) -> None:
         """Close the connection of this thread's last request."""
         if response := getattr(self._own, "response", None):
-            response.close()
+            with suppress(OSError):  # docker-py's ssh connections say goodbye, even to a process that has ended
+                response.close()
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,14 @@ def _from_context(name: str) -> Endpoint:
     try:
         context = ContextAPI.get_context(name)
     except Exception as error:  # docker-py raises a bare Exception for a damaged file
-        raise WrongUsage(f"The Docker context {name} cannot be read: make it again with docker context create.") from error
+        raise WrongUsage(
+            f"The Docker context {name} cannot be read: make it again with docker context create."
+        ) from error
     if context is None or not context.Host:
-        raise WrongUsage(f"The Docker context {name} does not exist: choose another with docker context use, or name the engine with --docker-host.")
+        raise WrongUsage(
+            f"The Docker context {name} does not exist: choose another with docker context use, "
+            "or name the engine with --docker-host."
+        )
     return Endpoint(context.Host, f"Docker context {name}", context.TLSConfig)
 
 

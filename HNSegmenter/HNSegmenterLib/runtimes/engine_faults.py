@@ -50,16 +50,20 @@ def describe_fault(error: Exception, endpoint, doing: str) -> EngineFault:
 def _refused(error: docker.errors.APIError, endpoint, doing: str) -> str:
     reason = _short(str(error.explanation or error))
     if no_space(reason):
-        return f"{doing} failed: the disk of the Docker engine at {endpoint} is full. Free space there (docker system df)."
+        return (
+            f"{doing} failed: the disk of the Docker engine at {endpoint} is full. Free space there (docker system df)."
+        )
     if "HTTP request to an HTTPS server" in reason:
         return f"The Docker engine at {endpoint} wants TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH."
     if "client version" in reason and "too old" in reason:
-        return f"The Docker engine at {endpoint} no longer speaks this client's API ({reason}): update the package docker."
+        return (
+            f"The Docker engine at {endpoint} no longer speaks this client's API ({reason}): update the package docker."
+        )
     return f"{doing} failed: the Docker engine at {endpoint} says: {reason}."
 
 
 def _unanswered(links: list[BaseException], text: str, endpoint, doing: str) -> str:
-    numbers = {link.errno for link in links if isinstance(link, OSError)}
+    numbers = {_number(link) for link in links}
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return (
             f"The Docker engine at {endpoint} shows a certificate that ca.pem did not sign, or of another host name: "
@@ -71,7 +75,10 @@ def _unanswered(links: list[BaseException], text: str, endpoint, doing: str) -> 
             "put the cert.pem and key.pem that its administrator made for you into DOCKER_CERT_PATH."
         )
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return f"The Docker engine at {endpoint} does not speak TLS at that port: check the port, or unset DOCKER_TLS_VERIFY."
+        return (
+            f"The Docker engine at {endpoint} does not speak TLS at that port: "
+            "check the port, or unset DOCKER_TLS_VERIFY."
+        )
     if any(type(link).__name__ == "SSLError" for link in links) or "TLSParameterError" in text:
         return f"No TLS connection to the Docker engine at {endpoint}: check the certificates in DOCKER_CERT_PATH."
     if errno.EACCES in numbers or errno.EPERM in numbers:
@@ -86,11 +93,21 @@ def _unanswered(links: list[BaseException], text: str, endpoint, doing: str) -> 
             f"{doing} failed: the Docker engine at {endpoint} stopped answering. Start it again and repeat; "
             "a container that stayed behind is removed at the next run."
         )
-    if re.search(r"timed out|timeout", text, re.I):
-        return f"The Docker engine at {endpoint} does not answer in time: check that it runs and the network, {LOCAL_WAY_OUT}."
-    if numbers & {errno.ENOENT, errno.ECONNREFUSED} or "Connection refused" in text or "pywintypes" in text:
+    if errno.ETIMEDOUT in numbers or re.search(r"timed out|timeout", text, re.I):
+        return (
+            f"The Docker engine at {endpoint} does not answer in time: "
+            f"check that it runs and the network, {LOCAL_WAY_OUT}."
+        )
+    if numbers & {errno.ENOENT, errno.ECONNREFUSED} or "Connection refused" in text:
         return f"No Docker engine answers at {endpoint}: install or start Docker, {LOCAL_WAY_OUT}."
     return f"The Docker engine at {endpoint} cannot be used ({_short(text)}): check the address, {LOCAL_WAY_OUT}."
+
+
+def _number(link: BaseException) -> int | None:
+    """The errno of an error of this system; pywin32's errors of a Windows pipe are translated."""
+    if type(link).__module__ == "pywintypes" and link.args:
+        return {2: errno.ENOENT, 5: errno.EACCES, 231: errno.ETIMEDOUT}.get(link.args[0])
+    return getattr(link, "errno", None) if isinstance(link, OSError) else None
 
 
 def _short(text: str, most: int = 300) -> str:

@@ -34,7 +34,9 @@ def load(engine: Engine, file: Path, emit: Emit, cancel: CancelToken) -> list[st
     """
     _check_archive(file)
     names: list[str] = []
-    for message in _messages(engine, lambda: engine.client.load_image(_read(file, emit, cancel)), "Loading the image", cancel):
+    for message in _messages(
+        engine, lambda: engine.client.load_image(_read(file, emit, cancel)), "Loading the image", cancel
+    ):
         if error := message.get("error"):
             raise EngineFault(_load_sentence(file, error))
         if match := re.match(r"Loaded image(?: ID)?: (\S+)", message.get("stream", "")):
@@ -54,7 +56,9 @@ def _check_archive(file: Path) -> None:
             raise WrongUsage(f"The file {file} cannot be read ({error.strerror}): check its name.") from error
     except (tarfile.TarError, EOFError):
         pass
-    raise WrongUsage(f"The file {file} is no saved image (tar or tar.gz): write it again with  docker save IMAGE -o FILE.")
+    raise WrongUsage(
+        f"The file {file} is no saved image (tar or tar.gz): write it again with  docker save IMAGE -o FILE."
+    )
 
 
 def _load_sentence(file: Path, reason: str) -> str:
@@ -84,13 +88,17 @@ def save(engine: Engine, reference: str, file: Path, emit: Emit, cancel: CancelT
     written = 0
     try:
         with opened(partial, "wb") as target:
-            for chunk in _messages(engine, lambda: engine.client.get_image(reference, CHUNK), "Saving the image", cancel):
+            for chunk in _messages(
+                engine, lambda: engine.client.get_image(reference, CHUNK), "Saving the image", cancel
+            ):
                 target.write(chunk)
                 written += len(chunk)
                 emit(Event("progress", "save", min(written / size, 0.99), f"{written / MB:.0f} MB"))
         os.replace(partial, file)
     except OSError as error:
-        raise EngineFault(f"The image cannot be written to {file} ({error.strerror}): free space or name another file.") from error
+        raise EngineFault(
+            f"The image cannot be written to {file} ({error.strerror}): free space or name another file."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -156,7 +164,9 @@ def build(
     a failed build, Cancelled.
     """
     if not (sources / "Dockerfile").is_file():
-        raise WrongUsage(f"There is no Dockerfile in {sources}: name the folder docker/ of the project's sources with --source.")
+        raise WrongUsage(
+            f"There is no Dockerfile in {sources}: name the folder docker/ of the project's sources with --source."
+        )
     arguments = _build_arguments(sources, base_image, index_url)
     extra = []
     if ca_bundle:
@@ -189,7 +199,14 @@ def build(
             continue
         log(line)
         if match := re.match(r"Step (\d+)/(\d+) : (\w+)", line):
-            emit(Event("progress", "build", (int(match[1]) - 1) / int(match[2]), f"step {match[1]} of {match[2]} ({match[3]})"))
+            emit(
+                Event(
+                    "progress",
+                    "build",
+                    (int(match[1]) - 1) / int(match[2]),
+                    f"step {match[1]} of {match[2]} ({match[3]})",
+                )
+            )
         elif not line.startswith(("--->", "Removing intermediate container")):
             lines.append(line)
 
@@ -208,7 +225,9 @@ def _build_arguments(sources: Path, base_image: str | None, index_url: str | Non
         arguments["PIP_INDEX_URL"] = index_url
     sums = sources / "hn_densevnet" / "model" / "SHA256SUMS"
     if not sums.is_file():
-        raise WrongUsage(f"There is no model in {sums.parent}, an image without one cannot work: put a trained model there.")
+        raise WrongUsage(
+            f"There is no model in {sums.parent}, an image without one cannot work: put a trained model there."
+        )
     arguments["MODEL_DIGEST"] = "sha256:" + hashlib.sha256(sums.read_bytes()).hexdigest()
     return arguments
 
@@ -238,5 +257,7 @@ def _messages(engine: Engine, start: Callable[[], Iterable], doing: str, cancel:
         for answer in chain(error):
             if isinstance(answer, docker.errors.APIError) and answer.explanation:
                 if doing.startswith("Pulling"):
-                    raise EngineFault(_pull_sentence(doing.removeprefix("Pulling "), str(answer.explanation))) from error
+                    raise EngineFault(
+                        _pull_sentence(doing.removeprefix("Pulling "), str(answer.explanation))
+                    ) from error
         raise engine.fault(error, doing) from error

@@ -55,7 +55,7 @@ def tell_organ(stem: str) -> str | None:
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain)
     words = re.findall(r"[a-z]+", plain.lower())
-    words, joined = _split_sides(words), {f"{a} {b}" for a, b in zip(words, words[1:])}
+    words, joined = _split_sides(words), {f"{a} {b}" for a, b in zip(words, words[1:], strict=False)}
     organs = {organ for organ, known in _WORDS.items() if known & (set(words) | joined)}
     if len(organs) != 1:
         return None
@@ -106,7 +106,9 @@ def complete(folder: Path, ct_path: Path, image: ImageInfo, seconds: float) -> R
         organs.append(_organ(name, labelmap, 7 + sum(organ.label > 6 for organ in organs)))
         sitk.WriteImage(labelmap, str(folder / organs[-1].file), useCompression=True)
     if not organs:
-        raise RuntimeFault("The thesis's image left no labelmap that lies on the CT: check the image with another series.")
+        raise RuntimeFault(
+            "The thesis's image left no labelmap that lies on the CT: check the image with another series."
+        )
     result = Result(
         model={"name": image.reference, "version": "", "digest": image.id},
         organs=sorted(organs, key=lambda organ: organ.label),

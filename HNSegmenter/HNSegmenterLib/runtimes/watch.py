@@ -39,7 +39,9 @@ def lines(frames: Iterable[bytes | None]) -> Iterator[str | None]:
 class Watch:
     """Follows one container to its end. `last_error` is the message of its last error event."""
 
-    def __init__(self, engine: Engine, job_id: str, limits: Limits, emit: Emit, cancel: CancelToken, deadline: Deadline):
+    def __init__(
+        self, engine: Engine, job_id: str, limits: Limits, emit: Emit, cancel: CancelToken, deadline: Deadline
+    ):
         self.engine, self.job_id, self.limits = engine, job_id, limits
         self.emit, self.cancel, self.deadline = emit, cancel, deadline
         self.last_error: str | None = None
@@ -128,9 +130,13 @@ def check_end(state: dict, watch: Watch, stderr: Callable[[], str]) -> None:
         )
     said = said or stderr()
     if no_space(said):
-        raise EngineFault("The disk of the Docker engine is full: free space there (docker system df) and run it again.")
+        raise EngineFault(
+            "The disk of the Docker engine is full: free space there (docker system df) and run it again."
+        )
     reason = said.rstrip(".") or "it gave no reason"
-    raise RuntimeFault(f"The network failed in its container (exit code {code}): {reason}. Run it again, or check the image.")
+    raise RuntimeFault(
+        f"The network failed in its container (exit code {code}): {reason}. Run it again, or check the image."
+    )
 
 
 def last_stderr_line(engine: Engine, job_id: str) -> str:
