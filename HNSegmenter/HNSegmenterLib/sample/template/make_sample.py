@@ -31,8 +31,7 @@ def finish(population: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     hu, known = population["hu"].astype(np.float32), population["count"] >= LEAST_PATIENTS
     body = body_mask(hu)
     hu = restored(hu, body, population["histogram"], FINE.spacing[::-1])
-    head = axes[2] > 0
-    top = int(np.flatnonzero(head & (known | ~body).all((1, 2)) & known[:, FINE.shape[1] // 2, FINE.shape[2] // 2])[-1]) - 1
+    top = last_known(body, known, int(np.searchsorted(axes[2], 25)))
     hu = add_vertex(hu, axes, top)
     body = body_mask(hu)
     eyes = [eye_centre(hu, axes, near) for near in population["eyes"]]
@@ -56,6 +55,14 @@ def finish(population: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "start": start.astype(np.int16),
         "corner_mm": corner.astype(np.float32),
     }
+
+
+def last_known(body: np.ndarray, known: np.ndarray, first: int) -> int:
+    """The last slice from `first` up that is known all over the outline of the slice below it; scans end tilted."""
+    for k in range(first, len(body) - 1):
+        if not known[k + 1][body[k]].all():
+            return k
+    return len(body) - 1
 
 
 def _labels(population: dict[str, np.ndarray], eyes: list[np.ndarray], shape: tuple[int, ...], aside: int) -> np.ndarray:

@@ -6,36 +6,35 @@ import numpy as np
 
 GLOBE_MM = 12.0  # radius: adult globes are 24 mm across, within 1 mm (I. Bekerman et al., J Ophthalmol 2014, 503645)
 _VITREOUS_HU, _SCLERA_HU, _LENS_HU, _NERVE_HU, _ORBIT_FAT_HU = 12, 45, 85, 35, -95
+_ORBIT_BONE_HU = 120
 _SCLERA_MM = 1.2
 _LENS_HALF_MM = np.array([4.6, 2.1, 4.6])
 _NERVE_MM = 2.2  # radius with its sheath
 _CONE_MM = 20.0  # of fat and nerve behind the globe
 
-COUCH_SHELL_HU, COUCH_CORE_HU, REST_HU = -150, -930, -960  # carbon fibre of 2 mm, foam, polystyrene
+COUCH_SHELL_HU, COUCH_CORE_HU, REST_HU = -300, -930, -960  # thin carbon fibre, foam, polystyrene
 _COUCH_MM, _REST_HALF_WIDTH_MM = 50.0, 90.0
 
 
-def eye_centre(hu: np.ndarray, axes: list[np.ndarray], near: np.ndarray, reach_mm: float = 8.0) -> np.ndarray:
-    """Centre (x, y, z) of the globe near a point: the ball of soft tissue that has the most fat and bone around it."""
-    x, y, z = axes
-    best, where = -np.inf, near
+def eye_centre(hu: np.ndarray, axes: list[np.ndarray], near: np.ndarray, reach_mm: float = 6.0) -> np.ndarray:
+    """Centre (x, y, z) of the globe near a point: the ball most like vitreous with the least of it behind.
+
+    The mean of the 10 best places 2 mm apart.
+    """
     steps = np.arange(-reach_mm, reach_mm + 1, 2.0)
-    for dz in steps:
-        for dy in steps:
-            for dx in steps:
-                centre = near + (dx, dy, dz)
-                box = tuple(
-                    slice(*np.searchsorted(axis, (c - 17, c + 17))) for axis, c in zip((z, y, x), centre[::-1])
-                )
-                part = hu[box]
-                distance = _distance((x[box[2]], y[box[1]], z[box[0]]), centre)
-                inside = part[distance < 10.5]
-                behind = part[(distance > 13) & (distance < 16) & (y[box[1]] > centre[1])[None, :, None]]
-                soft = np.mean((inside > -30) & (inside < 90))
-                fat = np.mean((behind < -20) | (behind > 120))
-                if soft + fat > best:
-                    best, where = soft + fat, centre
-    return where
+    places = near + np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3)
+    contrast = [_globe_contrast(hu, axes, place) for place in places]
+    return places[np.argsort(contrast)[-10:]].mean(0)
+
+
+def _globe_contrast(hu: np.ndarray, axes: list[np.ndarray], centre: np.ndarray) -> float:
+    """HU by which soft tissue behind the ball differs from vitreous, less what lies inside does (100 at most each)."""
+    x, y, z = axes
+    box = tuple(slice(*np.searchsorted(axis, (c - 17, c + 17))) for axis, c in zip((z, y, x), centre[::-1]))
+    distance = _distance((x[box[2]], y[box[1]], z[box[0]]), centre)
+    unlike = np.minimum(np.abs(hu[box] - _VITREOUS_HU), 100)
+    behind = (distance > 13) & (distance < 16) & (y[box[1]] > centre[1])[None, :, None] & (hu[box] < _ORBIT_BONE_HU)
+    return float(unlike[behind].mean() - unlike[distance < 11].mean())
 
 
 def paint_eye(hu: np.ndarray, axes: list[np.ndarray], centre: np.ndarray) -> np.ndarray:
