@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import HNSegmenterError, RuntimeFault
 from ..events import CancelToken, Emit, Event
 from ..result import Result
-from . import containers, images, thesis, transfer
+from . import containers, thesis, transfer
 from .base import JobFolder
 from .containers import Limits
 from .engine import Engine
@@ -42,7 +42,7 @@ class DockerRuntime:
         self.keep = keep
 
     def describe(self) -> str:
-        return f"{self.engine.describe()} runs the {self.image.describe()}."
+        return f"The network runs in a container: {self.engine.describe()} holds the {self.image.describe()}."
 
     def run(self, job: JobFolder, emit: Emit, cancel: CancelToken) -> Path:
         """As the protocol says (base.Runtime). The container is removed whatever happens."""
@@ -83,14 +83,15 @@ class DockerRuntime:
 
     def _upload(self, job: JobFolder, emit: Emit, cancel: CancelToken, deadline: Deadline) -> None:
         thesis_image = self.image.contract == THESIS
-        target, folder = (os.path.split(self.image.data)) if thesis_image else (self.image.data, "")
+        data = PurePosixPath(self.image.data)
+        target, folder = (data.parent, data.name) if thesis_image else (data, "")
         tell = _told(emit, "upload", 0.0, UPLOADED)
         owner = self.image.user.split(":")[0]
         archive = transfer.file_in_tar(job.image, folder, int(owner) if owner.isdigit() else 0, tell, cancel)
         if self.engine.endpoint.remote and job.image.suffix != ".gz":
             archive = transfer.compressed(archive)
         name = containers.container_name(job.id)
-        worker = Worker(lambda: self.engine.client.put_archive(name, target, archive))
+        worker = Worker(lambda: self.engine.client.put_archive(name, str(target), archive))
         self._step("Uploading the CT", worker, cancel, deadline)
 
     def _finish(self, job: JobFolder, emit: Emit, cancel: CancelToken, deadline: Deadline) -> Path:
@@ -150,22 +151,6 @@ def check_results(folder: Path) -> None:
             raise RuntimeFault(
                 f"The container names a labelmap of {organ.name} and did not write it: the image does not keep its contract."
             )
-
-
-def connect_runtime(
-    reference: str | None = None,
-    docker_host: str | None = None,
-    contract: str | None = None,
-    limits: Limits | None = None,
-    engine: Engine | None = None,
-    keep: bool = False,
-) -> DockerRuntime:
-    """Engine and image in one call; raises EngineFault or WrongUsage with the reason why there is none."""
-    from . import engine as engines
-
-    engine = engine or engines.connect(docker_host)
-    image = images.inspect(engine, reference or images.default_reference(), contract)
-    return DockerRuntime(engine, image, limits, keep)
 
 
 def _told(emit: Emit, stage: str, begin: float, end: float) -> Callable[[float], None]:

@@ -18,7 +18,7 @@ from ..errors import EngineFault, HNSegmenterError, WrongUsage
 from ..events import CancelToken, Emit, Event
 from .engine import Engine
 from .engine_faults import chain, no_space
-from .images import Reference
+from .images import Reference, find
 from .transfer import CHUNK
 from .workers import Stream
 
@@ -84,7 +84,7 @@ def save(engine: Engine, reference: str, file: Path, emit: Emit, cancel: CancelT
     """Write an image into a tar file, gzipped if its name ends in .gz; beside it first, then renamed."""
     partial = file.with_name(file.name + ".part")
     opened = gzip.open if file.suffix == ".gz" else open
-    size = engine.client.inspect_image(reference)["Size"]
+    size = find(engine, reference)["Size"]
     written = 0
     try:
         with opened(partial, "wb") as target:
