@@ -136,12 +136,13 @@ def size(shape: Shape) -> list[str]:
         ("has {value:.0f} mm2 of mean cross-section", "mm2", shape.cross_section_mm2, organ_range(shape.name, "cross_section_mm2")),
     ]
     for axis, extent in zip(AXES, shape.extent, strict=True):
-        text = "measures {value:.0f} mm " + ALONG[axis]
+        text = "measures {value:.1f} mm " + ALONG[axis]
         figures.append((text, "mm", float(extent), organ_range(shape.name, "extent_mm", axis)))
     for text, unit, value, bounds in figures:
         if not is_plausible(value, bounds) and not (cut and value < bounds["low"]):
             said = text.format(value=value)
-            usual = f"{bounds['low']:.0f} to {bounds['high']:.0f} {unit}"
+            digits = 0 if unit == "mm2" else 1
+            usual = f"{bounds['low']:.{digits}f} to {bounds['high']:.{digits}f} {unit}"
             advice = "check whether it is complete" if value < bounds["low"] else "check whether it stops where it should"
             return [f"{readable(shape.name)} {said}, plausible is {usual}: {advice}."]
     return []
