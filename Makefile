@@ -3,14 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRAINING := .venv-training
+PYDICOM2 := .venv-pydicom2
 
-.PHONY: demo test test-training benchmark image clean
+.PHONY: demo test test-library test-training test-pydicom2 benchmark image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hn-segmenter demo
 
-test: $(VENV)/.test test-training
+test: test-training test-pydicom2 test-library
+
+test-library: $(VENV)/.test
 	$(BIN)/python -m pytest HNSegmenter/Testing
+
+# Slicer ships pydicom 2 or 3: what reads and writes DICOM runs with both.
+test-pydicom2: $(PYDICOM2)/.test
+	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/test_dicom_*.py HNSegmenter/Testing/test_rtstruct_[cnt]*.py
 
 test-training: $(TRAINING)/.test
 	$(TRAINING)/bin/python -m pytest -c docker/training/pyproject.toml docker/training/tests
@@ -22,7 +29,7 @@ image: $(VENV)/.demo
 	$(BIN)/hn-segmenter image build
 
 clean:
-	rm -rf $(VENV) $(TRAINING) build out
+	rm -rf $(VENV) $(TRAINING) $(PYDICOM2) build out
 
 # Two virtual environments: PyTorch is for training alone, and the library must be shown to work without it.
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -33,6 +40,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]'
+	touch $@
+
+$(PYDICOM2)/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PYDICOM2)
+	grep -v '^pydicom==' constraints.txt > $(PYDICOM2)/constraints.txt
+	$(PYDICOM2)/bin/python -m pip install --quiet --constraint $(PYDICOM2)/constraints.txt --editable '.[test]' 'pydicom<3'
 	touch $@
 
 $(TRAINING)/.test: docker/training/requirements.txt
