@@ -14,7 +14,7 @@ from HNSegmenterLib.sample.score import dice, score, score_folder
 from HNSegmenterLib.sample.volume import TEMPLATE
 
 # Of the voxels with seed 0: any change of the committed file or of the way from it is meant, or a fault.
-DIGEST = "1c7465da770ed4398bbc2a7a9490a1b7b62a9740dfa5e48b0f2acfbd6c781509"
+DIGEST = "8663fce233242c314fcfb921a74989382037ec9bb8b09dca29a3f2ccc3ef9531"
 VOLUME_ML = {  # 24 planning CTs with an oncologist's contours, least and most, and a quarter aside
     "Brainstem": (15, 45),
     "SpinalCord": (8, 40),

@@ -19,7 +19,7 @@ _AIR_HU = -1000
 _LOWEST_HU = -1024  # what a scanner of 12 bits stores at least
 _NOISE_FIELDS = 16
 # Sum of 12 uniform bytes, smoothed in-plane with (1 2 1)/4 both ways: standard deviation 256 sqrt(12/12) * 6/16 = 96.
-# Divided by 11: 9 HU, a planning CT's noise in soft tissue at 2.5 mm (about 5 to 12 HU; AAPM report 233 has 3 to 6 at 5 mm).
+# Divided by 11: 9 HU, in the range of planning CTs with 2.5 mm slices (5 to 12 HU in soft tissue).
 _NOISE_DIVISOR = 11
 
 

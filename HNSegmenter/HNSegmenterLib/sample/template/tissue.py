@@ -32,12 +32,12 @@ def restored(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray, voxel: tup
 
 
 def _sharpened(hu: np.ndarray, voxel: tuple[float, float, float], over_mm: float = 3.0, amount: float = 0.5) -> np.ndarray:
-    """Unsharp mask of fat against muscle. Air takes no part and bone counts as 130 HU: no rims beside them."""
-    tissue = hu > -250
+    """Unsharp mask of fat against muscle. Air and bone take no part: no rims beside them."""
+    soft = (hu > -250) & (hu < _BONE_FROM_HU)
     sigma = [over_mm / v for v in voxel]
-    soft = np.where(tissue, np.minimum(hu, _BONE_FROM_HU), 0)
-    blurred = ndimage.gaussian_filter(soft, sigma) / np.maximum(ndimage.gaussian_filter(tissue.astype(np.float32), sigma), 1e-3)
-    return hu + np.where(tissue & (hu < _BONE_FROM_HU), amount * (soft - blurred), 0)
+    total = ndimage.gaussian_filter(np.where(soft, hu, 0), sigma)
+    blurred = total / np.maximum(ndimage.gaussian_filter(soft.astype(np.float32), sigma), 1e-3)
+    return hu + np.where(soft, amount * (hu - blurred), 0)
 
 
 def _bone_as_in_patients(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray) -> np.ndarray:
