@@ -211,7 +211,7 @@ def _write(
         result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))
-    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW)
+    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, result.model)
 
 
 @contextmanager

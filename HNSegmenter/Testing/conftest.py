@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("HNSEG_DATA", ROOT.parent / "shared" / "data"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -32,10 +33,9 @@ def require_program(name: str) -> str:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real CTs and contours, which users do not have."""
-    folder = Path(os.environ.get("HNSEG_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "openkbp" / "index.json").is_file():
+    if not (DATA / "openkbp" / "index.json").is_file():
         pytest.skip("real CTs are not on this machine (HNSEG_DATA)")
-    return folder
+    return DATA
 
 
 @pytest.fixture(autouse=True)
