@@ -45,7 +45,7 @@ def score_folder(results: Path) -> dict[str, float]:
 def dice(a: np.ndarray, b: np.ndarray) -> float:
     """2 |a and b| / (|a| + |b|) of two masks; 0.0 if both are empty, since nothing was found."""
     both = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2 * np.count_nonzero(a & b) / both if both else 0.0
+    return float(2 * np.count_nonzero(a & b) / both) if both else 0.0
 
 
 def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:

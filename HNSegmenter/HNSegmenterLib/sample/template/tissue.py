@@ -92,7 +92,9 @@ def add_vertex(hu: np.ndarray, axes: list[np.ndarray], top: int) -> np.ndarray:
     return result
 
 
-def _along(plane: np.ndarray, x: np.ndarray, y: np.ndarray, centre: np.ndarray, longest: np.ndarray, share, angle: np.ndarray) -> np.ndarray:
+def _along(
+    plane: np.ndarray, x: np.ndarray, y: np.ndarray, centre: np.ndarray, longest: np.ndarray, share, angle: np.ndarray
+) -> np.ndarray:
     """HU of a slice at a share of the way from the centre to its outline, in the directions `angle` (degrees)."""
     radius = share * _at(longest, angle)
     i = (centre[0] + radius * np.cos(np.radians(angle)) - x[0]) / (x[1] - x[0])
