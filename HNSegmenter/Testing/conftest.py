@@ -51,14 +51,15 @@ BASE_IMAGE = os.environ.get("HNSEG_TEST_BASE", "hnseg-test-base:bookworm")
 
 
 @pytest.fixture(scope="session")
-def our_image() -> str:
+def our_image(tmp_path_factory) -> str:
     """The project's image, built as a user builds it, on the test base image."""
     client = _docker_client()
     command = [sys.executable, "-m", "HNSegmenterLib", "image", "build", "--base", BASE_IMAGE]
     command += ["--tag", "hn-segmenter:test", "--network", "host"]
     if bundle := os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE"):
         command += ["--ca-bundle", bundle]
-    built = subprocess.run(command, capture_output=True, text=True)
+    settings = tmp_path_factory.mktemp("build") / "settings.json"  # the user's own stay as they are
+    built = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HNSEG_SETTINGS": str(settings)})
     assert built.returncode == 0, built.stderr[-2000:]
     client.close()
     return "hn-segmenter:test"
