@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import require
 from phantoms import head_phantom, write_ct_series
 
 SLOW = (
@@ -231,8 +232,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, series):
     small = tmp_path / "small"
     small.mkdir()
     mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True)
-    if not mounted or mounted.returncode:
-        pytest.skip("no right to mount a file system")
+    require(bool(mounted) and mounted.returncode == 0, "the right to mount a file system")
     try:
         code, _, err = run("segment", series, "-o", small / "out", "--runtime", "local", HNSEG_JOBS=str(small / "jobs"))
         assert code == 1 and "disk" in err and "Traceback" not in err
