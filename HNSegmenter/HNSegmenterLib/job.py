@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import time
 import uuid
@@ -70,9 +71,11 @@ class Job:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is not None:
-            self.enter(State.CANCELLED if issubclass(kind, Cancelled) else State.FAILED)
-        shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            if kind is not None:
+                self.enter(State.CANCELLED if issubclass(kind, Cancelled) else State.FAILED)
+        finally:  # whoever listens may be gone: the CT must not stay
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def enter(self, state: State) -> None:
         """Go to a state, keep the time of the one that ended, and tell."""
@@ -83,6 +86,10 @@ class Job:
         self._emit(Event("state", stage=str(state), fraction=BEGINS.get(state)))
         if state not in (State.DONE, State.FAILED, State.CANCELLED):
             self.cancel.raise_if_cancelled()
+
+    def timings(self) -> dict[str, float]:
+        """Seconds of every state so far, the present one included."""
+        return self.timings_s | {str(self.state): round(time.perf_counter() - self._since, 3)}
 
     def emit(self, event: Event) -> None:
         """Pass an event of the present state on, its fraction scaled to the whole job."""
@@ -99,7 +106,7 @@ class Job:
 
     def _save(self) -> None:
         if self.path.is_dir():
-            values = {"id": self.id, "state": str(self.state), "pid": os.getpid(), "time": time.time()}
+            values = {"id": self.id, "state": str(self.state), "host": platform.node(), "pid": os.getpid(), "time": time.time()}
             try:
                 write_json(self.path / "state.json", values)
             except OSError:  # a full disk: the step that needs the room says so
@@ -112,13 +119,17 @@ def _after(state: State) -> State:
 
 
 def remove_stale(root: Path) -> None:
-    """Remove the folders of jobs whose process is gone (killed, power cut): they hold patients' CTs."""
+    """Remove the folders of jobs whose process is gone (killed, power cut): they hold patients' CTs.
+
+    Jobs of other computers that share the home folder are left to them.
+    """
     for folder in root.iterdir():
         try:
-            pid = json.loads((folder / "state.json").read_text(encoding="utf-8"))["pid"]
-        except (OSError, ValueError, KeyError):
+            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            gone = state["host"] == platform.node() and not alive(state["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
             continue
-        if not alive(pid):
+        if gone:
             shutil.rmtree(folder, ignore_errors=True)
 
 

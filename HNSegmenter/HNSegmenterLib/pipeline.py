@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import HNSegmenterError, UnusableInput, WrongUsage
+from .errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
 from .result import Organ, Result
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS = "rtstruct.dcm", "result.json", "overview.png", "segmentations"
 OUTPUTS = (RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS)
 READING_SHARES = {"find": (0.0, 0.3), "read": (0.3, 1.0)}
+NOT_KEPT = "the image or network does not keep its contract, and its results were not used."
 NO_RTSTRUCT = (
     "No RTSTRUCT was written: a NIfTI file carries no DICOM patient, study and slices for it to refer to. "
     "Give the DICOM folder of the CT to get one."
@@ -75,11 +76,11 @@ def segment(
         with _staging(out, job.id) as staged:
             _write(staged, folder, image, labelmaps, result, ct, names, job)
             job.cancel.raise_if_cancelled()
-            job.enter(State.DONE)
-            result.timings_s["job"] = job.timings_s
+            result.timings_s["job"] = job.timings()
             result.runtime |= {"where": runtime.name, "why": runtime.describe()}
             result.write(staged / RESULT)
             _move_in(staged, out)
+        job.enter(State.DONE)
     return Outcome(
         out,
         result,
@@ -160,6 +161,8 @@ def _read_image(path: Path) -> sitk.Image:
 def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dict[str, sitk.Image]:
     import SimpleITK as sitk
 
+    from .grids import same_grid
+
     labelmaps = {}
     for organ in result.organs:
         if not organ.found:
@@ -168,12 +171,23 @@ def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dic
             organ.file = Path(organ.file).name  # never a path out of the results folder
             labelmap = sitk.ReadImage(str(folder.results / organ.file))
         except (RuntimeError, TypeError) as error:
-            raise HNSegmenterError(f"The labelmap of {organ.name} is missing from the results: run it again.") from error
-        if labelmap.GetSize() != image.GetSize():
-            raise HNSegmenterError(f"The labelmap of {organ.name} is not on the CT's grid: it was not used.")
+            raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: {NOT_KEPT}") from error
+        if not same_grid(labelmap, image):
+            raise RuntimeFault(f"The labelmap of {organ.name} does not lie on the CT's grid: {NOT_KEPT}")
+        if not is_binary(labelmap):
+            raise RuntimeFault(f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: {NOT_KEPT}")
         labelmap.CopyInformation(image)  # NIfTI keeps float32: the CT's own geometry is exact
         labelmaps[organ.name] = labelmap
     return labelmaps
+
+
+def is_binary(labelmap: sitk.Image) -> bool:
+    """uint8 of 0 and 1, with at least one 1."""
+    import SimpleITK as sitk
+
+    if labelmap.GetPixelID() != sitk.sitkUInt8:
+        return False
+    return int(sitk.GetArrayViewFromImage(labelmap).max()) == 1
 
 
 def _check(image: sitk.Image, labelmaps: dict[str, sitk.Image], result: Result, ct: PlanningCT | None) -> None:
@@ -217,28 +231,36 @@ def _write(
 @contextmanager
 def _staging(out: Path, job_id: str):
     """A folder inside out for files that are not complete yet; on a failure out is left as it was."""
-    made = next((path for path in (*reversed(out.absolute().parents), out.absolute()) if not path.exists()), None)
+    made = [path for path in (out.absolute(), *out.absolute().parents) if not path.exists()]
     staged = out / f".{job_id}.part"
     try:
         staged.mkdir(parents=True)
         yield staged
-    except BaseException as error:
-        if made:
-            shutil.rmtree(made, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise HNSegmenterError(f"The results could not be written into {out} ({error.strerror}).") from error
-        raise
+    except OSError as error:
+        raise HNSegmenterError(f"The results could not be written into {out} ({error.strerror}).") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):  # not empty: the results are there, or somebody else's files
+            for path in made:
+                path.rmdir()
 
 
 def _move_in(staged: Path, out: Path) -> None:
-    """Replace earlier results by the complete new ones."""
-    for name in OUTPUTS:
-        old = out / name
-        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-        if (staged / name).exists():
-            os.replace(staged / name, old)
+    """Put the complete results in place of earlier ones, which come back if that fails."""
+    earlier = staged / "earlier"
+    earlier.mkdir()
+    try:
+        for name in OUTPUTS:
+            if (out / name).exists():
+                os.replace(out / name, earlier / name)
+        for name in OUTPUTS:
+            if (staged / name).exists():
+                os.replace(staged / name, out / name)
+    except OSError:
+        for kept in earlier.iterdir():
+            with suppress(OSError):
+                os.replace(kept, out / kept.name)
+        raise
 
 
 def organ_rows(organs: list[Organ]) -> list[tuple]:

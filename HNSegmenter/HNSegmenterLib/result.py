@@ -52,20 +52,25 @@ class Result:
     @classmethod
     def from_dict(cls, values: dict) -> Result:
         """Raises RuntimeFault if a field is missing or of another contract."""
-        if values.get("contract") != CONTRACT:
+        said = values.get("contract") if isinstance(values, dict) else None
+        if said != CONTRACT:
             raise RuntimeFault(
-                f"result.json follows container contract {values.get('contract')!r}, this client knows {CONTRACT}: "
+                f"result.json follows container contract {said!r}, this client knows {CONTRACT}: "
                 "use an image and a client of the same release."
             )
         try:
-            known = Organ.__dataclass_fields__
-            organs = [
-                Organ(**{k: tuple(v) if k == "color" else v for k, v in organ.items() if k in known})
-                for organ in values["organs"]
-            ]
-            return cls(organs=organs, **{k: values[k] for k in ("model", "runtime", "input", "timings_s", "warnings")})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RuntimeFault(f"result.json is incomplete ({error}): the image does not keep its contract.") from error
+            result = cls(
+                organs=[_organ(organ) for organ in values["organs"]],
+                warnings=[str(warning) for warning in values["warnings"]],
+                **{key: dict(values[key]) for key in ("model", "runtime", "input", "timings_s")},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RuntimeFault(f"result.json is incomplete or wrong ({error}): the image does not keep its contract.") from error
+        for field_name in ("name", "file"):
+            named = [value for organ in result.organs if (value := getattr(organ, field_name)) is not None]
+            if len(set(named)) < len(named):
+                raise RuntimeFault(f"result.json has one {field_name} for two organs: the image does not keep its contract.")
+        return result
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -88,6 +93,19 @@ class Result:
 
     def write(self, path: Path) -> None:
         write_json(path, self.to_dict())
+
+
+def _organ(values: dict) -> Organ:
+    """Raises KeyError, TypeError or ValueError if it is no organ of the contract."""
+    organ = Organ(**{key: value for key, value in values.items() if key in Organ.__dataclass_fields__})
+    organ.color = tuple(int(part) for part in organ.color)
+    if len(organ.color) != 3 or not all(0 <= part <= 255 for part in organ.color):
+        raise ValueError(f"the colour of {organ.name}")
+    if organ.status not in (FOUND, NOT_FOUND, NOT_IN_MODEL):
+        raise ValueError(f"the status of {organ.name}")
+    if not organ.name or organ.name != Path(organ.name).name:
+        raise ValueError("an organ's name")
+    return organ
 
 
 def write_json(path: Path, values: dict) -> None:

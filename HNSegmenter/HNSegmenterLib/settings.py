@@ -12,6 +12,16 @@ from .result import write_json
 
 APPLICATION = "hn-segmenter"
 
+# What each entry may be.
+CHECKS = {
+    "image": lambda value: isinstance(value, str) and bool(value),
+    "docker_host": lambda value: value is None or isinstance(value, str),
+    "runtime": lambda value: value in ("auto", "docker", "local"),
+    "names": lambda value: value is None or isinstance(value, str),
+    "memory": lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
+    "timeout_s": lambda value: isinstance(value, (int, float)) and value > 0,
+}
+
 
 @dataclass
 class Settings:
@@ -36,10 +46,14 @@ class Settings:
         if not path.is_file():
             return cls()
         try:
-            values = dict(json.loads(path.read_text(encoding="utf-8")))
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise TypeError
             unknown = set(values) - {field.name for field in fields(cls)}
         except (OSError, ValueError, TypeError) as error:
             raise WrongUsage(f"The settings file {path} is not valid JSON: correct it or delete it.") from error
+        if wrong := [name for name, value in values.items() if name in CHECKS and not CHECKS[name](value)]:
+            raise WrongUsage(f"The settings file {path} has no usable value for {', '.join(wrong)}: correct it or take it out.")
         if unknown:
             raise WrongUsage(f"The settings file {path} has unknown entries ({', '.join(sorted(unknown))}): remove them.")
         return cls(**values)

@@ -112,7 +112,7 @@ def test_a_fault_of_the_network_keeps_what_was_there(tmp_path, series):
     assert [path.name for path in out.iterdir()] == ["result.json"] and (out / "result.json").read_text() == "mine"
 
 
-@pytest.mark.parametrize("how", ["stdin", signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", ["stdin", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_cancel_is_130_and_leaves_nothing(tmp_path, series, slow_network, own_folders, how):
     process = start("segment", series, "-o", tmp_path / "out", "--runtime", "local", "--json", **slow_network)
     for line in process.stdout:
@@ -125,7 +125,7 @@ def test_cancel_is_130_and_leaves_nothing(tmp_path, series, slow_network, own_fo
         process.stdin.flush()
     else:
         process.send_signal(how)
-    rest, _ = process.communicate(timeout=20)
+    rest, _ = process.communicate(timeout=30)
     last = json.loads(rest.splitlines()[-1])
     assert process.returncode == last["exit"] == 130 and "Cancelled" in last["message"]
     assert not (tmp_path / "out").exists()
@@ -151,6 +151,53 @@ def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series)
         "segmentations/Bone_Mandible.nii.gz",
         "segmentations/Brain.nii.gz",
     ]
+
+
+def test_a_listener_that_leaves_does_not_stop_the_job(tmp_path, series, own_folders):
+    process = start("segment", series, "-o", tmp_path / "out", "--model", TWO_ORGANS, "--json")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
+    assert (tmp_path / "out" / "result.json").is_file() and list((own_folders / "jobs").iterdir()) == []
+
+
+LYING = """
+import json, sys
+import numpy as np, SimpleITK as sitk
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+ct = sitk.ReadImage(arguments["--path"])
+voxels = np.zeros(ct.GetSize()[::-1], {kind!r})
+voxels[10:20, 20:30, 40:50] = {value}
+image = sitk.GetImageFromArray(voxels)
+image.CopyInformation(ct)
+{change}
+sitk.WriteImage(image, arguments["--output"] + "/Brain.nii.gz")
+organ = dict(name="Brain", label=1, color=[1, 2, 3], status="found", voxels=1000, volume_ml=1.0, file="Brain.nii.gz")
+result = dict(contract=1, model={{}}, runtime={{}}, input={{}}, timings_s={{}}, warnings=[], organs=[organ])
+json.dump(result, open(arguments["--output"] + "/result.json", "w"))
+"""
+
+
+@pytest.mark.parametrize(
+    "kind, value, change, says",
+    [
+        ("uint8", 1, "image.SetDirection([-1, 0, 0, 0, 1, 0, 0, 0, 1])", "does not lie on the CT's grid"),
+        ("uint8", 1, "image.SetOrigin([1, 0, 0])", "does not lie on the CT's grid"),
+        ("uint8", 1, "image.SetSpacing([4, 4, 3])", "does not lie on the CT's grid"),
+        ("uint8", 1, "image = image[1:]", "does not lie on the CT's grid"),
+        ("uint8", 255, "", "zeros and ones"),
+        ("uint8", 0, "", "zeros and ones"),
+        ("float32", 0.4, "", "zeros and ones"),
+    ],
+)
+def test_labelmaps_that_break_the_contract_are_refused(tmp_path, series, kind, value, change, says):
+    """A labelmap flipped in its header alone would put the organ on the other side."""
+    (tmp_path / "lying").mkdir()
+    (tmp_path / "lying" / "predict.py").write_text(LYING.format(kind=kind, value=value, change=change))
+    code, _, err = run("segment", series, "-o", tmp_path / "out", "--runtime", "local", HNSEG_NETWORK=str(tmp_path / "lying"))
+    assert code == 1 and says in err, err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_ct_without_any_organ_is_said_and_leaves_nothing(tmp_path, series):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -49,11 +50,21 @@ def test_cancel_takes_effect_at_every_state(tmp_path):
 def test_folders_of_killed_processes_are_removed_and_those_of_running_ones_kept(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for name, pid in (("dead", dead.pid), ("alive", os.getpid())):
+    here = platform.node()
+    for name, host, pid in (("dead", here, dead.pid), ("alive", here, os.getpid()), ("elsewhere", "another", dead.pid)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "state.json").write_text(json.dumps({"pid": pid}))
+        (tmp_path / name / "state.json").write_text(json.dumps({"host": host, "pid": pid}))
     remove_stale(tmp_path)
-    assert [folder.name for folder in tmp_path.iterdir()] == ["alive"]
+    assert {folder.name for folder in tmp_path.iterdir()} == {"alive", "elsewhere"}
+
+
+def test_the_folder_goes_even_if_nobody_can_be_told(tmp_path):
+    def emit(event):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError), Job(emit, root=tmp_path) as job:
+        job.enter(State.READING)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
@@ -77,7 +88,9 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"imag": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "[]", '{"imag": "x"}', '{"image": 5}', '{"docker_host": 4}', '{"timeout_s": "abc"}', '{"timeout_s": 0}', '{"runtime": "x"}']
+)
 def test_unusable_settings_are_said(tmp_path, text):
     path = tmp_path / "settings.json"
     path.write_text(text)
@@ -85,7 +98,7 @@ def test_unusable_settings_are_said(tmp_path, text):
         Settings.load(path)
 
 
-@pytest.mark.parametrize("text, says", [("", "result.json"), ("{}", "contract"), ('{"contract": 2}', "contract 2"), ('{"contract": 1}', "incomplete")])
+@pytest.mark.parametrize("text, says", [("", "result.json"), ("[]", "contract"), ("{}", "contract"), ('{"contract": 2}', "contract 2"), ('{"contract": 1}', "contract")])
 def test_a_result_that_breaks_the_contract_is_refused(tmp_path, text, says):
     path = tmp_path / "result.json"
     path.write_text(text)

@@ -28,13 +28,26 @@ def add_parser(sub) -> None:
 
 def run(args, ui) -> int:
     _require_packages()
+    from ..events import Event
     from ..sample import write_dicom
 
     with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as temporary:
         folder = Path(temporary)
         series = write_dicom(folder / "sample")
+        steps = 1 + args.repeat + (not args.without_thesis)
+
+        def step(number: int, words: str) -> None:
+            args.cancel.raise_if_cancelled()
+            ui.emit(Event("progress", words, number / steps))
+
+        step(0, "cold run")
         cold, was_cold = _ours(args, series, folder / "cold", drop=True)
-        warm = sorted((_ours(args, series, folder / f"warm{i}")[0] for i in range(args.repeat)), key=lambda m: m.wall_s)
+        warm = []
+        for number in range(args.repeat):
+            step(1 + number, "warm run")
+            warm.append(_ours(args, series, folder / f"warm{number}")[0])
+        warm.sort(key=lambda one: one.wall_s)
+        step(steps - 1, "the thesis's way")
         runs = {"cold" if was_cold else "cold (cache not emptied)": cold, "warm": warm[len(warm) // 2]}
         thesis = None if args.without_thesis else _thesis(series, folder)
     where = cold.result["runtime"]["where"]

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 
 from .. import __version__
@@ -23,6 +24,9 @@ FAULT = 1
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message: str):
         raise WrongUsage(f"{message[:1].upper()}{message[1:]}. Try  {self.prog} --help")
 
@@ -79,7 +83,9 @@ def _cancel_token(listen: bool) -> CancelToken:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
-    if listen and sys.stdin is not None and not sys.stdin.closed:
+        if hasattr(signal, "SIGHUP"):  # the terminal was closed
+            signal.signal(signal.SIGHUP, stop)
+    if listen and sys.stdin is not None and not sys.stdin.closed and not sys.stdin.isatty():
         threading.Thread(target=_listen, args=(token,), daemon=True).start()
     return token
 
@@ -97,8 +103,9 @@ def _listen(token: CancelToken) -> None:
 def entry() -> None:
     """Console script. Leaves without waiting for the thread that listens on standard input."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

@@ -65,7 +65,8 @@ def show(outcome, ui) -> None:
     result = outcome.result
     ui.table(("Organ", "Volume (ml)", "Status", "To look at"), organ_rows(result.organs))
     for warning in result.warnings:
-        ui.say(f"! {warning}")
+        if warning not in ui.warned:
+            ui.say(f"! {warning}")
     for path in filter(None, (outcome.rtstruct, outcome.overview)):
         ui.say(str(path.absolute()))
     ui.say(REVIEW)

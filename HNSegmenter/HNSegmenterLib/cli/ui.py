@@ -12,7 +12,9 @@ from ..events import Event
 class JsonUi:
     """One JSON object a line on stdout: the job's events, then {"event": "result", ...}."""
 
-    is_json = True
+    def __init__(self):
+        self._heard = True
+        self.warned: set[str] = set()
 
     def __enter__(self) -> JsonUi:
         return self
@@ -35,15 +37,17 @@ class JsonUi:
     def error(self, sentence: str, exit_code: int) -> None:
         self._line({"event": "error", "message": sentence, "exit": exit_code})
 
-    @staticmethod
-    def _line(values: dict) -> None:
-        print(json.dumps(values, ensure_ascii=False), flush=True)
+    def _line(self, values: dict) -> None:
+        if not self._heard:
+            return
+        try:
+            print(json.dumps(values, ensure_ascii=False), flush=True)
+        except (OSError, ValueError):  # whoever listened is gone: the job goes on without
+            self._heard = False
 
 
 class TerminalUi:
     """Progress and faults on stderr, results on stdout."""
-
-    is_json = False
 
     def __init__(self):
         from rich.console import Console
@@ -61,6 +65,7 @@ class TerminalUi:
             disable=not self._err.is_terminal,
         )
         self._task = None
+        self.warned: set[str] = set()
 
     def __enter__(self) -> TerminalUi:
         self._progress.start()
@@ -71,6 +76,7 @@ class TerminalUi:
 
     def emit(self, event: Event) -> None:
         if event.kind == "warning":
+            self.warned.add(event.message)
             self._err.print(f"Warning: {event.message}", style="yellow", markup=False)
         elif event.kind in ("progress", "state"):
             if self._task is None:
@@ -102,7 +108,7 @@ class TerminalUi:
 
 
 def open_ui(as_json: bool) -> JsonUi | TerminalUi:
-    if as_json:
-        sys.stdout.reconfigure(encoding="utf-8")
-        return JsonUi()
-    return TerminalUi()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path that the console cannot print is no fault
+            stream.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
+    return JsonUi() if as_json else TerminalUi()

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import HNSegmenterError
+from ..errors import Cancelled, HNSegmenterError
 
 SAMPLE_EVERY_S = 0.05
 
@@ -65,6 +65,8 @@ def run_measured(command: list[str]) -> Measured:
     process.wait()
     measured.wall_s = time.perf_counter() - begin
     watcher.join()
+    if process.returncode == Cancelled.exit_code:
+        raise Cancelled()
     if process.returncode:
         raise HNSegmenterError(error or f"The measured command ended with code {process.returncode}.")
     return measured

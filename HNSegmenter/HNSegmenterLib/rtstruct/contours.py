@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RuntimeFault
+from ..grids import same_grid
 from .planes import normal, to_patient, to_pixels
 from .polygons import keyhole, signed_area, without_collinear, without_repeats
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE = 65_534  # bytes; Explicit VR counts the length of a DS value in 16 bits, and it must be even
 DECIMALS = 2  # 0.01 mm
-_SAME_GRID_MM = 0.01
 
 
 @dataclass
@@ -76,20 +76,7 @@ def _area_3d(points: np.ndarray) -> float:
 
 
 def _require_same_grid(image: sitk.Image, labelmap: sitk.Image) -> None:
-    same = image.GetSize() == labelmap.GetSize()
-    if same:
-        last = [n - 1 for n in image.GetSize()]
-        corners = ([0, 0, 0], last, [last[0], 0, 0], [0, last[1], 0])
-        same = all(
-            np.allclose(
-                image.TransformIndexToPhysicalPoint(corner),
-                labelmap.TransformIndexToPhysicalPoint(corner),
-                rtol=0,
-                atol=_SAME_GRID_MM,
-            )
-            for corner in corners
-        )
-    if not same:
+    if not same_grid(image, labelmap):
         raise RuntimeFault("A labelmap is not on the CT's grid: its contours would lie in the wrong place.")
 
 

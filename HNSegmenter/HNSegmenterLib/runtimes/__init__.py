@@ -32,6 +32,8 @@ def choose(
     settings = settings or Settings.load()
     if model and (runtime == "docker" or image):
         raise WrongUsage("A container image brings its own model: leave --model out, or build an image with that model.")
+    if runtime == "local" and (image or docker_host or contract):
+        raise WrongUsage("--image, --docker-host and --contract are for Docker: leave them out, or leave out --runtime local.")
     if runtime == "local" or model:
         from .local import LocalRuntime
 

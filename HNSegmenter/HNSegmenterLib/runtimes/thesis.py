@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RuntimeFault
+from ..grids import same_grid
 from ..result import FOUND, NOT_FOUND, Organ, Result
 from .images import ImageInfo
 
@@ -136,13 +137,7 @@ def _read_labelmap(path: Path, ct: sitk.ImageFileReader, warnings: list[str]) ->
     except RuntimeError:
         warnings.append(f"The labelmap {path.name} cannot be read and was left out.")
         return None
-    same = (
-        image.GetSize() == ct.GetSize()
-        and np.allclose(image.GetSpacing(), ct.GetSpacing(), atol=1e-3)
-        and np.allclose(image.GetOrigin(), ct.GetOrigin(), atol=1e-2)
-        and np.allclose(image.GetDirection(), ct.GetDirection(), atol=1e-4)
-    )
-    if not same:
+    if not same_grid(image, ct):
         warnings.append(f"The labelmap {path.name} does not lie on the CT's grid and was left out.")
         return None
     binary.CopyInformation(image)

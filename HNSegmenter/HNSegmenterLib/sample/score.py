@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import UnusableInput
+from ..grids import same_grid
 from .volume import ORGANS, sample_volume
 
 
@@ -24,7 +25,7 @@ def score(labelmaps: Mapping[str, Path | sitk.Image]) -> dict[str, float]:
             continue
         given = labelmaps[name]
         found = given if isinstance(given, sitk.Image) else sitk.ReadImage(str(given))
-        if not _same_grid(found, ct):
+        if not same_grid(found, ct):
             raise UnusableInput(
                 f"The labelmap of {name} is not on the sample patient's grid: segment the series that "
                 "the sample patient was written to, and score that result."
@@ -46,12 +47,3 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     """2 |a and b| / (|a| + |b|) of two masks; 0.0 if both are empty, since nothing was found."""
     both = np.count_nonzero(a) + np.count_nonzero(b)
     return float(2 * np.count_nonzero(a & b) / both) if both else 0.0
-
-
-def _same_grid(a: sitk.Image, b: sitk.Image) -> bool:
-    return (
-        a.GetSize() == b.GetSize()
-        and np.allclose(a.GetSpacing(), b.GetSpacing(), atol=1e-3)
-        and np.allclose(a.GetOrigin(), b.GetOrigin(), atol=1e-2)
-        and np.allclose(a.GetDirection(), b.GetDirection(), atol=1e-4)
-    )
