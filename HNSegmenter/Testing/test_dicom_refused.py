@@ -190,6 +190,8 @@ REFUSED = {
     "acquisitions interleaved": (interleaved, "mixes several acquisitions"),
     "orientations mixed": (one(ImageOrientationPatient=[1, 0, 0, 0, 0.995, 0.0998]), "different orientations"),
     "axes not perpendicular": (tagged(ImageOrientationPatient=[1, 0, 0, 0.5, 0.866, 0]), "not perpendicular"),
+    "orientation all 0": (tagged(ImageOrientationPatient=[0] * 6), "CT0001.dcm .*not perpendicular"),
+    "axes parallel": (tagged(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "CT0001.dcm .*not perpendicular"),
     "no orientation": (one(ImageOrientationPatient=None), "CT0008.dcm .*no usable Image Orientation"),
     "no position": (one(ImagePositionPatient=None), "CT0008.dcm .*no usable Image Position"),
     "position NaN": (patched(b"0\\0\\28", b"0\\nan "), "CT0008.dcm .*no usable Image Position"),

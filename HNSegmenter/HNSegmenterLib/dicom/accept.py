@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import UnusableInput
-from .geometry import Stack
+from .geometry import COSINE_TOLERANCE, Stack, orthonormal
 from .headers import Header
 from .pixels import BITS_ALLOCATED, can_decode, syntax_name
 
-COSINE_TOLERANCE = 1e-3  # 0.06 degrees: 0.25 mm across a 250 mm head
 SPACING_TOLERANCE_MM = 1e-4
 PIXEL_MM = (0.1, 10.0)  # between pixels: finer is no CT of a head, coarser shows no parotid
 STEP_MM = (0.1, 10.0)  # between slices
@@ -110,9 +109,7 @@ def _check_geometry(header: Header) -> str | None:
     cosines = header.numbers("ImageOrientationPatient", 6)
     if cosines is None:
         return f"has no usable Image Orientation (Patient): how it lies is unknown. {AGAIN}"
-    row, column = np.array(cosines[:3]), np.array(cosines[3:])
-    errors = (row @ row - 1, column @ column - 1, row @ column)
-    if max(map(abs, errors)) > 2 * COSINE_TOLERANCE:
+    if not orthonormal(cosines):
         return f"has an Image Orientation (Patient) whose axes are not perpendicular unit vectors. {AGAIN}"
     return None
 

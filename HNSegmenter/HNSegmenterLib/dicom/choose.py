@@ -6,7 +6,7 @@ from pydicom.uid import CTImageStorage
 
 from ..errors import UnusableInput
 from .find import ARCHIVE, NOT_DICOM, UNREADABLE, Inventory, Series
-from .geometry import SAME_POSITION_MM, stack
+from .geometry import SAME_POSITION_MM, orthonormal, stack
 from .headers import Header
 
 ENHANCED_CT = {"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -70,13 +70,16 @@ def problem(series: Series) -> str | None:
         return "is a localizer (scout)"
     if reformats := REFORMATS & {word for header in slices for word in header.words("ImageType")}:
         return f"holds images computed from a scan ({', '.join(sorted(reformats))}), not the scan itself"
-    return _too_small(slices) or _not_axial(slices)
-
-
-def _too_small(slices: tuple[Header, ...]) -> str | None:
     if len(slices) < MIN_SLICES:
         return f"has only {len(slices)} slices (at least {MIN_SLICES} are needed)"
-    if not all(header.numbers("ImagePositionPatient", 3) for header in slices) or not slices[0].numbers("ImageOrientationPatient", 6):
+    cosines = slices[0].numbers("ImageOrientationPatient", 6)
+    if cosines is None or not orthonormal(cosines):
+        return None
+    return _too_short(slices) or _not_axial(cosines)
+
+
+def _too_short(slices: tuple[Header, ...]) -> str | None:
+    if not all(header.numbers("ImagePositionPatient", 3) for header in slices):
         return None
     along = stack(slices).offsets[:, 2]
     places = 1 + sum(along[1:] - along[:-1] > SAME_POSITION_MM)
@@ -87,10 +90,7 @@ def _too_small(slices: tuple[Header, ...]) -> str | None:
     return None
 
 
-def _not_axial(slices: tuple[Header, ...]) -> str | None:
-    cosines = slices[0].numbers("ImageOrientationPatient", 6)
-    if cosines is None:
-        return None
+def _not_axial(cosines: tuple[float, ...]) -> str | None:
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
     normal = [abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d)]
     plane = ("sagittal", "coronal", "axial")[normal.index(max(normal))]
