@@ -13,6 +13,10 @@ from ..events import CancelToken
 
 # How often a waiting caller looks for a cancel.
 POLL_S = 0.05
+# How many items a stream is read ahead: of a saved image, so many MB.
+AHEAD = 32
+# How often a full stream looks whether its reader has left.
+LEFT_S = 1.0
 
 
 class Deadline:
@@ -65,36 +69,51 @@ class Worker:
 
 
 class Stream:
-    """The items of an iterable that blocks, read ahead by a thread."""
+    """The items of an iterable that blocks, read ahead by a thread, which stops once the reader has left."""
 
     _END = object()
 
     def __init__(self, make: Callable[[], Iterable]):
-        self._items: queue.SimpleQueue = queue.SimpleQueue()
+        self._items: queue.Queue = queue.Queue(AHEAD)
+        self._left = threading.Event()
         self._make = make
         threading.Thread(target=self._pump, daemon=True).start()
 
     def _pump(self) -> None:
         try:
             for item in self._make():
-                self._items.put(item)
-            self._items.put(self._END)
+                if not self._put(item):
+                    return
+            self._put(self._END)
         except Exception as error:
-            self._items.put(error)
+            self._put(error)
+
+    def _put(self, item: Any) -> bool:
+        """Wait for room; False if the reader has left."""
+        while not self._left.is_set():
+            try:
+                self._items.put(item, timeout=LEFT_S)
+                return True
+            except queue.Full:
+                continue
+        return False
 
     def __iter__(self) -> Iterator:
         """Items as they come; None each POLL_S without one, so that the reader can look at other things.
 
         Raises what the iterable raised.
         """
-        while True:
-            try:
-                item = self._items.get(timeout=POLL_S)
-            except queue.Empty:
-                yield None
-                continue
-            if item is self._END:
-                return
-            if isinstance(item, Exception):
-                raise item
-            yield item
+        try:
+            while True:
+                try:
+                    item = self._items.get(timeout=POLL_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if item is self._END:
+                    return
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            self._left.set()
