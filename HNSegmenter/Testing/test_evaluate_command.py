@@ -11,8 +11,14 @@ import pytest
 import SimpleITK as sitk
 from painted_head import COLORS, like, painted_head, shifted
 
-from HNSegmenterLib.cli.main import main
+from HNSegmenterLib.cli.evaluate import _move_in, _staging, run
+from HNSegmenterLib.cli.main import build_parser, main
+from HNSegmenterLib.cli.ui import JsonUi
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from HNSegmenterLib.events import CancelToken
 from HNSegmenterLib.report.dataset import PRESETS, Dataset
+from HNSegmenterLib.report.evaluate import evaluate as compare_all
+from HNSegmenterLib.report.evaluate import stored_predictions
 from HNSegmenterLib.sample import sample_volume
 
 LABELS = {name: value for value, name in PRESETS["tcia"].items()}
@@ -233,6 +239,67 @@ def test_patients_in_natural_order_and_left_out_ones_said(tmp_path):
     assert dataset.warnings == ["pt_2 was left out: it has no data.nii.gz."]
 
 
+class InterruptedUi(JsonUi):
+    """As if the user pressed Ctrl-C while the first patient is on, after something else happened on the disk."""
+
+    def __init__(self, cancel: CancelToken, before=lambda: None):
+        super().__init__()
+        self._cancel, self._before = cancel, before
+
+    def emit(self, event) -> None:
+        self._before()
+        self._cancel.cancel()
+
+
+def interrupt(arguments: list, before=lambda: None) -> None:
+    args = build_parser().parse_args(["evaluate", *map(str, arguments), "--labels", "tcia"])
+    args.cancel = CancelToken()
+    with pytest.raises(Cancelled):
+        run(args, InterruptedUi(args.cancel, before))
+
+
+def digests(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+def test_a_cancel_leaves_the_predictions_and_the_earlier_report(data):
+    report = data / "report"
+    assert evaluate(data)[0] == 0
+    (data / "made").rename(report / "predictions")
+    before = digests(report)
+    interrupt([data / "set", "--predictions", report / "predictions", "-o", report, "--overwrite"])
+    assert digests(report) == before
+
+
+def test_a_cancel_removes_new_folders_only_while_they_are_empty(data):
+    arguments = [data / "set", "--predictions", data / "made", "-o", data / "new" / "deep"]
+    interrupt(arguments)
+    assert not (data / "new").exists()
+    interrupt(arguments, lambda: (data / "new" / "notes.txt").write_text("the user's"))
+    assert [path.name for path in (data / "new").iterdir()] == ["notes.txt"]
+
+
+def test_a_report_that_cannot_be_moved_in_whole_leaves_the_earlier_one(data):
+    report = data / "report"
+    assert evaluate(data)[0] == 0
+    (report / "predictions" / "pt_1").mkdir(parents=True)
+    (report / "predictions" / "pt_1" / "result.json").write_text("earlier")
+    (report / "predictions" / "pt_2").write_text("a file where a folder belongs")
+    before = digests(report)
+    with pytest.raises(HNSegmenterError, match="could not be written into .*report"), _staging(report) as staged:
+        for patient in ("pt_1", "pt_2"):
+            (staged / "predictions" / patient).mkdir(parents=True)
+            (staged / "predictions" / patient / "result.json").write_text("new")
+        _move_in(staged, report, Dataset.read(data / "set"))
+    assert digests(report) == before
+
+
+def test_references_are_not_kept(data):
+    dataset = Dataset.read(data / "set")
+    list(compare_all(dataset, PRESETS["tcia"], stored_predictions(data / "made")))
+    assert not [value for patient in dataset.patients for value in vars(patient).values() if isinstance(value, sitk.Image)]
+
+
 def test_runs_the_network_where_no_predictions_are_given(tmp_path, capsys):
     """The whole way on the sample patient, made coarse to be quick; how well the network does there is not asked."""
     ct, labelmaps = sample_volume()
@@ -253,6 +320,10 @@ def test_runs_the_network_where_no_predictions_are_given(tmp_path, capsys):
     for organ in organs:
         if organ["status"] == "found":
             assert float(rows[organ["name"]]["predicted_ml"]) <= organ["volume_ml"] + 0.01
+    (place / "notes.txt").write_text("the user's")
+    before = digests(tmp_path)
+    interrupt([tmp_path / "set", "--runtime", "local", "-o", tmp_path / "report", "--overwrite"])
+    assert digests(tmp_path) == before
 
 
 def test_a_prediction_moved_in_the_patient_keeps_its_distance(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from contextlib import contextmanager
+import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .segment import add_runtime_options, choose_runtime
@@ -45,53 +47,76 @@ def run(args, ui) -> int:
     for warning in dataset.warnings:
         ui.say(f"! {warning}")
     if args.predictions:
-        how, predict = f"Predictions: {args.predictions.absolute()}.", stored_predictions(args.predictions)
+        runtime, how = None, f"Predictions: {args.predictions.absolute()}."
         organs = organs or organs_tried_by_any(dataset, args.predictions)
     else:
         runtime = choose_runtime(args)
-        ui.say(runtime.describe())
-        how, predict = runtime.describe(), _Segmenter(runtime, args, ui)
-    with _nothing_half_written(args.output):
+        how = runtime.describe()
+        ui.say(how)
+    with _staging(args.output) as staged:
+        predict = _Segmenter(runtime, staged / PREDICTIONS, args, ui) if runtime else stored_predictions(args.predictions)
         rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
-        files = _write(rows, dataset, how, args.output)
+        names = _write(rows, dataset, how, staged)
+        _move_in(staged, args.output, dataset)
     summaries = summarise(rows)
     ui.table(BRIEF_COLUMNS, brief_rows(summaries), "Agreement with the references, mean ± standard deviation")
     for text in remarks(rows):
         ui.say(f"! {text}")
-    if len(files) < 3:
+    if len(names) < 3:
         ui.say("No box plot: nothing was compared, or matplotlib is missing: pip install 'hn-segmenter[evaluate]'")
-    for file in files:
-        ui.say(str(file.absolute()))
+    for name in names:
+        ui.say(str((args.output / name).absolute()))
     ui.result({"output": str(args.output.absolute()), "organs": [vars(one) for one in summaries], "remarks": remarks(rows)})
     return FAULT if any(row.status == FAILED for row in rows) else 0
 
 
-def _write(rows, dataset, how: str, out: Path) -> list[Path]:
+def _write(rows, dataset, how: str, out: Path) -> list[str]:
+    """Returns the files' names."""
     from ..report.tables import CSV, PICTURE, TEXT, draw_box_plot, write_csv, write_text
 
-    out.mkdir(parents=True, exist_ok=True)
     write_csv(rows, out / CSV)
     drawn = draw_box_plot(rows, out / PICTURE)
-    if not drawn:
-        (out / PICTURE).unlink(missing_ok=True)
     write_text(rows, dataset, how, out / TEXT, drawn)
-    return [out / name for name in (CSV, TEXT, *((PICTURE,) if drawn else ()))]
+    return [CSV, TEXT, *((PICTURE,) if drawn else ())]
 
 
 @contextmanager
-def _nothing_half_written(out: Path):
-    """On a cancel or a failure the predictions so far go, and the folder too if it was made for them."""
+def _staging(out: Path):
+    """A folder inside out for predictions and files until all are complete; on a cancel or failure out is left as it was."""
     from ..errors import HNSegmenterError
 
-    made = next((path for path in (*reversed(out.absolute().parents), out.absolute()) if not path.exists()), None)
+    made = [path for path in (out.absolute(), *out.absolute().parents) if not path.exists()]
+    staged = out / f".{uuid.uuid4().hex}.part"
     try:
-        yield
-    except BaseException as error:
-        shutil.rmtree(made or out / PREDICTIONS, ignore_errors=True)
-        for partial in out.glob("*.part"):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise HNSegmenterError(f"The report could not be written into {out} ({error.strerror}).") from error
+        staged.mkdir(parents=True)
+        yield staged
+    except OSError as error:
+        raise HNSegmenterError(f"The report could not be written into {out} ({error.strerror}).") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):  # not empty: the report is there, or somebody else's files
+            for path in made:
+                path.rmdir()
+
+
+def _move_in(staged: Path, out: Path, dataset) -> None:
+    """Put the report in place of an earlier one, which comes back if that fails; what no report holds stays."""
+    from ..pipeline import OUTPUTS
+    from ..report.tables import CSV, PICTURE, TEXT
+
+    predicted = [Path(PREDICTIONS, patient.name) for patient in dataset.patients if (staged / PREDICTIONS / patient.name).is_dir()]
+    parts = [place / name for place in predicted for name in OUTPUTS] + [Path(CSV), Path(TEXT), Path(PICTURE)]
+    moved = []
+    try:
+        for part in parts:
+            for source, target in ((out / part, staged / "earlier" / part), (staged / part, out / part)):
+                if source.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(source, target)
+                    moved.append((source, target))
+    except OSError:
+        for source, target in reversed(moved):
+            os.replace(target, source)
         raise
 
 
@@ -118,17 +143,17 @@ def _check_output(out: Path, overwrite: bool) -> None:
 
 
 class _Segmenter:
-    """Runs the pipeline for one patient after the other, into REPORT/predictions/<patient>."""
+    """Runs the pipeline for one patient after the other, into folder/<patient>."""
 
-    def __init__(self, runtime, args, ui):
-        self._runtime, self._args = runtime, args
+    def __init__(self, runtime, folder: Path, args, ui):
+        self._runtime, self._folder, self._args = runtime, folder, args
         self.emit = ui.emit
 
     def __call__(self, patient) -> Path:
         from ..pipeline import segment
 
-        out = self._args.output / PREDICTIONS / patient.name
-        segment(patient.ct, out, self._runtime, overwrite=self._args.overwrite, emit=self.emit, cancel=self._args.cancel)
+        out = self._folder / patient.name
+        segment(patient.ct, out, self._runtime, emit=self.emit, cancel=self._args.cancel)
         return out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +57,8 @@ class Patient:
     def ct(self) -> Path:
         return self.folder / CT
 
-    @cached_property
-    def reference(self) -> sitk.Image:
+    def read_reference(self) -> sitk.Image:
+        """Raises UnusableInput. Not kept: the references of a whole data set would fill the memory."""
         return read_image(self.folder / LABELS)
 
     def why_not_counted(self, organ: str) -> str | None:

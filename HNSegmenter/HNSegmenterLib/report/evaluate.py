@@ -67,7 +67,8 @@ def evaluate_patient(patient: Patient, labels: dict[int, str], place: Path, orga
     known = {name: value for value, name in labels.items() if name in tried}
     if not known:
         raise UnusableInput(f"{place} holds no labelmap of an organ that the label map names.")
-    return [_row(patient, name, value, place) for name, value in known.items()]
+    reference = patient.read_reference()
+    return [_row(patient, name, reference, value, place) for name, value in known.items()]
 
 
 def organs_tried(place: Path) -> set[str]:
@@ -87,10 +88,9 @@ def _labelmap_folder(place: Path) -> Path:
     return place / SEGMENTATIONS if (place / SEGMENTATIONS).is_dir() else place
 
 
-def _row(patient: Patient, organ: str, value: int, place: Path) -> Row:
+def _row(patient: Patient, organ: str, labels: sitk.Image, value: int, place: Path) -> Row:
     if reason := patient.why_not_counted(organ):
         return Row(patient.name, organ, NOT_COUNTED, note=reason)
-    labels = patient.reference
     reference = sitk.GetArrayViewFromImage(labels) == value
     counted = patient.counted_slices(organ, reference)
     if not reference[counted].any():
