@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from HNSegmenterLib.result import Result
 from HNSegmenterLib.runtimes import containers, images, transfer
 from HNSegmenterLib.runtimes.containers import Limits
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
+from HNSegmenterLib.settings import jobs_folder
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]
 
@@ -261,6 +263,27 @@ class TestResumption:
         run(engine, tmp_path, "ok")
         with pytest.raises(docker.errors.NotFound):
             engine.client.inspect_container(containers.container_name(job.id))
+
+
+def test_a_container_of_another_computer_stays_until_that_one_lets_go_of_it(engine, tmp_path):
+    """Computers with one home folder share the records, but a process id means nothing on another of them."""
+    job_id = "d" * 32
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    containers.create(engine, runtime_of(engine, "ok").image, job_id, "img.nii", Limits())
+    try:
+        record = {"engine": engine.endpoint.url, "host": "another-computer", "pid": ended.pid, "keep": False}
+        file = jobs_folder() / "containers" / f"{job_id}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(record))
+        assert containers.remove_orphans(engine) == []
+        (found,) = [item for item in containers.find_jobs(engine) if item.job_id == job_id]
+        assert found.ours and found.in_use
+        file.write_text(json.dumps(record | {"host": platform.node()}))
+        assert containers.remove_orphans(engine) == [job_id]
+    finally:
+        containers.remove(engine, job_id)
+        containers.forget(job_id)
 
 
 def environment() -> dict:

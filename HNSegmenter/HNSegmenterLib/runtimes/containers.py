@@ -1,6 +1,6 @@
 """Our containers: made hardened, named and labelled by the job's random id, always removed again.
 
-A record in the jobs folder says which process a container belongs to, so that a later client can tell a job that
+A record in the jobs folder says which process of which computer a container belongs to, so that a later client can tell a job that
 goes on from one that nobody waits for, and remove what an engine that stopped half-way left behind.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def remove(engine: Engine, job_id: str) -> bool:
 @dataclass(frozen=True)
 class LeftContainer:
     """A container of ours on an engine. state: Docker's (created, running, exited ...); ours: this user's client
-    made it on this computer; in_use: by a process that lives; keep: someone means to fetch its result."""
+    made it; in_use: by a process that lives, or that another computer with the same home folder can tell; keep: someone means to fetch its result."""
 
     job_id: str
     state: str
@@ -188,11 +189,13 @@ def _write_record(engine: Engine, job_id: str, pid: int, keep: bool) -> None:
     folder = _records_folder()
     with disk_faults():
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / f"{job_id}.json", {"engine": engine.endpoint.url, "pid": pid, "keep": keep})
+        values = {"engine": engine.endpoint.url, "host": platform.node(), "pid": pid, "keep": keep}
+        write_json(folder / f"{job_id}.json", values)
 
 
 def _in_use(record: dict) -> bool:
-    return record["pid"] != NOBODY and alive(record["pid"])
+    """Only the computer of a process can tell whether it lives: until it does, the process counts as alive."""
+    return record["pid"] != NOBODY and (record["host"] != platform.node() or alive(record["pid"]))
 
 
 def forget(job_id: str) -> None:
@@ -211,6 +214,7 @@ def list_records() -> list[str]:
 def read_record(job_id: str) -> dict | None:
     try:
         record = json.loads((_records_folder() / f"{job_id}.json").read_text(encoding="utf-8"))
-        return {"engine": str(record["engine"]), "pid": int(record["pid"]), "keep": bool(record["keep"])}
+        engine, host = str(record["engine"]), str(record["host"])
+        return {"engine": engine, "host": host, "pid": int(record["pid"]), "keep": bool(record["keep"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
