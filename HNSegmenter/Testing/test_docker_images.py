@@ -118,15 +118,14 @@ class TestRule:
 
 
 SMALL = f"{REPOSITORY}:small"
+CHANGES = [*(f"LABEL {name}={value}" for name, value in LABELS.items()), "USER 10001", 'VOLUME ["/data", "/results"]']
 
 
 @pytest.fixture(scope="module")
 def small(engine):
     """An image of contract 1 that holds 20 MB of random bytes and cannot run."""
-    changes = [f"LABEL {name}={value}" for name, value in LABELS.items()]
-    changes += ["USER 10001", 'VOLUME ["/data", "/results"]']
     engine.client.import_image_from_data(
-        make_layer("file", 20 << 20), repository=REPOSITORY, tag="small", changes=changes
+        make_layer("file", 20 << 20), repository=REPOSITORY, tag="small", changes=CHANGES
     )
     return SMALL
 
@@ -334,6 +333,22 @@ class TestCommand:
         assert code == 0 and lines[-1]["name"] == pinned
         code, lines, _ = run_cli("image", "list")
         assert {"name", "mb", "id", "state"} == set(lines[-1]["images"][0])
+
+    def test_an_image_without_a_name_is_listed_by_its_id(self, engine):
+        def import_as(tag: str) -> str:
+            layer = make_layer(tag, 1 << 10)
+            engine.client.import_image_from_data(layer, repository=REPOSITORY, tag="renamed", changes=CHANGES)
+            return engine.client.inspect_image(f"{REPOSITORY}:renamed")["Id"]
+
+        nameless = import_as("first")
+        import_as("second")
+        try:
+            listed = run_cli("image", "list")[1][-1]["images"]
+            (row,) = [row for row in listed if row["id"] == nameless[:19]]
+            assert (row["name"], row["state"]) == (nameless, "may run, contract 1")
+            assert not [row for row in listed if "<none>" in row["name"]]
+        finally:
+            engine.client.remove_image(nameless)
 
     def test_refusal_is_a_sentence_and_a_code(self, engine):
         code, lines, error = run_cli("image", "check", BASE)

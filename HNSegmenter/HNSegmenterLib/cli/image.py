@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 MB = 1e6
+UNTAGGED = "<none>:<none>"  # how some engines list an image that has lost its name
 
 
 def add_parser(sub) -> None:
@@ -63,7 +64,8 @@ def _list(args, ui, engine) -> int:
     default = images.default_reference()
     rows = []
     for image in images.our_images(engine):
-        for name in image.get("RepoTags") or [image["Id"]]:
+        names = [name for name in image.get("RepoTags") or [] if name != UNTAGGED]
+        for name in names or [image["Id"]]:
             try:
                 state = f"may run, contract {images.inspect(engine, name).contract}"
             except HNSegmenterError as refused:
