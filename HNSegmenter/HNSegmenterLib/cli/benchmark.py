@@ -18,7 +18,7 @@ def add_parser(sub) -> None:
     parser = sub.add_parser(
         "benchmark",
         help="measure time and memory on this computer",
-        description="Segments the sample patient (512 x 512 x 130) in fresh processes, with the page cache emptied (cold, "
+        description="Segments the sample patient (planning size) in fresh processes, with the page cache emptied (cold, "
         "where the system allows it) and full (warm), and beside it the thesis's way: six networks in a row.",
     )
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="warm runs, the median counts (default: 3)")
@@ -102,14 +102,15 @@ def _show(runs: dict, where: str, ui) -> None:
         spans = [round(later - earlier, 2) for earlier, later in zip(marks, marks[1:], strict=False)]
         megabytes = round(one.peak / 1e6)
         rows.append((name, round(marks[0], 2), *spans, round(marks[2], 2), round(one.wall_s, 2), megabytes))
-    columns = ("Run", "start", "read", "network", "check", "write", "end", "labelmaps after", "all", "peak MB")
-    ui.table(columns, rows, title=f"Seconds, sample patient 512 x 512 x 130, network on {where}")
+    columns = ("Run", "start", "read", "net", "check", "write", "end", "to maps", "all", "MB")
+    size = " x ".join(map(str, next(iter(runs.values())).result["input"]["size"]))
+    ui.table(columns, rows, title=f"Seconds, sample patient {size}, network: {where}")
+    ui.say("to maps: from the start of the program (the click) to the labelmaps, the sum of start, read and net")
     for name, one in runs.items():
         stages = ", ".join(f"{stage} {seconds}" for stage, seconds in one.result["timings_s"].items() if stage != "job")
         ui.say(f"{name}: of it in the network's process: {stages}")
-        ui.say(
-            f"{name}: memory of the processes {one.peak_processes / 1e6:.0f} MB, of the container {one.peak_containers / 1e6:.0f} MB"
-        )
+        container = f", of the container {one.peak_containers / 1e6:.0f} MB" if one.peak_containers else ""
+        ui.say(f"{name}: memory of the processes {one.peak_processes / 1e6:.0f} MB{container}")
 
 
 def _compare(runs: dict, thesis: dict, ui) -> None:

@@ -142,13 +142,3 @@ def read_image(path: Path) -> sitk.Image:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise UnusableInput(f"{path} cannot be read: is it a complete NIfTI file?") from error
-
-
-def same_grid(first: sitk.Image, second: sitk.Image) -> bool:
-    """Equal size, and every corner voxel within a tenth of a millimetre of the other's (NIfTI keeps float32)."""
-    if first.GetSize() != second.GetSize():
-        return False
-    ends = np.array(np.meshgrid(*[(0, size - 1) for size in first.GetSize()])).reshape(3, -1).T.tolist()
-    return all(
-        np.allclose(first.TransformIndexToPhysicalPoint(end), second.TransformIndexToPhysicalPoint(end), atol=0.1) for end in ends
-    )

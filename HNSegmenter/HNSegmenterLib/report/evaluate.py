@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from ..errors import Cancelled, HNSegmenterError, UnusableInput
 from ..result import NOT_IN_MODEL, Result
-from .dataset import Dataset, Patient, read_image, same_grid
+from ..grids import same_grid
+from .dataset import Dataset, Patient, read_image
 from .metrics import Agreement, compare
 
 COMPARED, MISSED, NO_REFERENCE, NOT_COUNTED, FAILED = "compared", "not predicted", "no reference", "not counted", "failed"

@@ -87,7 +87,7 @@ def write_text(rows: list[Row], dataset: Dataset, how: str, path: Path, picture:
     compared = sum(row.status in (COMPARED, MISSED) for row in rows)
     parts = [
         "# Evaluation",
-        f"{dataset.folder.absolute()}: {len(dataset.patients)} patients, {compared} comparisons. {how}",
+        f"{len(dataset.patients)} patients, {compared} comparisons. {how}",
         "Research software: the figures say how far contours agree with this data set's, not that they may be used unreviewed.",
         _markdown(SUMMARY_COLUMNS, summary_rows(summarise(rows))),
         *([f"![Box plots of Dice and HD95]({PICTURE})"] if picture else []),

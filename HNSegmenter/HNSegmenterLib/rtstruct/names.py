@@ -44,7 +44,7 @@ class NameTable:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise WrongUsage(f"The name table {path} cannot be read ({error}): give a UTF-8 file.") from error
+            raise WrongUsage(f"The name table {path} cannot be read: give a UTF-8 file.") from error
         pairs = _json_pairs(text, path) if path.suffix.lower() == ".json" else _csv_pairs(text, path)
         names: dict[str, str] = {}
         for organ, own in pairs:

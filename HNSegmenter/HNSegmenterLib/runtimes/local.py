@@ -30,7 +30,10 @@ def network_folder() -> Path:
     for folder in [Path(chosen)] if chosen else [library / "network", library.parents[1] / "docker"]:
         if (folder / "predict.py").is_file():
             return folder
-    raise RuntimeFault("The network is not installed on this computer (no predict.py): install the extension again.")
+    raise RuntimeFault(
+        "The network is not installed on this computer (no predict.py): use --runtime docker, or name the folder docker/ "
+        "of the sources in HNSEG_NETWORK."
+    )
 
 
 def missing_packages() -> list[str]:
