@@ -131,3 +131,9 @@ class TestWithEngine:
         assert bad.returncode == 1
         lines = json.loads(bad.stdout.splitlines()[-1])["findings"]
         assert [line["fix"] for line in lines if line["state"] == "fault"]
+
+
+def test_unusable_settings_are_a_finding_with_a_fix(own_folders):
+    (own_folders / "settings.json").write_text('{"image": 5}')
+    (finding,) = [item for item in doctor.examine() if item.what == "Settings"]
+    assert finding.state == doctor.FAULT and "image" in finding.found and finding.fix

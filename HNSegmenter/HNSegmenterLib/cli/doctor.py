@@ -57,9 +57,11 @@ def examine(docker_host: str | None = None, image: str | None = None, contract: 
     yield _numpy_of_slicer()
     yield _memory()
     yield _disk()
-    on_engine = list(_engine(docker_host, image, contract))
+    settings = _settings()
+    yield settings
+    on_engine = list(_engine(docker_host, image, contract)) if settings.state == OK else []
     local = _local_runtime()
-    docker_works = all(item.state != FAULT for item in on_engine)
+    docker_works = settings.state == OK and all(item.state != FAULT for item in on_engine)
     for item in on_engine:  # one runtime is enough
         yield _only_warn(item) if local.state == OK else item
     yield local if not docker_works or local.state == OK else _only_warn(local)
@@ -201,7 +203,7 @@ def _on_engine(connection, image: str, contract: str | None, memory: str) -> Ite
     except HNSegmenterError as fault:
         yield Finding("Engine's memory", FAULT, *_parted(fault.sentence))
         return
-    found = f"{total / GB:.1f} GB, a container may use {wanted / GB:.1f}"
+    found = f"{total / GB:.1f} GB, a container may use {wanted / GB:.1f} GB"
     if total < wanted:
         fix = "Give Docker Desktop more memory (Settings, Resources), or lower memory in the settings."
         yield Finding("Engine's memory", WARNING, found, fix)
@@ -212,9 +214,20 @@ def _on_engine(connection, image: str, contract: str | None, memory: str) -> Ite
         yield Finding("Containers", WARNING, found, "The next segment removes those that nobody asked to keep.")
 
 
+def _settings() -> Finding:
+    from ..errors import HNSegmenterError
+    from ..settings import Settings, settings_file
+
+    try:
+        Settings.load()
+    except HNSegmenterError as fault:
+        return Finding("Settings", FAULT, *_parted(fault.sentence))
+    return Finding("Settings", OK, str(settings_file()) if settings_file().is_file() else "none saved, the defaults count")
+
+
 def _local_runtime() -> Finding:
     from ..errors import HNSegmenterError
-    from ..runtimes.local import LocalRuntime, missing_packages
+    from ..runtimes.local import PACKAGES, LocalRuntime, missing_packages
 
     try:
         LocalRuntime()
@@ -224,7 +237,8 @@ def _local_runtime() -> Finding:
         return Finding(
             "Network on this computer", FAULT, f"lacks {', '.join(missing)}" if missing else fault.sentence, fix
         )
-    return Finding("Network on this computer", OK, "predict.py and its packages are there")
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES.values())
+    return Finding("Network on this computer", OK, f"predict.py with {versions}")
 
 
 def _parted(sentence: str) -> tuple[str, str]:

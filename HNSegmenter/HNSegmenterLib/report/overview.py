@@ -20,7 +20,7 @@ from ..result import NOT_FOUND, NOT_IN_MODEL, Organ
 REVIEW = "Research use - a clinician must review every contour"
 FIELD_MM = 250.0  # a head with the neck, or a spinal cord's length
 PANEL = 360  # pixels
-TEXT_WIDTH, GAP, MARGIN = 330, 8, 20
+TEXT_WIDTH, SWATCH, GAP, MARGIN = 330, 28, 8, 20
 WINDOW, LEVEL = 350.0, 40.0  # HU, soft tissue
 OUTSIDE = -32768  # of the scan
 LINE = 1.6  # pixels
@@ -169,7 +169,11 @@ def _title(model: dict | None) -> Image.Image:
 
 def _organ_text(organ: Organ, shape: Shape) -> Image.Image:
     findings = [(sentence, 15, ALERT) for sentence in organ.checks] or [("No remark by the checks", 15, FAINT)]
-    return _text(TEXT_WIDTH - GAP, [(organ.name, 24, tuple(organ.color)), (f"{shape.volume_ml:.1f} ml", 18, INK), *findings])
+    text = _text(TEXT_WIDTH - GAP - SWATCH, [(organ.name, 24, INK), (f"{shape.volume_ml:.1f} ml", 18, INK), *findings])
+    block = Image.new("RGB", (TEXT_WIDTH - GAP, text.height), PAGE)
+    block.paste(tuple(organ.color), (0, 5, 18, 23))
+    block.paste(text, (SWATCH, 0))
+    return block
 
 
 def _without_contours(organs: list[Organ]) -> Image.Image:
