@@ -293,7 +293,7 @@ def test_localizers_filed_with_the_slices_are_left_out(tmp_path):
     write_ct_series(tmp_path, HEAD[:2], SPACING, orientation=(1, 0, 0, 0, 0, -1), tags=scout, prefix="SC")
     ct = read_planning_ct(tmp_path)
     assert np.array_equal(array(ct), HEAD)
-    assert ct.warnings == [f"2 localizer images in series {uid} were left out."]
+    assert ct.warnings == [f"Left out of series {uid}: 2 localizer images."]
 
 
 def test_pixels_need_not_be_square(tmp_path):
@@ -336,7 +336,7 @@ def test_damaged_slice_at_the_end_is_warned_about(tmp_path):
     files = write_ct_series(tmp_path, HEAD, SPACING, ORIGIN)
     files[-1].write_bytes(b"")
     ct = read_planning_ct(tmp_path)
-    assert len(ct.slices) == 39 and "1 files beside" in ct.warnings[0] and files[-1].name not in ct.warnings[0]
+    assert len(ct.slices) == 39 and "1 file beside" in ct.warnings[0] and files[-1].name not in ct.warnings[0]
 
 
 def test_rescale_type_left_unspecified(tmp_path):

@@ -131,7 +131,7 @@ def test_links_to_nowhere_are_unreadable_files_and_warned_about(tmp_path):
     uid = uid_of(write_ct_series(tmp_path, HEAD, SPACING))
     (tmp_path / "gone.dcm").symlink_to("nowhere")
     assert read_planning_ct(tmp_path).warnings == [
-        f"1 files or folders beside series {uid} could not be read: check that no slice is missing at its ends."
+        f"1 file or folder beside series {uid} could not be read: check that no slice is missing at its ends."
     ]
 
 

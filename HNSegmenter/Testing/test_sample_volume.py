@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.sample import ORGANS, sample_volume
-from HNSegmenterLib.sample.score import dice, score, score_folder
+from HNSegmenterLib.sample.score import dice, score
 from HNSegmenterLib.sample.volume import TEMPLATE
 
 # Of the voxels with seed 0: any change of the committed file or of the way from it is meant, or a fault.
@@ -122,14 +122,13 @@ def test_score_knows_full_half_and_nothing(sample):
     assert 0.4 < dice(half > 0, full > 0) < 0.9
 
 
-def test_score_of_a_folder_and_of_another_grid(tmp_path, sample):
+def test_score_of_a_file_and_of_another_grid(tmp_path, sample):
     _, organs, ct = sample
-    with pytest.raises(UnusableInput, match="holds no labelmap"):
-        score_folder(tmp_path)
+    path = tmp_path / "Eye_R.nii.gz"
     image = sitk.GetImageFromArray(organs["Eye_R"].astype(np.uint8))
-    sitk.WriteImage(image, tmp_path / "Eye_R.nii.gz")
+    sitk.WriteImage(image, path)
     with pytest.raises(UnusableInput, match="Eye_R is not on the sample patient's grid"):
-        score_folder(tmp_path)
+        score({"Eye_R": path})
     image.CopyInformation(ct)
-    sitk.WriteImage(image, tmp_path / "Eye_R.nii.gz")
-    assert score_folder(tmp_path) == {"Eye_R": 1.0}
+    sitk.WriteImage(image, path)
+    assert score({"Eye_R": path}) == {"Eye_R": 1.0}

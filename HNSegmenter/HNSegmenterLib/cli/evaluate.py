@@ -178,3 +178,5 @@ class _Counted:
 
         if event.kind == "progress" and event.fraction is not None:
             self._ui.emit(replace(event, fraction=(self._done - 1 + event.fraction) / self._total))
+        elif event.kind == "warning":
+            self._ui.emit(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 REVIEW = "Research software: a clinician must review every contour."
@@ -13,7 +14,7 @@ def add_parser(sub) -> None:
         help="contour the organs at risk of one CT",
         description="Writes rtstruct.dcm (for DICOM), segmentations/<organ>.nii.gz, result.json and overview.png into OUT.",
     )
-    parser.add_argument("input", type=Path, metavar="INPUT", help="DICOM folder, or a CT as .nii or .nii.gz")
+    parser.add_argument("input", type=_named, metavar="INPUT", help="DICOM folder, or a CT as .nii or .nii.gz")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--series", metavar="UID", help="Series Instance UID of the CT, where INPUT has several")
     parser.add_argument("--names", type=Path, metavar="FILE", help="table of the clinic's own structure names (JSON or CSV)")
@@ -39,8 +40,18 @@ def choose_runtime(args):
     return choose(args.runtime or settings.runtime, settings, args.image, args.docker_host, args.contract, args.model)
 
 
+def _named(text: str) -> Path:
+    if not text:
+        raise ArgumentTypeError("is empty")
+    return Path(text)
+
+
 def run(args, ui) -> int:
-    from ..pipeline import segment
+    from ..errors import WrongUsage
+    from ..pipeline import is_nifti, segment
+
+    if is_nifti(args.input) and (args.series or args.names):
+        raise WrongUsage("--series and --names are for DICOM: a NIfTI file has no series and gets no RTSTRUCT. Leave them out.")
 
     runtime = choose_runtime(args)
     ui.say(runtime.describe())

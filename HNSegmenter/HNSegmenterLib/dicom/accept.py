@@ -49,7 +49,7 @@ def check_stack(stack: Stack, uid: str) -> None:
         places = "; ".join(_place(stack, gap.lower, gap.upper) for gap in gaps[:5])
         count = sum(gap.missing for gap in gaps)
         raise UnusableInput(
-            f"{_some(count, 'slice is', 'slices are')} missing in series {uid}: nothing lies between {places} "
+            f"{some(count, 'slice is', 'slices are')} missing in series {uid}: nothing lies between {places} "
             f"(usual distance {np.median(stack.steps):.2f} mm). {AGAIN}"
         )
     if high > STEP_MM[1]:
@@ -161,5 +161,5 @@ def _place(stack: Stack, lower: int, upper: int) -> str:
     return f"z = {below:.1f} and {above:.1f} mm"
 
 
-def _some(count: int, one: str, more: str) -> str:
+def some(count: int, one: str, more: str) -> str:
     return f"{count} {one if count == 1 else more}"

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
-from .accept import check_headers, check_stack
+from .accept import check_headers, check_stack, some
 from .choose import choose, images
 from .find import NOT_DICOM, UNREADABLE, Inventory, find_series
 from .geometry import Stack, stack
@@ -175,7 +175,7 @@ def _drop_duplicates(ordered: Stack, pairs: list[tuple[int, int]], kept: Stack, 
                 f"{one.path.name} and {two.path.name} are two different images at z = {z:.1f} mm{_what_differs(one, two)}: "
                 "the series mixes phases, energies or reconstructions. Export each as a series of its own."
             )
-    return f"{len(pairs)} slices are in the series twice; the copies, with equal pixels, were left out."
+    return f"{some(len(pairs), 'slice is', 'slices are')} in the series twice; the copies, with equal pixels, were left out."
 
 
 def _what_differs(one: Header, two: Header) -> str:
@@ -208,11 +208,11 @@ def _check_hu(volume: np.ndarray, uid: str) -> None:
 def _series_warnings(inventory: Inventory, uid: str, localizers: int, headers: tuple[Header, ...]) -> list[str]:
     found = []
     if localizers:
-        found.append(f"{localizers} localizer images in series {uid} were left out.")
+        found.append(f"Left out of series {uid}: {some(localizers, 'localizer image', 'localizer images')}.")
     if unreadable := inventory.ignored_counts()[UNREADABLE]:
-        found.append(f"{unreadable} files or folders beside series {uid} could not be read: check that no slice is missing at its ends.")
+        found.append(f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check that no slice is missing at its ends.")
     if damaged := _look_alikes(inventory, headers):
-        found.append(f"{damaged} files beside series {uid} are named like its slices but are not DICOM: check that no slice is missing at its ends.")
+        found.append(f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends.")
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
     return found

@@ -33,7 +33,6 @@ class Report:
     contours: int
     points: int
     sop_instance_uid: str
-    series_instance_uid: str
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -73,7 +72,6 @@ def write_rtstruct(
         contours=sum(len(sequence) for sequence in kept),
         points=sum(int(item.NumberOfContourPoints) for sequence in kept for item in sequence),
         sop_instance_uid=str(dataset.SOPInstanceUID),
-        series_instance_uid=str(dataset.SeriesInstanceUID),
         seconds=clock.seconds,
         warnings=warnings,
     )

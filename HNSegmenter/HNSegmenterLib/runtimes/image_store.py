@@ -155,12 +155,11 @@ def build(
     ca_bundle: Path | None = None,
     index_url: str | None = None,
     network: str | None = None,
-    log: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Build the image from the folder `sources` (the project's docker/), as `docker build` with the classic builder.
 
     ca_bundle: certificates of a TLS proxy, for the build alone; network: of the build's steps ("host" behind some
-    proxies); log gets the builder's lines. Raises WrongUsage for wrong arguments, EngineFault with the last line of
+    proxies). Raises WrongUsage for wrong arguments, EngineFault with the last line of
     a failed build, Cancelled.
     """
     if not (sources / "Dockerfile").is_file():
@@ -197,7 +196,6 @@ def build(
         line = (message.get("stream") or message.get("status") or "").strip()
         if not line:
             continue
-        log(line)
         if match := re.match(r"Step (\d+)/(\d+) : (\w+)", line):
             emit(
                 Event(

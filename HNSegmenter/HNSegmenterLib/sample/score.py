@@ -34,15 +34,6 @@ def score(labelmaps: Mapping[str, Path | sitk.Image]) -> dict[str, float]:
     return scores
 
 
-def score_folder(results: Path) -> dict[str, float]:
-    """score() of the labelmaps `<TG-263 name>.nii.gz` in a folder. Raises UnusableInput where there is none."""
-    files = {name: results / f"{name}.nii.gz" for name in ORGANS}
-    files = {name: file for name, file in files.items() if file.is_file()}
-    if not files:
-        raise UnusableInput(f"{results} holds no labelmap such as {ORGANS[0]}.nii.gz: give the folder of a result.")
-    return score(files)
-
-
 def dice(a: np.ndarray, b: np.ndarray) -> float:
     """2 |a and b| / (|a| + |b|) of two masks; 0.0 if both are empty, since nothing was found."""
     both = np.count_nonzero(a) + np.count_nonzero(b)
