@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from ..errors import RuntimeFault
 from ..grids import same_grid
 from .planes import normal, to_patient, to_pixels
-from .polygons import keyhole, signed_area, without_collinear, without_repeats
+from .polygons import keyhole, without_collinear, without_repeats
 
 if TYPE_CHECKING:
     from ..dicom import CtSlice, PlanningCT
