@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
 from .result import Organ, Result
 from .runtimes.base import JobFolder, Runtime
+from .staging import move_in, staging
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -73,13 +73,13 @@ def segment(
             raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck?")
         _check(image, labelmaps, result, ct)
         job.enter(State.WRITING)
-        with _staging(out, job.id) as staged:
+        with staging(out, job.id, "results") as staged:
             _write(staged, folder, image, labelmaps, result, ct, names, job)
             job.cancel.raise_if_cancelled()
             result.timings_s["job"] = job.timings()
             result.runtime |= {"where": runtime.name, "why": runtime.describe()}
             result.write(staged / RESULT)
-            _move_in(staged, out)
+            move_in(staged, out, OUTPUTS)
         job.enter(State.DONE)
     return Outcome(
         out,
@@ -226,41 +226,6 @@ def _write(
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))
     draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, result.model)
-
-
-@contextmanager
-def _staging(out: Path, job_id: str):
-    """A folder inside out for files that are not complete yet; on a failure out is left as it was."""
-    made = [path for path in (out.absolute(), *out.absolute().parents) if not path.exists()]
-    staged = out / f".{job_id}.part"
-    try:
-        staged.mkdir(parents=True)
-        yield staged
-    except OSError as error:
-        raise HNSegmenterError(f"The results could not be written into {out} ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        with suppress(OSError):  # not empty: the results are there, or somebody else's files
-            for path in made:
-                path.rmdir()
-
-
-def _move_in(staged: Path, out: Path) -> None:
-    """Put the complete results in place of earlier ones, which come back if that fails."""
-    earlier = staged / "earlier"
-    earlier.mkdir()
-    try:
-        for name in OUTPUTS:
-            if (out / name).exists():
-                os.replace(out / name, earlier / name)
-        for name in OUTPUTS:
-            if (staged / name).exists():
-                os.replace(staged / name, out / name)
-    except OSError:
-        for kept in earlier.iterdir():
-            with suppress(OSError):
-                os.replace(kept, out / kept.name)
-        raise
 
 
 def organ_rows(organs: list[Organ]) -> list[tuple]:

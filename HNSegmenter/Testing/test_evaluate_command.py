@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from painted_head import COLORS, like, painted_head, shifted
 
-from HNSegmenterLib.cli.evaluate import _move_in, _staging, run
+from HNSegmenterLib.cli.evaluate import _parts, run
 from HNSegmenterLib.cli.main import build_parser, main
 from HNSegmenterLib.cli.ui import JsonUi
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
@@ -20,6 +20,7 @@ from HNSegmenterLib.report.dataset import PRESETS, Dataset
 from HNSegmenterLib.report.evaluate import evaluate as compare_all
 from HNSegmenterLib.report.evaluate import stored_predictions
 from HNSegmenterLib.sample import sample_volume
+from HNSegmenterLib.staging import move_in, staging
 
 LABELS = {name: value for value, name in PRESETS["tcia"].items()}
 CUBE = {name: np.s_[2:8, 4:10, 4 + 10 * number : 10 + 10 * number] for number, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L"))}
@@ -286,11 +287,11 @@ def test_a_report_that_cannot_be_moved_in_whole_leaves_the_earlier_one(data):
     (report / "predictions" / "pt_1" / "result.json").write_text("earlier")
     (report / "predictions" / "pt_2").write_text("a file where a folder belongs")
     before = digests(report)
-    with pytest.raises(HNSegmenterError, match="could not be written into .*report"), _staging(report) as staged:
+    with pytest.raises(HNSegmenterError, match="could not be written into .*report"), staging(report, "0" * 32, "report") as staged:
         for patient in ("pt_1", "pt_2"):
             (staged / "predictions" / patient).mkdir(parents=True)
             (staged / "predictions" / patient / "result.json").write_text("new")
-        _move_in(staged, report, Dataset.read(data / "set"))
+        move_in(staged, report, _parts(staged, Dataset.read(data / "set").patients))
     assert digests(report) == before
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .segment import add_runtime_options, choose_runtime
@@ -37,6 +34,7 @@ def run(args, ui) -> int:
     from ..report.dataset import Dataset, read_label_map
     from ..report.evaluate import FAILED, evaluate, organs_tried_by_any, stored_predictions, summarise
     from ..report.tables import BRIEF_COLUMNS, brief_rows, remarks
+    from ..staging import move_in, staging
 
     labels = read_label_map(args.labels)
     organs = _organs(args.organs, labels)
@@ -47,17 +45,17 @@ def run(args, ui) -> int:
     for warning in dataset.warnings:
         ui.say(f"! {warning}")
     if args.predictions:
-        runtime, how = None, f"Predictions: {args.predictions.absolute()}."
+        runtime, how = None, "The contours were given (--predictions)."
         organs = organs or organs_tried_by_any(dataset, args.predictions)
     else:
         runtime = choose_runtime(args)
         how = runtime.describe()
         ui.say(how)
-    with _staging(args.output) as staged:
+    with staging(args.output, uuid.uuid4().hex, "report") as staged:
         predict = _Segmenter(runtime, staged / PREDICTIONS, args, ui) if runtime else stored_predictions(args.predictions)
         rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
         names = _write(rows, dataset, how, staged)
-        _move_in(staged, args.output, dataset)
+        move_in(staged, args.output, _parts(staged, dataset.patients))
     summaries = summarise(rows)
     ui.table(BRIEF_COLUMNS, brief_rows(summaries), "Agreement with the references, mean ± standard deviation")
     for text in remarks(rows):
@@ -80,44 +78,13 @@ def _write(rows, dataset, how: str, out: Path) -> list[str]:
     return [CSV, TEXT, *((PICTURE,) if drawn else ())]
 
 
-@contextmanager
-def _staging(out: Path):
-    """A folder inside out for predictions and files until all are complete; on a cancel or failure out is left as it was."""
-    from ..errors import HNSegmenterError
-
-    made = [path for path in (out.absolute(), *out.absolute().parents) if not path.exists()]
-    staged = out / f".{uuid.uuid4().hex}.part"
-    try:
-        staged.mkdir(parents=True)
-        yield staged
-    except OSError as error:
-        raise HNSegmenterError(f"The report could not be written into {out} ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        with suppress(OSError):  # not empty: the report is there, or somebody else's files
-            for path in made:
-                path.rmdir()
-
-
-def _move_in(staged: Path, out: Path, dataset) -> None:
-    """Put the report in place of an earlier one, which comes back if that fails; what no report holds stays."""
+def _parts(staged: Path, patients) -> list[Path]:
+    """All that a report may hold, relative; an earlier report's other patients stay."""
     from ..pipeline import OUTPUTS
     from ..report.tables import CSV, PICTURE, TEXT
 
-    predicted = [Path(PREDICTIONS, patient.name) for patient in dataset.patients if (staged / PREDICTIONS / patient.name).is_dir()]
-    parts = [place / name for place in predicted for name in OUTPUTS] + [Path(CSV), Path(TEXT), Path(PICTURE)]
-    moved = []
-    try:
-        for part in parts:
-            for source, target in ((out / part, staged / "earlier" / part), (staged / part, out / part)):
-                if source.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(source, target)
-                    moved.append((source, target))
-    except OSError:
-        for source, target in reversed(moved):
-            os.replace(target, source)
-        raise
+    predicted = [Path(PREDICTIONS, patient.name) for patient in patients if (staged / PREDICTIONS / patient.name).is_dir()]
+    return [place / name for place in predicted for name in OUTPUTS] + [Path(CSV), Path(TEXT), Path(PICTURE)]
 
 
 def _organs(choice: str | None, labels: dict[int, str]) -> list[str] | None:
