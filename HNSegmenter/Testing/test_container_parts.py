@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import numpy as np
@@ -162,3 +163,23 @@ def test_threads_follow_the_containers_quota(files, expected, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert main._quota(tmp_path) == expected
+
+
+def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(monkeypatch, capsys):
+    """The signal may arrive inside an import or a reader that wraps whatever it catches."""
+    from hn_densevnet import main
+
+    def wrapping(arguments):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Exception as error:
+            raise ImportError("a library failed") from error
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(main, "_run", wrapping)
+    try:
+        assert main.main([]) == 143
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "stopped from outside" in capsys.readouterr().out

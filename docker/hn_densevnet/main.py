@@ -13,6 +13,7 @@ from . import contract
 from .errors import Failure, Stopped, WrongUsage
 from .model import PACKAGED
 
+STOPPED = "The run was stopped from outside; it left no results."
 MOST_THREADS = 8  # more gain nothing on one head
 
 
@@ -23,25 +24,35 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run predict.py; returns its exit code: 0 done, 2 unusable input, 64 wrong usage, 143 stopped, 1 fault."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    asked_to_stop = _stop_on_signals()
     try:
-        options = _options(arguments)
-        output = _writable(options.output)
-        clock = contract.Clock()
-        clock.start("read")
-        from .pipeline import run  # loads the heavy libraries
+        return _run(arguments)
+    except Exception as failure:
+        # Raised inside a library, Stopped may come out as anything: what counts is that a stop was asked for.
+        return _report(Stopped(STOPPED) if asked_to_stop else failure)
 
-        run(options.path, output, options.model, options.threads, clock)
-        return 0
-    except Failure as failure:
+
+def _run(arguments: list[str] | None) -> int:
+    options = _options(arguments)
+    output = _writable(options.output)
+    clock = contract.Clock()
+    clock.start("read")
+    from .pipeline import run  # loads the heavy libraries
+
+    run(options.path, output, options.model, options.threads, clock)
+    return 0
+
+
+def _report(failure: Exception) -> int:
+    """The error event of a failure; its exit code."""
+    if isinstance(failure, Failure):
         contract.error(str(failure))
         return failure.exit_code
-    except MemoryError:
+    if isinstance(failure, MemoryError):
         contract.error("There is not enough memory for this CT: give the program at least 1.5 GB.")
-    except OSError as failure:
+    elif isinstance(failure, OSError):
         contract.error(_system_sentence(failure))
-    except Exception as failure:  # a defect of ours: where, but not on which data
+    else:  # a defect of ours: where, but not on which data
         place = traceback.extract_tb(failure.__traceback__)[-1]
         where = f"{type(failure).__name__} in {Path(place.filename).name}, line {place.lineno}"
         contract.error(f"The program failed inside ({where}): report this together with the model and version.")
@@ -94,5 +105,14 @@ def _system_sentence(error: OSError) -> str:
     return f"The system refused to read or write a file ({errno.errorcode.get(error.errno, type(error).__name__)})."
 
 
-def _stop(number: int, frame: object) -> None:
-    raise Stopped("The run was stopped from outside; it left no results.")
+def _stop_on_signals() -> list[int]:
+    """From now on SIGTERM and SIGINT raise Stopped; the list gets their numbers."""
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        raise Stopped(STOPPED)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return received
