@@ -167,7 +167,6 @@ def test_threads_follow_the_containers_quota(files, expected, tmp_path):
 
 def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(monkeypatch, capsys):
     """The signal may arrive inside an import or a reader that wraps whatever it catches."""
-    from hn_densevnet import main
 
     def wrapping(arguments):
         try:
