@@ -1,4 +1,4 @@
-"""Whether two images have their voxels in the same places."""
+"""Grids of voxels: whether two lie in the same places, and the box around what is labelled."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ def _corners(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     """(8, 3) LPS mm."""
     indices = np.array(list(product(*((0, size - 1) for size in image.GetSize()))))
     return image.GetOrigin() + indices * image.GetSpacing() @ np.reshape(image.GetDirection(), (3, 3)).T
+
+
+def bounding_box(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """Slices (k, j, i) around every voxel other than 0, None if there is none."""
+    slices = np.flatnonzero(voxels.any(axis=(1, 2)))
+    if not len(slices):
+        return None
+    planes = slice(int(slices[0]), int(slices[-1]) + 1)
+    shadow = voxels[planes].any(axis=0)
+    rows, columns = np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))
+    return planes, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

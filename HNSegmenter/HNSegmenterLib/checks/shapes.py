@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from ..grids import bounding_box
+
 AXES = ("L", "P", "S")
 CRUMB_SHARE = 0.2
 TOP_MM = 5.0  # the cord's landmark is the middle of its uppermost 5 mm: two slices or more
@@ -82,17 +84,6 @@ def measure(name: str, labelmap: sitk.Image) -> Shape | None:
         empty_slices=tuple(sorted(set(range(kji[0, 0], kji[-1, 0])) - set(kji[:, 0].tolist()))),
         faces=touched_faces(labelmap, box),
     )
-
-
-def bounding_box(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """Slices (k, j, i) around every voxel other than 0, None if there is none."""
-    slices = np.flatnonzero(voxels.any(axis=(1, 2)))
-    if not len(slices):
-        return None
-    planes = slice(int(slices[0]), int(slices[-1]) + 1)
-    shadow = voxels[planes].any(axis=0)
-    rows, columns = np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))
-    return planes, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def voxel_ml(image: sitk.Image) -> float:

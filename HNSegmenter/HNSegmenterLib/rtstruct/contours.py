@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RuntimeFault
-from ..grids import same_grid
+from ..grids import bounding_box, same_grid
 from .planes import normal, to_patient, to_pixels
 from .polygons import keyhole, without_collinear, without_repeats
 
@@ -39,7 +39,7 @@ def trace(ct: PlanningCT, labelmap: sitk.Image) -> list[SliceContour]:
     hole is joined by a keyhole. Raises RuntimeFault if the labelmap is on another grid.
     """
     _require_same_grid(ct.image, labelmap)
-    box = _bounding_box(labelmap)
+    box = bounding_box(sitk.GetArrayViewFromImage(labelmap))
     if box is None:
         return []
     masks = _sampled_masks(ct, labelmap, box) if ct.resampled else _stacked_masks(ct, labelmap, box)
@@ -78,18 +78,6 @@ def _area_3d(points: np.ndarray) -> float:
 def _require_same_grid(image: sitk.Image, labelmap: sitk.Image) -> None:
     if not same_grid(image, labelmap):
         raise RuntimeFault("A labelmap is not on the CT's grid: its contours would lie in the wrong place.")
-
-
-def _bounding_box(labelmap: sitk.Image) -> tuple[slice, slice, slice] | None:
-    """Slices (k, j, i) around the labelled voxels, None if there are none."""
-    array = sitk.GetArrayViewFromImage(labelmap)
-    ks = np.flatnonzero(array.any(axis=(1, 2)))
-    if not len(ks):
-        return None
-    k = slice(int(ks[0]), int(ks[-1]) + 1)
-    flat = array[k].any(axis=0)
-    js, is_ = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    return k, slice(int(js[0]), int(js[-1]) + 1), slice(int(is_[0]), int(is_[-1]) + 1)
 
 
 Masks = Iterator[tuple["CtSlice", np.ndarray, tuple[int, int]]]  # slice, mask [row, column], its (column, row) there
