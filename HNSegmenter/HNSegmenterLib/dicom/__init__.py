@@ -7,9 +7,11 @@ from importlib import import_module
 
 _HOMES = {
     "find_series": "find",
+    "inventory_of": "find",
     "Inventory": "find",
     "Series": "find",
     "read_planning_ct": "reading",
+    "read_series": "reading",
     "PlanningCT": "reading",
     "CtSlice": "reading",
 }

@@ -91,6 +91,13 @@ def find_series(folder: Path, emit: Emit | None = None, cancel: CancelToken | No
     return Inventory(path, series, (*closed, *ignored), named_uid)
 
 
+def inventory_of(files: list[Path], home: Path, emit: Emit | None = None, cancel: CancelToken | None = None) -> Inventory:
+    """The series of exactly these files; home: what sentences call the place. Emits and raises as find_series does."""
+    with quiet():
+        groups, ignored = _read_all(sorted(files), emit or ignore, cancel or CancelToken())
+    return Inventory(home, tuple(Series(uid, tuple(headers)) for uid, headers in groups.items()), tuple(ignored))
+
+
 def _check_path(path: Path) -> None:
     try:
         exists = path.is_dir() or path.is_file()

@@ -73,9 +73,15 @@ def read_planning_ct(
     Raises UnusableInput where there is none, several (`candidates`; choose with series_uid) or it would give wrong
     contours; Cancelled.
     """
+    return read_series(find_series(folder, emit, cancel), series_uid, emit, cancel)
+
+
+def read_series(
+    inventory: Inventory, series_uid: str | None = None, emit: Emit | None = None, cancel: CancelToken | None = None
+) -> PlanningCT:
+    """Read the planning CT of an inventory; as read_planning_ct, without the search."""
     emit, cancel = emit or ignore, cancel or CancelToken()
     with quiet():
-        inventory = find_series(folder, emit, cancel)
         series = choose(inventory, series_uid)
         headers = images(series)
         check_headers(headers, series.uid)

@@ -38,12 +38,14 @@ class Options:
 
     label: Structure Set Label, 1 to 16 characters. names: the clinic's own ROI names. algorithms: TG-263 name ->
     AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
-    all others). series_description: LO, 64 characters. now: the time written in the file.
+    all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. series_description: LO, 64
+    characters. now: the time written in the file.
     """
 
     label: str = "HN Segmenter"
     names: NameTable = field(default_factory=NameTable)
     algorithms: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     series_description: str = "HN Segmenter: automatic contours, to be reviewed"
     now: datetime | None = None
 
@@ -142,7 +144,7 @@ def _rois(
             organ=organ,
             contours=placer.place(name, _rings(name, drawn)),
             algorithm=algorithm,
-            interpreted_type=interpreted_type(name),
+            interpreted_type=options.types.get(name) or interpreted_type(name),
             description=roi_description(organ, algorithm, model),
             color=_color(drawn),
         )

@@ -38,16 +38,24 @@ def trace(ct: PlanningCT, labelmap: sitk.Image) -> list[SliceContour]:
     resampled grid is read in each slice's plane instead (linear, over 0.5). Every island is a contour of its own, a
     hole is joined by a keyhole. Raises RuntimeFault if the labelmap is on another grid.
     """
+    return [
+        SliceContour(slice_.sop_instance_uid, points)
+        for slice_, mask, corner in slice_masks(ct, labelmap)
+        for points in _outlines(slice_, mask, corner)
+    ]
+
+
+def slice_masks(ct: PlanningCT, labelmap: sitk.Image) -> Masks:
+    """What `trace` outlines: for each real slice that meets the labelmap, its pixels cut to a box.
+
+    Yields (slice, bool [row, column], the (column, row) of the cut's first pixel in the slice). Raises RuntimeFault if
+    the labelmap is on another grid.
+    """
     _require_same_grid(ct.image, labelmap)
     box = bounding_box(sitk.GetArrayViewFromImage(labelmap))
     if box is None:
-        return []
-    masks = _sampled_masks(ct, labelmap, box) if ct.resampled else _stacked_masks(ct, labelmap, box)
-    return [
-        SliceContour(slice_.sop_instance_uid, points)
-        for slice_, mask, corner in masks
-        for points in _outlines(slice_, mask, corner)
-    ]
+        return iter(())
+    return _sampled_masks(ct, labelmap, box) if ct.resampled else _stacked_masks(ct, labelmap, box)
 
 
 def encode(points: np.ndarray) -> bytes:

@@ -1,0 +1,81 @@
+"""An RTSTRUCT read back: what its contours enclose, against the labelmaps that they were drawn from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from .contours import slice_masks
+from .planes import to_pixels
+from .writer import contour_points
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..dicom import PlanningCT
+
+LEAST_DICE = 0.99
+
+
+def agreement(dataset: Dataset, ct: PlanningCT, labelmaps: Mapping[str, sitk.Image]) -> dict[str, float]:
+    """ROI name -> Dice coefficient of its contours with the labelmap of that name, over all of the CT's slices.
+
+    labelmaps: ROI name -> binary image on `ct.image`'s grid. A name that only one side has scores 0.
+    """
+    numbers = {str(item.ROIName): item.ROINumber for item in dataset.StructureSetROISequence}
+    drawn = {item.ReferencedROINumber: item for item in dataset.ROIContourSequence}
+    scores = dict.fromkeys([*numbers, *labelmaps], 0.0)
+    for name in set(numbers) & set(labelmaps):
+        scores[name] = _dice(_rings(drawn[numbers[name]]), ct, labelmaps[name])
+    return scores
+
+
+def _rings(item: Dataset) -> dict[str, list[np.ndarray]]:
+    """SOP Instance UID of the slice -> (n, 3) contours on it."""
+    rings: dict[str, list[np.ndarray]] = defaultdict(list)
+    for contour in item.get("ContourSequence") or []:
+        rings[str(contour.ContourImageSequence[0].ReferencedSOPInstanceUID)].append(contour_points(contour))
+    return rings
+
+
+def _dice(rings: dict[str, list[np.ndarray]], ct: PlanningCT, labelmap: sitk.Image) -> float:
+    expected = {slice_.sop_instance_uid: (mask, corner) for slice_, mask, corner in slice_masks(ct, labelmap)}
+    both = total = 0
+    for slice_ in ct.slices:
+        uid = slice_.sop_instance_uid
+        if uid not in rings and uid not in expected:
+            continue
+        filled = fill([to_pixels(slice_, ring)[0] for ring in rings.get(uid, [])], (slice_.rows, slice_.columns))
+        total += np.count_nonzero(filled)
+        if uid in expected:
+            mask, (column, row) = expected[uid]
+            inside = filled[row : row + mask.shape[0], column : column + mask.shape[1]] & mask
+            both += np.count_nonzero(inside)
+            total += np.count_nonzero(mask)
+    return float(2 * both / total) if total else 0.0
+
+
+def fill(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """bool [row, column]: pixels whose centres lie in any ring by the even-odd rule; rings (n, 2) of (column, row)."""
+    filled = np.zeros(shape, bool)
+    for ring in rings:
+        filled |= _fill_one(ring, shape)
+    return filled
+
+
+def _fill_one(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Each edge changes the state of every pixel on its right, in the rows that it crosses."""
+    changes = np.zeros((shape[0], shape[1] + 1), np.uint8)
+    ends = np.roll(ring, -1, axis=0)
+    for (ax, ay), (bx, by) in zip(ring, ends, strict=True):
+        low, high = min(ay, by), max(ay, by)
+        rows = np.arange(max(int(np.ceil(low)), 0), min(int(np.ceil(high)), shape[0]))  # low <= row < high
+        if len(rows):
+            crossings = ax + (rows - ay) * (bx - ax) / (by - ay)
+            columns = np.clip(np.ceil(crossings), 0, shape[1]).astype(int)
+            changes[rows, columns] ^= 1
+    return np.bitwise_xor.accumulate(changes, axis=1)[:, :-1].astype(bool)

@@ -1,0 +1,55 @@
+"""The 3D Slicer side: MRML volumes to jobs, results to segments, segments to DICOM. No Qt in here.
+
+The only room of the library that imports `slicer` and `vtk`. Everything works on the wheel slicer-core too, apart from
+what needs Slicer's DICOM database or SlicerRT (dicom_database, slicer_rt), which import those when called.
+
+The names below are loaded when first used, so that importing the package stays cheap.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "load": "loading",
+    "load_dicom": "loading",
+    "load_file": "loading",
+    "show_ct": "loading",
+    "check_volume": "volumes",
+    "image_of": "volumes",
+    "rtstruct_impossible": "volumes",
+    "HandOver": "handover",
+    "left_behind": "handover",
+    "parse_line": "handover",
+    "last_words": "handover",
+    "show_results": "results",
+    "own_results": "provenance",
+    "is_own": "provenance",
+    "is_edited": "provenance",
+    "edited_segments": "provenance",
+    "result_of": "provenance",
+    "volume_of": "provenance",
+    "organ_rows": "rows",
+    "organ_center": "rows",
+    "OrganRow": "rows",
+    "PlannedRoi": "rois",
+    "roi_plan": "rois",
+    "UnclearType": "rois",
+    "labelmaps": "label_images",
+    "save_labelmaps": "label_images",
+    "Saved": "export",
+    "SavedRoi": "export",
+    "export_rtstruct": "export",
+    "planned_files": "export",
+    "slicer_rt_problem": "slicer_rt",
+    "source_folder": "dicom_database",
+    "propose_folder": "dicom_database",
+    "planning_ct": "dicom_database",
+    "segment": "workflow",
+    "segment_and_save": "workflow",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

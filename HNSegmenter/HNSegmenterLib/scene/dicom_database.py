@@ -1,0 +1,125 @@
+"""Slicer's DICOM database: import a folder, load one series, find a volume's original files again.
+
+Needs the application: `slicer.dicomDatabase` and DICOMLib are imported when called. The only exception are functions
+that are given the files or a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+
+from ..errors import HNSegmenterError, UnusableInput
+from ..events import Emit
+from .volumes import instance_uids, rtstruct_impossible
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode
+
+    from ..dicom import PlanningCT
+
+SCALAR_VOLUMES = "DICOMScalarVolumePlugin"
+SAVED = "RTSTRUCT"
+
+
+def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolumeNode:
+    """Index these files in the DICOM database, where they are, and load the volume that exactly they make.
+
+    Where Slicer offers several readings (a localizer apart, say), the one with most slices stays. Raises
+    HNSegmenterError if Slicer can do neither.
+    """
+    import ctk
+    from DICOMLib import DICOMUtils
+
+    database = _database()
+    paths = [str(file) for file in files]
+    indexer = ctk.ctkDICOMIndexer()
+    indexer.addListOfFiles(database, paths, False)
+    indexer.waitForImportFinished()
+    if not database.filesForSeries(series_uid):
+        raise HNSegmenterError(f"Series {series_uid} could not be imported into Slicer's DICOM database: is its disk full?")
+    offered, _ = DICOMUtils.getLoadablesFromFileLists([paths], [SCALAR_VOLUMES])
+    DICOMUtils.selectHighestConfidenceLoadables(offered)
+    nodes = map(slicer.mrmlScene.GetNodeByID, DICOMUtils.loadLoadables(offered))
+    volumes = [node for node in nodes if node is not None and node.IsA("vtkMRMLScalarVolumeNode")]
+    if not volumes:
+        raise HNSegmenterError(f"Slicer could not load series {series_uid}: its error log (menu View) says why.")
+    volumes.sort(key=lambda node: len(instance_uids(node)))
+    for other in volumes[:-1]:
+        slicer.mrmlScene.RemoveNode(other)
+    return volumes[-1]
+
+
+def original_files(volume: vtkMRMLScalarVolumeNode) -> list[Path]:
+    """The DICOM files that a volume was loaded from, in order of k.
+
+    Raises UnusableInput if it is not from DICOM, or if the database does not know a slice or its file is gone.
+    """
+    if reason := rtstruct_impossible(volume):
+        raise UnusableInput(reason)
+    database = _database()
+    files = [Path(database.fileForInstance(uid)) for uid in instance_uids(volume)]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UnusableInput(
+            f"{len(missing)} of the {len(files)} DICOM files of {volume.GetName()} are no longer where they were loaded from: "
+            "put them back or load the CT's folder again."
+        )
+    return files
+
+
+def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emit: Emit | None = None) -> PlanningCT:
+    """The original series of a volume, read and checked as the command line does.
+
+    folder: where the DICOM files are; default what the DICOM database says. Raises UnusableInput if it cannot be had, or
+    is not the series that the volume was loaded from.
+    """
+    from ..dicom import find_series, inventory_of, read_series
+
+    if reason := rtstruct_impossible(volume):
+        raise UnusableInput(reason)
+    wanted = set(instance_uids(volume))
+    if folder is not None:
+        inventory = find_series(folder, emit)
+    else:
+        files = original_files(volume)
+        inventory = inventory_of(files, files[0].parent, emit)
+    for series in inventory.series:
+        if wanted & {header.text("SOPInstanceUID") for header in series.headers}:
+            ct = read_series(inventory, series.uid, emit)
+            break
+    else:
+        raise UnusableInput(f"{inventory.path} does not hold the series of {volume.GetName()}: choose the folder it was loaded from.")
+    if not wanted <= {header.text("SOPInstanceUID") for header in series.headers}:
+        raise UnusableInput(f"Slices of {volume.GetName()} are missing in {inventory.path}: choose the folder it was loaded from.")
+    return ct
+
+
+def source_folder(volume: vtkMRMLScalarVolumeNode) -> Path | None:
+    """Where the volume came from: its DICOM files' folder, or that of its NIfTI or NRRD file; None if unknown."""
+    if instance_uids(volume):
+        try:
+            return original_files(volume)[0].parent
+        except HNSegmenterError:
+            return None
+    storage = volume.GetStorageNode()
+    name = storage.GetFileName() if storage is not None else None
+    return Path(name).parent if name else None
+
+
+def propose_folder(volume: vtkMRMLScalarVolumeNode) -> Path:
+    """A folder for the results, beside the CT's own, that is not there yet."""
+    source = source_folder(volume)
+    home, name = (source.parent, f"{source.name}-{SAVED}") if source else (Path.home(), SAVED)
+    numbers = (f"{name}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 1000))])
+    return next((home / number for number in numbers if not (home / number).exists()), home / name)
+
+
+def _database():
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None or not database.isOpen:
+        raise UnusableInput("Slicer's DICOM database is not open: open the DICOM module once, and create it there if asked.")
+    return database

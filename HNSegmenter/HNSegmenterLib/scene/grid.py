@@ -1,0 +1,102 @@
+"""Grids of voxels between VTK (RAS) and SimpleITK (LPS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import vtk
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LATTICE_TOLERANCE = 1e-3  # voxels, over the whole grid: where two lattices count as one
+
+
+@dataclass(frozen=True)
+class Grid:
+    """size: voxels along (i, j, k); ijk_to_ras: (4, 4), voxel (i, j, k, 1) to mm in RAS."""
+
+    size: tuple[int, int, int]
+    ijk_to_ras: np.ndarray
+
+    @classmethod
+    def of_volume(cls, volume) -> Grid:
+        """The volume's own grid: a transform that it is under does not count."""
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        return cls(tuple(volume.GetImageData().GetDimensions()), as_array(matrix))
+
+    @classmethod
+    def of_image(cls, image: sitk.Image) -> Grid:
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+        matrix[:3, 3] = image.GetOrigin()
+        return cls(image.GetSize(), RAS_TO_LPS @ matrix)
+
+    @classmethod
+    def of_segmentation(cls, node) -> Grid | None:
+        """The reference geometry of a segmentation; None if it has none."""
+        geometry = slicer.vtkOrientedImageData()
+        name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+        text = node.GetSegmentation().GetConversionParameter(name)
+        if not text or not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, geometry, False):
+            return None
+        return cls(tuple(geometry.GetDimensions()), image_to_world(geometry))
+
+    @property
+    def spacing(self) -> np.ndarray:
+        return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3]))) / 1000
+
+    @property
+    def orthogonal(self) -> bool:
+        axes = self.ijk_to_ras[:3, :3] / self.spacing
+        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
+
+    def place(self, image: sitk.Image) -> sitk.Image:
+        """Give an image of this size this grid's place."""
+        lps = RAS_TO_LPS @ self.ijk_to_ras
+        image.SetSpacing(self.spacing.tolist())
+        image.SetDirection((lps[:3, :3] / self.spacing).ravel().tolist())
+        image.SetOrigin(lps[:3, 3].tolist())
+        return image
+
+    def shift_of(self, other: np.ndarray) -> np.ndarray | None:
+        """The whole number of voxels (i, j, k) by which the lattice `other` (4, 4 to RAS) is shifted against this one.
+
+        None if it is another lattice: turned, scaled or shifted by a part of a voxel.
+        """
+        relative = np.linalg.inv(self.ijk_to_ras) @ other
+        shift = np.round(relative[:3, 3])
+        expected = np.eye(4)
+        expected[:3, 3] = shift
+        reach = np.array([*self.size, 1.0])
+        return shift.astype(int) if (np.abs(relative - expected) @ reach).max() < LATTICE_TOLERANCE * reach.max() else None
+
+    def oriented_image(self):
+        """An empty vtkOrientedImageData of this geometry, to resample to."""
+        image = slicer.vtkOrientedImageData()
+        image.SetDimensions(*self.size)
+        image.SetImageToWorldMatrix(as_matrix(self.ijk_to_ras))
+        return image
+
+
+def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def as_matrix(values: np.ndarray) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(np.asarray(values, float).ravel().tolist())
+    return matrix
+
+
+def image_to_world(image) -> np.ndarray:
+    """(4, 4) of a vtkOrientedImageData: its voxel (i, j, k, 1), counted as its extent counts, to RAS."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return as_array(matrix)

@@ -1,0 +1,190 @@
+"""From the scene to the process that segments, and back: a folder with the CT, and what belongs to it.
+
+The child process is the command line (`segment --json`): it keeps a job folder of its own, and writes its results into
+ours. Here is how it is called and what its lines mean; who starts it (QProcess in the window, subprocess in a script)
+is the caller's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+
+from ..errors import HNSegmenterError
+from ..job import alive
+from ..pipeline import RESULT
+from ..result import write_json
+from ..settings import jobs_folder
+from .volumes import array_of, image_of, instance_uids, is_acquisition_transform
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode
+
+PREFIX = "scene-"
+IMAGE, RECORD, RESULTS = "img.nii", "handover.json", "results"
+LAST_LINES = 3
+
+
+@dataclass
+class HandOver:
+    """A folder of this user alone, named at random, with the CT as img.nii, results/ and a record of whose CT it is.
+
+    warnings: what check_volume said. The record holds SOP Instance UIDs or, for a CT without, a hash of its voxels.
+    """
+
+    folder: Path
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None) -> HandOver:
+        """Write a volume into a new folder below root (default: the jobs folder of settings).
+
+        A volume that Slicer bends into place (uneven, tilted or shifted slices) is read from its DICOM files as the
+        command line does. Raises UnusableInput for a volume that cannot be segmented, HNSegmenterError if the disk refuses.
+        """
+        image, warnings = _image(volume)
+        folder = (root or jobs_folder()) / f"{PREFIX}{uuid.uuid4().hex}"
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            job = cls(folder, warnings)
+            _write(image, folder / IMAGE)
+            job._note(identity=identity(volume), host=platform.node(), parent=os.getpid(), pid=None, since=time.time())
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise HNSegmenterError(
+                f"The CT could not be written into {folder.parent}: free disk space there, or name another folder in HNSEG_JOBS."
+            ) from error
+        return job
+
+    @property
+    def results(self) -> Path:
+        return self.folder / RESULTS
+
+    @property
+    def done(self) -> bool:
+        """Whether the results are there: they appear all at once."""
+        return (self.results / RESULT).is_file()
+
+    @property
+    def running(self) -> bool:
+        """Whether the child process lives."""
+        pid = self._record().get("pid")
+        return bool(pid) and alive(pid)
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since 1970."""
+        return float(self._record().get("since") or 0.0)
+
+    def arguments(self, runtime: str | None = None, image: str | None = None, docker_host: str | None = None) -> list[str]:
+        """What the child's Python gets: python <these>; None leaves a choice to the settings."""
+        options = {"--runtime": runtime, "--image": image, "--docker-host": docker_host}
+        chosen = [word for option, value in options.items() if value for word in (option, value)]
+        source, out = str(self.folder / IMAGE), str(self.results)
+        return ["-m", "HNSegmenterLib", "segment", source, "--output", out, "--json", *chosen]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """Variables that the child needs beside Slicer's own: where the library is."""
+        library = str(Path(__file__).resolve().parents[2])
+        paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
+
+    def started(self, pid: int) -> None:
+        """Write down the child's process id, so that a later Slicer can tell whether it goes on."""
+        self._note(pid=pid)
+
+    def volume(self, scene) -> vtkMRMLScalarVolumeNode | None:
+        """The volume in a scene that was handed over, None if it is not there."""
+        sought = self._record().get("identity")
+        nodes = (scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")))
+        return next((node for node in nodes if node.GetImageData() is not None and sought and identity(node) == sought), None)
+
+    def remove(self) -> None:
+        """Take the folder away, the patient's CT with it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _record(self) -> dict:
+        try:
+            return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def _note(self, **values) -> None:
+        write_json(self.folder / RECORD, self._record() | values)
+
+
+def left_behind(root: Path | None = None) -> list[HandOver]:
+    """Jobs of this computer that an earlier Slicer left, done or still running, oldest first.
+
+    Those that ended without a result are removed: they hold a patient's CT. Jobs of a Slicer that still runs are its own.
+    """
+    found = []
+    for folder in (root or jobs_folder()).glob(f"{PREFIX}*"):
+        job = HandOver(folder)
+        record = job._record()
+        parent = record.get("parent")
+        if record.get("host") != platform.node() or not parent or parent == os.getpid() or alive(parent):
+            continue
+        if job.done or job.running:
+            found.append(job)
+        else:
+            job.remove()
+    return sorted(found, key=lambda job: job.started_at)
+
+
+def identity(volume: vtkMRMLScalarVolumeNode) -> str:
+    """The same for the same CT in any scene: a hash of its slices' UIDs or, where there are none, of its voxels."""
+    uids = instance_uids(volume)
+    content = " ".join(uids).encode() if uids else array_of(volume).tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def python_executable() -> str:
+    """The Python that runs the child: Slicer's own, with its environment, else the one that runs now."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+def parse_line(text: str) -> dict | None:
+    """One line of the child's standard output as an event ({"event": "progress", ...}), None if it is none."""
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def last_words(stderr: str, exit_code: int | None = None) -> str:
+    """The sentence for a child that ended without saying why."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()][-LAST_LINES:]
+    code = "" if exit_code is None else f" (exit code {exit_code})"
+    return f"The segmentation ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
+
+
+def _image(volume: vtkMRMLScalarVolumeNode) -> tuple[sitk.Image, list[str]]:
+    from .volumes import check_volume
+
+    warnings = check_volume(volume)
+    if is_acquisition_transform(volume.GetParentTransformNode(), volume):
+        from .dicom_database import planning_ct
+
+        ct = planning_ct(volume)
+        return ct.image, warnings + list(ct.warnings)
+    return image_of(volume), warnings
+
+
+def _write(image: sitk.Image, path: Path) -> None:
+    sitk.WriteImage(image, str(path), useCompression=False)
+    if path.stat().st_size < image.GetNumberOfPixels() * image.GetSizeOfPixelComponent():
+        raise OSError  # SimpleITK says nothing of a short write

@@ -1,0 +1,103 @@
+"""Whose a segmentation is: what the network drew, what somebody changed since."""
+
+from __future__ import annotations
+
+import json
+
+import slicer
+import vtk
+
+from ..errors import RuntimeFault
+from ..result import Organ, Result
+from ..rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC
+from .grid import Grid
+from .voxels import Mask, segment_mask
+from .volumes import frame_of
+
+RESULT = "HNSegmenter.result"  # node attribute: result.json of the run, with model digest and checks
+ORGAN, FINGERPRINT = "HNSegmenter.organ", "HNSegmenter.voxels"  # segment tags: TG-263 name, SHA-256 as the network drew it
+
+
+def is_own(node) -> bool:
+    """Whether a node is a segmentation that this module made."""
+    return node is not None and node.IsA("vtkMRMLSegmentationNode") and node.GetAttribute(RESULT) is not None
+
+
+def result_of(node) -> Result | None:
+    """The result that a segmentation was made from; None if it is not ours or its record was damaged."""
+    if not is_own(node):
+        return None
+    try:
+        return Result.from_dict(json.loads(node.GetAttribute(RESULT)))
+    except (ValueError, RuntimeFault):
+        return None
+
+
+def volume_of(node):
+    """The CT that a segmentation was made on (its reference volume), or None."""
+    return node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+
+
+def own_results(volume) -> list:
+    """This module's segmentations of a CT, oldest first; edited ones too (is_edited tells)."""
+    scene = volume.GetScene()
+    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))]
+    return [node for node in nodes if is_own(node) and volume_of(node) is volume]
+
+
+def is_edited(node) -> bool:
+    """Whether somebody changed, renamed, added or removed a segment since the network's result was shown."""
+    result = result_of(node)
+    drawn = {organ.name for organ in result.organs if organ.found} if result else set()
+    kept = {tag_of(segment, ORGAN) for segment in segments(node).values()}
+    return bool(kept != drawn or edited_segments(node) or any(segment.GetName() != tag_of(segment, ORGAN) for segment in segments(node).values()))
+
+
+def edited_segments(node) -> list[str]:
+    """Ids of the segments whose voxels are not (or no longer) the network's."""
+    return [segment_id for segment_id in segments(node) if algorithm_of(node, segment_id) != AUTOMATIC]
+
+
+def algorithm_of(node, segment_id: str) -> str:
+    """ROI Generation Algorithm: AUTOMATIC as the network drew it, SEMIAUTOMATIC if changed since, MANUAL if added.
+
+    An organ that was given another organ's name is one that somebody changed.
+    """
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    organ, drawn = tag_of(segment, ORGAN), tag_of(segment, FINGERPRINT)
+    if not organ or not drawn:
+        return MANUAL
+    mask = own_mask(node, segment_id)
+    named = organ_behind(segment, result_of(node))
+    same = mask is not None and mask.fingerprint() == drawn and named is not None and named.name == organ
+    return AUTOMATIC if same else SEMIAUTOMATIC
+
+
+def organ_behind(segment, result: Result | None) -> Organ | None:
+    """The model's organ that a segment is: by its name, else (renamed) by what the network drew it as."""
+    organs = {organ.name: organ for organ in result.organs} if result else {}
+    return organs.get(segment.GetName()) or organs.get(tag_of(segment, ORGAN))
+
+
+def own_mask(node, segment_id: str) -> Mask | None:
+    """The segment on the segmentation's reference geometry, where the CT lies."""
+    volume = volume_of(node)
+    grid = Grid.of_segmentation(node)
+    if grid is None:
+        if volume is None or volume.GetImageData() is None:
+            return None
+        grid = Grid.of_volume(volume)
+    return segment_mask(node, segment_id, grid, frame_of(volume) if volume else node.GetParentTransformNode())
+
+
+def segments(node) -> dict:
+    """Segment id -> vtkSegment, in the segmentation's order."""
+    segmentation = node.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    return {segment_id: segmentation.GetSegment(segment_id) for segment_id in ids}
+
+
+def tag_of(segment, name: str) -> str:
+    """A segment's tag, "" if it has none."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else ""

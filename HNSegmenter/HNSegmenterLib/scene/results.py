@@ -1,0 +1,153 @@
+"""A job's labelmaps and result.json as one segmentation in the scene, beside its CT."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+import slicer
+
+from ..errors import RuntimeFault, WrongUsage
+from ..grids import same_grid
+from ..pipeline import RESULT as RESULT_FILE
+from ..pipeline import SEGMENTATIONS, is_binary
+from ..result import Organ, Result
+from . import provenance, terminology
+from .grid import Grid
+from .volumes import frame_of, is_acquisition_transform
+from .voxels import Mask, layers, mask_of_array, shared_image
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+
+OUTLINE_PIXELS = 2
+
+
+def show_results(
+    folder: Path, volume: vtkMRMLScalarVolumeNode, replace: vtkMRMLSegmentationNode | None = None
+) -> vtkMRMLSegmentationNode:
+    """One segmentation of the labelmaps in a results folder, in the scene of `volume` and beside it in the hierarchy.
+
+    folder: what `hn-segmenter segment` wrote. replace: an earlier result that goes when the new one is there.
+    Raises RuntimeFault if the labelmaps cannot be read or belong to another volume; WrongUsage if `replace` is not this
+    module's or was edited. Nothing is left in the scene then.
+    """
+    if replace is not None and (not provenance.is_own(replace) or provenance.is_edited(replace)):
+        raise WrongUsage(f"{replace.GetName()} holds somebody's own contours: it stays. Rename or remove it by hand.")
+    result, masks, grid = read_results(folder, volume)
+    node = volume.GetScene().AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} HN Segmenter")
+    try:
+        _fill(node, volume, result, masks, grid)
+    except Exception:
+        remove(node)
+        raise
+    if replace is not None:
+        remove(replace)
+    return node
+
+
+def read_results(folder: Path, volume: vtkMRMLScalarVolumeNode) -> tuple[Result, dict[str, Mask], Grid]:
+    """result.json, the found organs' voxels and the grid that they lie on. Raises RuntimeFault."""
+    result = Result.read(folder / RESULT_FILE)
+    grid = None if is_acquisition_transform(volume.GetParentTransformNode(), volume) else Grid.of_volume(volume)
+    home = folder / SEGMENTATIONS if (folder / SEGMENTATIONS).is_dir() else folder
+    masks: dict[str, Mask] = {}
+    for organ in result.organs:
+        if organ.found:
+            labelmap = _read(home, organ)
+            grid = grid or Grid.of_image(labelmap)
+            _require_grid(labelmap, grid, organ)
+            masks[organ.name] = mask_of_array(sitk.GetArrayViewFromImage(labelmap))
+    return result, masks, grid or Grid.of_volume(volume)
+
+
+def _read(home: Path, organ: Organ) -> sitk.Image:
+    try:
+        labelmap = sitk.ReadImage(str(home / Path(organ.file).name))
+    except (RuntimeError, TypeError) as error:
+        raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
+    if not is_binary(labelmap):
+        raise RuntimeFault(f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: run the segmentation again.")
+    return labelmap
+
+
+def _require_grid(labelmap: sitk.Image, grid: Grid, organ: Organ) -> None:
+    if labelmap.GetSize() != tuple(grid.size) or not same_grid(labelmap, grid.place(sitk.Image(labelmap))):
+        raise RuntimeFault(f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented.")
+
+
+def _fill(node, volume, result: Result, masks: dict[str, Mask], grid: Grid) -> None:
+    node.CreateDefaultDisplayNodes()
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    geometry = slicer.vtkSegmentationConverter.SerializeImageGeometry(grid.oriented_image())
+    segmentation.SetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(), geometry)
+    if frame := frame_of(volume):
+        node.SetAndObserveTransformNodeID(frame.GetID())
+    organs = {organ.name: organ for organ in result.organs}
+    images = {}  # organ -> (image, label): organs that do not overlap share one
+    for group in layers(masks):
+        image = shared_image(group, grid)
+        images |= {name: (image, label) for label, name in enumerate(group, start=1)}
+    for name, mask in masks.items():
+        segmentation.AddSegment(_segment(organs[name], mask, *images[name]), name)
+    node.SetAttribute(provenance.RESULT, json.dumps(result.to_dict()))
+    node.CreateClosedSurfaceRepresentation()
+    _display(node)
+    put_beside(node, volume)
+
+
+def _segment(organ: Organ, mask: Mask, image, label: int):
+    segment = slicer.vtkSegment()
+    segment.SetName(organ.name)
+    segment.SetColor(*(part / 255 for part in organ.color))
+    segment.SetLabelValue(label)
+    segment.SetTag(provenance.ORGAN, organ.name)
+    segment.SetTag(provenance.FINGERPRINT, mask.fingerprint())
+    if entry := terminology.entry(organ):
+        segment.SetTerminology(entry)
+    # Name and colour are the organ's own: a change of terminology must not overwrite them.
+    segment.SetNameAutoGenerated(False)
+    segment.SetColorAutoGenerated(False)
+    segment.AddRepresentation(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName(), image)
+    return segment
+
+
+def _display(node) -> None:
+    """3D on; outlines in slices, so that the CT below stays to be seen."""
+    display = node.GetDisplayNode()
+    display.SetVisibility(True)
+    display.SetVisibility3D(True)
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
+    display.SetPreferredDisplayRepresentationName2D(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName())
+    display.SetPreferredDisplayRepresentationName3D(slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
+
+
+def put_beside(node, volume) -> None:
+    """Make the node a sibling of the volume in the subject hierarchy: under its study, if it has one."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    if hierarchy is None:
+        return
+    item = hierarchy.GetItemByDataNode(volume)
+    if not item:
+        return
+    parent = hierarchy.GetItemParent(item)
+    own = hierarchy.GetItemByDataNode(node)
+    if own:
+        hierarchy.SetItemParent(own, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def remove(node) -> None:
+    """Take a segmentation out of its scene, with its display and storage."""
+    scene = node.GetScene()
+    for dependent in [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] + [node.GetStorageNode()]:
+        if dependent is not None:
+            scene.RemoveNode(dependent)
+    scene.RemoveNode(node)

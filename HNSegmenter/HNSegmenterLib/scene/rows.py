@@ -1,0 +1,63 @@
+"""What the table of organs shows, and where an organ is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import provenance
+from .grid import Grid
+
+REMOVED = "removed"
+ADDED = "added"
+
+
+@dataclass
+class OrganRow:
+    """name: the segment's (or, without one, the organ's TG-263 name); segment_id: None if there is no segment;
+    volume_ml: of the voxels as they are now; status: found, not found, not in this model, removed or added;
+    checks: sentences of the quality checks, about the contour as the network drew it; edited: changed since."""
+
+    name: str
+    segment_id: str | None
+    volume_ml: float | None
+    status: str
+    color: tuple[int, int, int]
+    checks: list[str] = field(default_factory=list)
+    edited: bool = False
+
+
+def organ_rows(node) -> list[OrganRow]:
+    """A row for every organ of the model, in the model's order, then one for every segment that was added."""
+    result = provenance.result_of(node)
+    by_organ: dict[str, str] = {}
+    added = []
+    for segment_id, segment in provenance.segments(node).items():
+        organ = provenance.organ_behind(segment, result)
+        if organ is None or by_organ.setdefault(organ.name, segment_id) != segment_id:
+            added.append(segment_id)
+    rows = []
+    for organ in result.organs if result else []:
+        if organ.name in by_organ:
+            rows.append(_row(node, by_organ[organ.name], organ.status if organ.found else ADDED, organ.checks))
+        else:
+            rows.append(OrganRow(organ.name, None, None, REMOVED if organ.found else organ.status, organ.color, list(organ.checks)))
+    return rows + [_row(node, segment_id, ADDED, []) for segment_id in added]
+
+
+def _row(node, segment_id: str, status: str, checks: list[str]) -> OrganRow:
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    mask = provenance.own_mask(node, segment_id)
+    grid = Grid.of_segmentation(node)
+    volume = round(mask.count * grid.voxel_ml, 1) if mask is not None and grid is not None else 0.0
+    color = tuple(round(part * 255) for part in segment.GetColor())
+    edited = provenance.algorithm_of(node, segment_id) != provenance.AUTOMATIC
+    return OrganRow(segment.GetName(), segment_id, volume, status, color, list(checks), edited)
+
+
+def organ_center(node, segment_id: str) -> tuple[float, float, float] | None:
+    """The middle of a segment in world coordinates (RAS, mm), to jump to; None if it is empty."""
+    if provenance.own_mask(node, segment_id) is None:
+        return None
+    centre = [0.0, 0.0, 0.0]
+    node.GetSegmentCenterRAS(segment_id, centre)
+    return tuple(centre)

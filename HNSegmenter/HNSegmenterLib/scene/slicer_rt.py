@@ -1,0 +1,82 @@
+"""SlicerRT's exporter, where it is installed. Needs the application.
+
+What it writes is never handed on as it is: it refers to a copy of the CT under new UIDs, so rtstruct.complete puts the
+contours on the original series.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+
+from ..errors import HNSegmenterError
+from .volumes import frame_of, is_acquisition_transform
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from ..dicom import PlanningCT
+
+PLUGIN = "DicomRtImportExportPlugin"
+
+
+def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
+    """Why SlicerRT's exporter is not used for a volume; None if it is.
+
+    ct: the original series, where it was read already: SlicerRT matches contours to slices by their z alone.
+    """
+    if PLUGIN not in getattr(slicer.modules, "dicomPlugins", {}) if hasattr(slicer, "modules") else True:
+        return "the extension SlicerRT is not installed"
+    if frame_of(volume) is not None:
+        return "the CT is under a transform, which SlicerRT would write into the contours"
+    if ct is not None and ct.tilted:
+        return "the series was scanned with a tilted gantry, which SlicerRT does not know"
+    if (ct is not None and ct.resampled) or is_acquisition_transform(volume.GetParentTransformNode(), volume):
+        return "the slices are unevenly spaced or shifted, which SlicerRT does not know"
+    if ct is not None and ct.oblique:
+        return "the slices are oblique, which SlicerRT does not know"
+    return None
+
+
+def export(node, volume, ct: PlanningCT) -> Dataset:
+    """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
+
+    Raises HNSegmenterError with its message if it refuses, or if there is no readable file.
+    """
+    import pydicom
+
+    plugin = slicer.modules.dicomPlugins[PLUGIN]()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    exportables = [
+        exportable
+        for data in (volume, node)  # the CT first: directory and tags are taken from the first
+        for exportable in plugin.examineForExport(hierarchy.GetItemByDataNode(data))
+    ]
+    with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
+        for exportable in exportables:
+            exportable.directory = folder
+            for name in ("PatientName", "PatientID", "PatientSex", "StudyDate", "StudyTime"):
+                exportable.setTag(name, str(ct.header.get(name) or ""))
+        message = plugin.export(exportables)
+        if message:
+            raise HNSegmenterError(f"SlicerRT could not export the contours: {message}")
+        for path in sorted(Path(folder).rglob("*.dcm")):
+            if (dataset := _read(path)) is not None:
+                return dataset
+    raise HNSegmenterError("SlicerRT said that it exported the contours, but wrote no RTSTRUCT.")
+
+
+def _read(path: Path) -> Dataset | None:
+    import pydicom
+
+    from ..dicom.headers import quiet
+
+    try:
+        with quiet():
+            head = pydicom.dcmread(path, specific_tags=["Modality"], stop_before_pixels=True)
+            return pydicom.dcmread(path) if head.get("Modality") == "RTSTRUCT" else None
+    except (OSError, pydicom.errors.InvalidDicomError):
+        return None
