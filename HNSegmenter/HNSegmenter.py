@@ -1,0 +1,317 @@
+"""HN Segmenter in 3D Slicer: a planning CT of the head and neck in, reviewed contours as RTSTRUCT out.
+
+Wiring only: what is done is in HNSegmenterLib (no Qt), how it looks in HNSegmenterWidgets and Resources/UI.
+"""
+
+import sys
+from pathlib import Path
+
+import slicer
+import vtk
+from HNSegmenterLib import scene
+from HNSegmenterWidgets.runner import Runner
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+SAMPLE = "HNSegmenterSample"
+
+
+class HNSegmenter(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("HN Segmenter")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "SubjectHierarchy", "SegmentEditor", "DICOM", "SampleData"]
+        parent.contributors = ["The HN Segmenter contributors"]
+        parent.helpText = _(
+            "Contours the organs at risk of the head and neck on a planning CT, and saves them as DICOM RTSTRUCT on the "
+            "original CT series.<br>1. <b>Load</b> a CT folder, 2. <b>Segment</b>, review every contour, 3. <b>Save</b>.<br>"
+            "<b>Research use, not a medical device: a clinician must review every contour.</b>"
+        )
+        parent.acknowledgementText = _(
+            "The network is a DenseVNet (E. Gibson et al., IEEE Transactions on Medical Imaging 37, 2018), trained on OpenKBP "
+            "(A. Babier et al., Medical Physics 48, 2021). RTSTRUCT contours are drawn by SlicerRT (C. Pinter et al., "
+            "Medical Physics 39, 2012) where it is installed."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """The made-up sample patient in the Sample Data module."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="HN Segmenter",
+        sampleName=SAMPLE,
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "HNSegmenterSample.png"),
+        customDownloader=lambda _source: [HNSegmenterLogic().loadSample()],
+    )
+
+
+@parameterNodeWrapper
+class HNSegmenterParameterNode:
+    """Choices that belong to the scene.
+
+    inputVolume: the CT to segment; segmentation: the contours shown and saved.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+
+
+class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self._parameterNode = None
+        self._guiTag = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from HNSegmenterWidgets.earlier_runs import EarlierRuns
+        from HNSegmenterWidgets.load_section import LoadSection
+        from HNSegmenterWidgets.quitting import QuitGuard
+        from HNSegmenterWidgets.save_section import SaveSection
+        from HNSegmenterWidgets.segment_section import SegmentSection
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/HNSegmenter.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.logic = HNSegmenterLogic()
+        self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
+        self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
+        self.saveSection = SaveSection(self.ui, self.logic, self.segmentation)
+        self.earlierRuns = EarlierRuns(self.ui, self.logic, self.onSegmented)
+        self.quitGuard = QuitGuard(self.logic)
+        mrml = slicer.mrmlScene
+        self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(mrml, mrml.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(mrml, mrml.NodeAboutToBeRemovedEvent, self.onNodeRemoved)
+        self.initializeParameterNode()
+        self.earlierRuns.look()
+
+    def cleanup(self):
+        """Before the module is unloaded, reloaded, or Slicer ends."""
+        self.logic.abandon()
+        for part in (self.loadSection, self.segmentSection, self.earlierRuns):
+            part.close()
+        self.quitGuard.remove()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def onReload(self):
+        """For developers: our packages are read anew too."""
+        for name in [name for name in sys.modules if name.split(".")[0] in ("HNSegmenterLib", "HNSegmenterWidgets")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def enter(self):
+        self.initializeParameterNode()
+
+    def exit(self):
+        if self._parameterNode is not None and self._guiTag is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self._guiTag = None
+
+    def volume(self):
+        return self._parameterNode.inputVolume if self._parameterNode else None
+
+    def segmentation(self):
+        return self._parameterNode.segmentation if self._parameterNode else None
+
+    def onLoaded(self, volume):
+        self._choose(volume, None)
+
+    def onSegmented(self, node):
+        self._choose(scene.volume_of(node), node)
+
+    def _choose(self, volume, segmentation):
+        with slicer.util.NodeModify(self._parameterNode):
+            self._parameterNode.inputVolume = volume
+            self._parameterNode.segmentation = segmentation
+
+    def onSceneStartClose(self, _caller, _event):
+        self.logic.cancel()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller, _event):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, _caller, _event, node):
+        """A CT that is deleted while it is segmented takes its run along."""
+        if self.logic.running and node is not None and node.GetID() == self.logic.volumeId:
+            self.logic.cancel()
+
+    def initializeParameterNode(self):
+        self.setParameterNode(self.logic.getParameterNode())
+        if not self._parameterNode.inputVolume:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if first is not None:
+                self._parameterNode.inputVolume = first
+
+    def setParameterNode(self, node):
+        if self._parameterNode is not None:
+            if self._guiTag is not None:
+                self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateSections)
+        self._parameterNode, self._guiTag = node, None
+        if node is not None:
+            self._guiTag = node.connectGui(self.ui)
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.updateSections)
+        self.updateSections()
+
+    def updateSections(self, _caller=None, _event=None):
+        self.segmentSection.update()
+        self.saveSection.update()
+
+
+class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
+    """The steps, each usable alone from Python; segment() and segmentAndSave() do several and wait.
+
+    Raises HNSegmenterLib.errors.HNSegmenterError, whose text says what is wrong and what to do.
+    """
+
+    def getParameterNode(self):
+        return HNSegmenterParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    def settings(self):
+        """The library's settings of this machine; the defaults before its packages are installed."""
+        from HNSegmenterLib.settings import Settings
+
+        try:
+            return Settings.load()
+        except ModuleNotFoundError:  # platformdirs
+            return Settings()
+
+    # Load
+
+    def load(self, path, seriesUid=None, onEvent=None):
+        """A DICOM folder or a NIfTI, NRRD or MetaImage file -> volume node, shown in a soft-tissue window.
+
+        Raises UnusableInput; its candidates list the series where several could be the planning CT.
+        """
+        volume = scene.load(Path(path), seriesUid, onEvent)
+        scene.show_ct(volume)
+        if slicer.app.layoutManager() is not None:
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        return volume
+
+    def loadSample(self):
+        """The sample patient -> volume node; its DICOM files go to Slicer's cache folder."""
+        from HNSegmenterLib import sample
+
+        folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / SAMPLE
+        if not folder.is_dir():
+            sample.write_dicom(folder)
+        return self.load(folder)
+
+    # Segment
+
+    def exportToNifti(self, volume):
+        """The volume as img.nii in a new folder of this user -> scene.HandOver, whose remove() deletes it."""
+        return scene.HandOver.create(volume)
+
+    def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None):
+        """Begin to segment, in a child process; returns at once. runtime: auto, docker or local.
+
+        onEvent(dict) hears all events, onEnd(run) the end, run.state says which. poll(), cancel(), abandon() and release()
+        are Runner's. Raises WrongUsage if a run goes on.
+        """
+        self.refuseSecond()
+        job = self.exportToNifti(volume)
+        self.begin(job, job.arguments(runtime=runtime, docker_host=dockerHost), job.environment(), onEvent, onEnd, volume)
+
+    def leftBehind(self):
+        """Hand-overs of runs that a Slicer began that is closed now, done or still going on."""
+        try:
+            return scene.left_behind()
+        except ModuleNotFoundError:  # platformdirs: nothing was ever run
+            return []
+
+    def importResults(self, job, replace=None):
+        """Labelmaps of a run that is done -> segmentation node beside its CT; then the job's folder is removed.
+
+        replace: an earlier result of ours (scene.own_results), whose place it takes.
+        """
+        from HNSegmenterLib.errors import UnusableInput
+
+        volume = job.volume(slicer.mrmlScene)
+        if volume is None:
+            raise UnusableInput(_("The CT of these contours is not in the scene: load it, then try again."))
+        node = scene.show_results(job.results, volume, replace)
+        job.remove()
+        return node
+
+    def segment(self, volume, runtime="auto", dockerHost=None, onEvent=None):
+        """Segment and wait, Slicer's window alive -> segmentation node. Raises Cancelled, RuntimeFault."""
+        self.start(volume, runtime, dockerHost, onEvent)
+        run = self.waited()
+        return self.importResults(run.job)
+
+    # Save
+
+    def exportDicomRt(self, segmentation, folder, types=None, slicerRt=True):
+        """Write the RTSTRUCT on the original CT series into a new or empty folder -> scene.Saved, read back and compared.
+
+        types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer.
+        """
+        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, slicer_rt=slicerRt)
+
+    def segmentAndSave(self, path, folder, runtime="auto"):
+        """All steps: a DICOM folder in, an RTSTRUCT in folder out -> scene.Saved."""
+        return self.exportDicomRt(self.segment(self.load(path), runtime), folder)
+
+
+class HNSegmenterTest(ScriptedLoadableModuleTest):
+    """What a user would do: sample in, segment on this computer, RTSTRUCT out, checked. No network, no Docker."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear(False)
+
+    def runTest(self):
+        self.setUp()
+        self.test_sampleToRtstruct()
+
+    def test_sampleToRtstruct(self):
+        import tempfile
+
+        import pydicom
+        from DICOMLib import DICOMUtils
+        from HNSegmenterWidgets import packages
+
+        if lacking := packages.missing("local"):
+            self.skipTest(f"Python packages are missing: {', '.join(lacking)}")
+        with DICOMUtils.TemporaryDICOMDatabase(), tempfile.TemporaryDirectory() as folder:
+            logic = HNSegmenterLogic()
+            self.delayDisplay("Loading the sample patient", 100)
+            volume = logic.loadSample()
+            self.assertEqual(volume.GetImageData().GetDimensions()[:2], (512, 512))
+            self.delayDisplay("Segmenting on this computer", 100)
+            stages = []
+            segmentation = logic.segment(volume, "local", onEvent=lambda event: stages.append(event.get("stage")))
+            self.assertIn("network", stages)
+            found = {row.name for row in scene.organ_rows(segmentation) if row.segment_id}
+            self.assertLessEqual({"Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"}, found)
+            self.delayDisplay("Saving the RTSTRUCT", 100)
+            saved = logic.exportDicomRt(segmentation, Path(folder) / "rtstruct")
+            written = pydicom.dcmread(saved.path)
+            self.assertEqual({roi.ROIName for roi in written.StructureSetROISequence}, found)
+            self.assertEqual(written.ApprovalStatus, "UNAPPROVED")
+            slices = set(volume.GetAttribute("DICOM.instanceUIDs").split())
+            contours = [contour for roi in written.ROIContourSequence for contour in roi.ContourSequence]
+            named = {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}
+            self.assertTrue(named and named <= slices)
+            self.assertGreaterEqual(min(roi.dice for roi in saved.rois), 0.99)
+        self.delayDisplay("Test passed")

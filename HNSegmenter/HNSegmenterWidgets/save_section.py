@@ -1,0 +1,125 @@
+"""Section 3: what will be written, where, and that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+from HNSegmenterLib import scene
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from HNSegmenterLib.scene.rois import KINDS
+from slicer.i18n import tr as _
+
+from . import dialogs
+
+
+class SaveSection:
+    """segmentation() gives the contours to save."""
+
+    def __init__(self, ui, logic, segmentation: Callable):
+        self._ui, self._logic, self._segmentation = ui, logic, segmentation
+        self._proposed, self._proposedFor = "", None
+        ui.saveButton.connect("clicked()", self.onSave)
+        ui.dicomDialogButton.connect("clicked()", self.onDicomDialog)
+        ui.saveFolderEdit.connect("currentPathChanged(QString)", lambda _path: self._showPlan())
+
+    def update(self) -> None:
+        """After the scene, the choices or the contours changed."""
+        node = self._segmentation()
+        self._propose(node)
+        self._showPlan()
+        self._ui.dicomDialogButton.enabled = node is not None
+
+    def onSave(self) -> None:
+        node, folder = self._segmentation(), Path(self._ui.saveFolderEdit.currentPath)
+        self._ui.saveStatus.text = ""
+        try:
+            volume = scene.volume_of(node)
+            if volume is not None and scene.rtstruct_impossible(volume):
+                text = self._saveLabelmaps(node, folder)
+            else:
+                text = self._saveRtstruct(node, folder)
+        except Cancelled:
+            return
+        except HNSegmenterError as fault:
+            self._ui.saveStatus.text = _("Not saved: {sentence}").format(sentence=fault.sentence)
+            dialogs.show_fault(_("HN Segmenter: save"), fault.sentence)
+            return
+        self._ui.saveStatus.text = text
+        self._proposedFor = None
+        self._ui.saveButton.enabled = False  # it is saved; another folder or an edit allows it again
+
+    def onDicomDialog(self) -> None:
+        """Slicer's own dialog, with the contours chosen in its tree."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        item = hierarchy.GetItemByDataNode(self._segmentation())
+        dialog = slicer.qSlicerDICOMExportDialog()
+        dialog.setMRMLScene(slicer.mrmlScene)
+        dialog.execDialog(item)
+
+    def _saveRtstruct(self, node, folder: Path) -> str:
+        types = self._askTypes(node)
+        with slicer.util.WaitCursor():
+            saved = self._logic.exportDicomRt(node, folder, types)
+        lines = [_("Saved and read back: {path}").format(path=saved.path)]
+        lines.append(", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois))
+        lines.append(_("Contours drawn by {way}.").format(way=saved.way) + (f" {saved.why}" if saved.why else ""))
+        lines += [f"! {warning}" for warning in saved.warnings]
+        return "\n".join(lines)
+
+    def _saveLabelmaps(self, node, folder: Path) -> str:
+        with slicer.util.WaitCursor():
+            paths = scene.save_labelmaps(node, folder)
+        return _("Saved {number} files in {folder}.").format(number=len(paths), folder=folder)
+
+    def _askTypes(self, node) -> dict[str, str]:
+        """Of the segments whose names and terminology do not tell. Raises Cancelled."""
+        types = {}
+        for roi in scene.roi_plan(node):
+            if roi.interpreted_type is None and not roi.empty:
+                text = _("What is {name}? Its name and terminology do not tell.").format(name=roi.name)
+                chosen = dialogs.choose("HNSegmenterRoiType", _("HN Segmenter: save"), text, KINDS)
+                if chosen is None:
+                    raise Cancelled()
+                types[roi.name] = KINDS[chosen]
+        return types
+
+    def _propose(self, node) -> None:
+        """A new folder beside the CT, unless the user chose one for these contours."""
+        volume = scene.volume_of(node) if node is not None else None
+        wanted = (node.GetID(), volume.GetID()) if volume is not None else None
+        if wanted is None or wanted == self._proposedFor:
+            return
+        if self._ui.saveFolderEdit.currentPath in ("", self._proposed):
+            self._proposed = str(scene.propose_folder(volume))
+            self._ui.saveFolderEdit.currentPath = self._proposed
+        self._proposedFor = wanted
+
+    def _showPlan(self) -> None:
+        node, chosen = self._segmentation(), self._ui.saveFolderEdit.currentPath
+        volume = scene.volume_of(node) if node is not None else None
+        impossible = scene.rtstruct_impossible(volume) if volume is not None else None
+        self._ui.saveButton.text = _("Save labelmaps") if impossible else _("Save RTSTRUCT")
+        self._ui.saveButton.enabled = node is not None and volume is not None and bool(chosen)
+        if node is None:
+            self._ui.contentsLabel.text = _("Segment a CT, or choose contours, to save them.")
+        elif volume is None:
+            self._ui.contentsLabel.text = _("These contours belong to no CT of the scene: set their source volume in the Segment Editor.")
+        else:
+            self._ui.contentsLabel.text = self._plan(node, volume, Path(chosen), impossible)
+
+    def _plan(self, node, volume, folder: Path, impossible: str | None) -> str:
+        if impossible:
+            names = ", ".join(path.name for path in scene.planned_files(node, folder))
+            return f"{impossible}\n" + _("What can be saved: {names}").format(names=names)
+        try:
+            rois = [roi for roi in scene.roi_plan(node) if not roi.empty]
+        except HNSegmenterError as fault:
+            return fault.sentence
+        names = ", ".join(path.name for path in scene.planned_files(node, folder))
+        lines = [_("Will be written: {names} with {number} contoured structures").format(names=names, number=len(rois))]
+        lines.append("; ".join(f"{roi.name}: {roi.interpreted_type or '?'}, {roi.algorithm}" for roi in rois))
+        if problem := scene.slicer_rt_problem(volume):
+            lines.append(problem)
+        return "\n".join(lines)

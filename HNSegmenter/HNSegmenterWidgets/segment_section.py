@@ -1,0 +1,228 @@
+"""Section 2: one button, the run's progress, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import qt
+import slicer
+from HNSegmenterLib import scene
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from slicer.i18n import tr as _
+
+from . import dialogs, image_dialog, packages
+from .organ_table import OrganTable
+from .run import Run, RunState
+
+RUNTIMES = ("auto", "docker", "local")
+IMAGE_MISSING = "is not on the Docker engine"
+
+
+class SegmentSection:
+    """volume() is the CT chosen, segmentation() the contours shown, onSegmented(node) is told of new ones."""
+
+    def __init__(self, ui, logic, volume: Callable, segmentation: Callable, onSegmented: Callable):
+        self._ui, self._logic = ui, logic
+        self._volume, self._segmentation, self._onSegmented = volume, segmentation, onSegmented
+        self._replaced = None
+        self._table = OrganTable(ui.organTable)
+        self._clock = qt.QTimer()
+        self._clock.setInterval(500)
+        self._clock.connect("timeout()", self._tick)
+        self._readSettings()
+        ui.segmentButton.connect("clicked()", self.onSegment)
+        ui.cancelButton.connect("clicked()", self.onCancel)
+        ui.editButton.connect("clicked()", self.onEdit)
+        ui.imageButton.connect("clicked()", self.onImage)
+        ui.runtimeBox.connect("currentIndexChanged(int)", self._onRuntime)
+
+    def close(self) -> None:
+        self._clock.stop()
+
+    def update(self) -> None:
+        """Buttons and table after the scene or the choices changed."""
+        running = self._logic.running
+        volume, node = self._volume(), self._segmentation()
+        self._ui.segmentButton.enabled = volume is not None and not running
+        self._ui.segmentButton.toolTip = (
+            _("A run is going on.") if running else _("Contour the organs at risk.") if volume else _("Load or choose a CT first.")
+        )
+        self._ui.cancelButton.enabled = running
+        for widget in (self._ui.runtimeBox, self._ui.engineEdit, self._ui.imageButton):
+            widget.enabled = not running
+        self.showTable(node)
+
+    def showTable(self, node) -> None:
+        shown = node if node is not None and scene.is_own(node) else None
+        self._table.show(shown)
+        result = scene.result_of(shown) if shown is not None else None
+        warnings = result.warnings if result is not None else []
+        self._ui.warningsLabel.text = "\n".join(f"! {text}" for text in warnings)
+        self._ui.warningsLabel.setVisible(bool(warnings))
+        self._ui.editButton.enabled = node is not None
+
+    def onSegment(self) -> None:
+        try:
+            runtime, host = self._keepSettings()
+            self._replaced = self._askReplace()
+            self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd)
+        except Cancelled as declined:
+            self._ui.stageLabel.text = declined.sentence
+        except HNSegmenterError as fault:
+            self._failed(fault.sentence)
+        else:
+            self._began()
+
+    def onCancel(self) -> None:
+        self._logic.cancel()
+        self._ui.stageLabel.text = _("Cancelling ... (Cancel again to kill it)")
+
+    def onEdit(self) -> None:
+        """The Segment Editor on the organ chosen in the table."""
+        node = self._segmentation()
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        editor.setSegmentationNode(node)
+        editor.setSourceVolumeNode(scene.volume_of(node) or self._volume())
+        if segment := self._table.segmentId:
+            editor.setCurrentSegmentID(segment)
+
+    def onImage(self) -> None:
+        """Bring the container's image in: pulled by its name, or from a file."""
+        try:
+            runtime, host = self._keepSettings()
+            arguments = image_dialog.ask()
+            if arguments is not None:
+                packages.ensure("docker")
+                self._logic.startCommand(["image", *arguments], host, self._onEvent, self._onEnd)
+                self._began()
+        except Cancelled as declined:
+            self._ui.stageLabel.text = declined.sentence
+        except HNSegmenterError as fault:
+            self._failed(fault.sentence)
+
+    def _began(self) -> None:
+        self._ui.logText.clear()
+        self._ui.progressBar.setRange(0, 1000)
+        self._ui.progressBar.setValue(0)
+        self._ui.progressBar.setVisible(True)
+        self._ui.stageLabel.text = _("Starting ...")
+        self._clock.start()
+        self._tick()
+        self.update()
+
+    def _tick(self) -> None:
+        seconds = round(self._logic.seconds)
+        self._ui.elapsedLabel.text = f"{seconds // 60}:{seconds % 60:02d}"
+
+    def _onEvent(self, event: dict) -> None:
+        kind, message = event["event"], event.get("message")
+        if kind in ("progress", "state") and not self._logic.cancelling:
+            fraction = event.get("fraction")
+            if fraction is not None:
+                self._ui.progressBar.setValue(round(1000 * fraction))
+            words = _stages().get(event.get("stage"), event.get("stage") or "")
+            self._ui.stageLabel.text = f"{words}: {message}" if message else words
+        if message and (kind != "progress" or event.get("fraction") is None):
+            self._ui.logText.appendPlainText(message)
+
+    def _onEnd(self, run: Run) -> None:
+        self._tick()
+        self._clock.stop()
+        self._ui.progressBar.setVisible(False)
+        if run.log:
+            self._ui.logText.appendPlainText("\n".join(run.log))
+        try:
+            if run.state == RunState.CANCELLED:
+                self._ui.stageLabel.text = _("Cancelled: nothing was kept.")
+            elif run.state == RunState.FAILED:
+                self._failed(run.sentence)
+            elif run.job is None:
+                self._ui.stageLabel.text = _("Done: the image is ready.")
+            else:
+                self._show(run)
+        finally:
+            self.update()
+
+    def _show(self, run: Run) -> None:
+        try:
+            node = self._logic.importResults(run.job, self._replaced)
+        except HNSegmenterError as fault:
+            run.job.remove()
+            self._failed(fault.sentence)
+            return
+        found = sum(row.segment_id is not None for row in scene.organ_rows(node))
+        self._ui.stageLabel.text = _("Done: {number} organs found. Review every contour.").format(number=found)
+        self._onSegmented(node)
+
+    def _failed(self, sentence: str) -> None:
+        self._ui.stageLabel.text = _("Failed: {sentence}").format(sentence=sentence)
+        self._ui.logText.appendPlainText(sentence)
+        if IMAGE_MISSING in sentence:
+            self.onImage()
+        else:
+            dialogs.show_fault(_("HN Segmenter: segment"), sentence)
+
+    def _askReplace(self):
+        """The earlier result to replace, or None to keep it; edited ones are never replaced. Raises Cancelled."""
+        earlier = [node for node in scene.own_results(self._volume()) if not scene.is_edited(node)]
+        if not earlier:
+            return None
+        swap, keep = _("Replace it"), _("Keep both")
+        answer = dialogs.ask(
+            "HNSegmenterReplace",
+            _("HN Segmenter: segment"),
+            _("This CT has been segmented already: {name}.").format(name=earlier[-1].GetName()),
+            (swap, keep),
+            _("Contours that somebody edited are always kept."),
+        )
+        if answer is None:
+            raise Cancelled(_("Not started."))
+        return earlier[-1] if answer == swap else None
+
+    def _readSettings(self) -> None:
+        for name, label in zip(RUNTIMES, (_("Automatic"), _("Docker"), _("This computer")), strict=True):
+            self._ui.runtimeBox.addItem(label, name)
+        settings = self._logic.settings()
+        self._ui.runtimeBox.setCurrentIndex(RUNTIMES.index(settings.runtime))
+        self._ui.engineEdit.text = settings.docker_host or ""
+        self._onRuntime(self._ui.runtimeBox.currentIndex)
+
+    def _onRuntime(self, index: int) -> None:
+        usesDocker = RUNTIMES[index] != "local"
+        for widget in (self._ui.engineLabel, self._ui.engineEdit, self._ui.imageButton):
+            widget.setVisible(usesDocker)
+
+    def _keepSettings(self) -> tuple[str, str | None]:
+        """Install what the runtime needs, then keep the choices. Raises HNSegmenterError, Cancelled."""
+        runtime = RUNTIMES[self._ui.runtimeBox.currentIndex]
+        host = (self._ui.engineEdit.text.strip() or None) if runtime != "local" else None
+        packages.ensure(runtime)
+        settings = self._logic.settings()
+        kept = replace(settings, runtime=runtime, docker_host=host if runtime != "local" else settings.docker_host)
+        if kept != settings:
+            kept.save()
+        return runtime, host
+
+
+def _stages() -> dict[str | None, str]:
+    """Words for what the child says it does."""
+    return {
+        "reading": _("Reading the CT"),
+        "running": _("Starting the network"),
+        "start": _("Starting the network"),
+        "pull": _("Pulling the image"),
+        "load": _("Loading the image"),
+        "upload": _("Uploading the CT"),
+        "read": _("Reading the CT"),
+        "preprocess": _("Preparing the CT"),
+        "network": _("Network at work"),
+        "postprocess": _("Restoring the contours"),
+        "write": _("Writing the contours"),
+        "download": _("Downloading the contours"),
+        "checking": _("Checking the contours"),
+        "writing": _("Collecting the results"),
+        "overview": _("Drawing the overview"),
+        "done": _("Loading the contours"),
+    }

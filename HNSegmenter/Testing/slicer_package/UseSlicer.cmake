@@ -1,0 +1,23 @@
+# As in Slicer: files are copied into the build tree with their relative paths, and that folder is installed whole.
+macro(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  if(MODULE_UNPARSED_ARGUMENTS OR NOT MODULE_NAME OR NOT MODULE_SCRIPTS)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule: wrong arguments ${ARGN}")
+  endif()
+  foreach(file ${MODULE_SCRIPTS} ${MODULE_RESOURCES})
+    if(IS_ABSOLUTE ${file})
+      message(FATAL_ERROR "${file} would be installed elsewhere: give a relative path")
+    endif()
+    configure_file(${CMAKE_CURRENT_SOURCE_DIR}/${file} ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}/${file} COPYONLY)
+  endforeach()
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR}/
+    DESTINATION ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR} COMPONENT RuntimeLibraries)
+endmacro()
+
+macro(slicer_add_python_unittest)
+  cmake_parse_arguments(UNITTEST "" "SCRIPT" "" ${ARGN})
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${UNITTEST_SCRIPT})
+    message(FATAL_ERROR "slicer_add_python_unittest: there is no ${UNITTEST_SCRIPT}")
+  endif()
+  file(APPEND ${CMAKE_BINARY_DIR}/unittests.txt "${UNITTEST_SCRIPT}\n")
+endmacro()
