@@ -210,7 +210,7 @@ def test_a_patient_without_predictions_is_said(data):
         (["{data}/nowhere", "--labels", "tcia"], 2, "is no folder"),
         (["{data}/made", "--labels", "tcia"], 2, "holds no <patient>/data.nii.gz"),
         (["{data}/set"], 64, "--labels"),
-        (["{data}/set", "--labels", "nothing"], 64, "openkbp, structseg, tcia"),
+        (["{data}/set", "--labels", "nothing"], 64, "openkbp, openkbp-eyes, structseg, tcia"),
         (["{data}/set", "--labels", "{data}/broken.json"], 64, "is no label map"),
         (["{data}/set", "--labels", "{data}/twice.json"], 64, "a name of its own"),
         (["{data}/set", "--labels", "tcia", "--organs", "Liver"], 64, "no Liver"),

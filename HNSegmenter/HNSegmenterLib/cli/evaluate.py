@@ -5,10 +5,14 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from .evaluate_predict import PREDICTIONS, VARIED, Progress, Segmenter
 from .segment import add_runtime_options, choose_runtime
 
-PREDICTIONS = "predictions"
 FAULT = 1
+VARIATIONS = (
+    "again", "void-filled", "half-blanked", "planning-ct", "rotated", "noise", "hu+30", "hu-30", "cut", "mirrored", "reoriented",
+)  # fmt: skip
+ALL = "all"
 
 
 def add_parser(sub) -> None:
@@ -21,69 +25,123 @@ def add_parser(sub) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of patients' folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="REPORT", help="default: ./evaluation")
     parser.add_argument(
-        "--labels", metavar="MAP", required=True, help='openkbp, structseg, tcia, or a JSON file like {"1": "Brainstem"}'
+        "--labels", metavar="MAP", required=True, help='openkbp, openkbp-eyes, structseg, tcia, or a JSON file like {"1": "Brainstem"}'
     )
     parser.add_argument("--predictions", type=Path, metavar="DIR", help="labelmaps DIR/<patient>/<TG-263 name>.nii.gz: run nothing")
     parser.add_argument("--organs", metavar="NAMES", help="TG-263 names, with commas (default: all that were predicted)")
+    parser.add_argument("--patients", metavar="NAMES", help="names of patients' folders, with commas (default: all)")
     parser.add_argument("--index", type=Path, metavar="FILE", help="slices that don't count (default: DATASET's index.json)")
+    parser.add_argument(
+        "--through",
+        choices=("labelmaps", "rtstruct"),
+        default="labelmaps",
+        help="what is compared: the labelmaps, or, each CT given as a DICOM series, the contours of the RTSTRUCT (default: labelmaps)",
+    )
+    parser.add_argument(
+        "--variation",
+        action="append",
+        default=[],
+        choices=(*VARIATIONS, ALL),
+        metavar="NAME",
+        help=f"segment each CT varied as well, and show what is lost: {', '.join(VARIATIONS)}, or {ALL}; may be given several times",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what the variations draw (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in REPORT")
     add_runtime_options(parser)
 
 
 def run(args, ui) -> int:
     from ..report.dataset import Dataset, read_label_map
-    from ..report.evaluate import FAILED, evaluate, organs_tried_by_any, stored_predictions, summarise
-    from ..report.tables import BRIEF_COLUMNS, brief_rows, remarks
+    from ..report.evaluate import FAILED, organs_tried_by_any, stored_predictions
+    from ..report.summary import losses, summarise
+    from ..report.tables import BRIEF_COLUMNS, BRIEF_LOSS_COLUMNS, brief_loss_rows, brief_rows, finding_counts, remarks
     from ..staging import move_in, staging
 
     labels = read_label_map(args.labels)
     organs = _organs(args.organs, labels)
-    dataset = Dataset.read(args.dataset, args.index, needs_ct=args.predictions is None)
+    variations = _variations(args)
+    whole = Dataset.read(args.dataset, args.index, needs_ct=args.predictions is None)
+    dataset = whole.only(args.patients.split(",")) if args.patients else whole
     _check_output(args.output, args.overwrite)
     if dataset.index:
         ui.say(f"Slices that don't count: {dataset.index}")
     for warning in dataset.warnings:
         ui.say(f"! {warning}")
+    contours = args.through == "rtstruct"
     if args.predictions:
         runtime, how = None, "The contours were given (--predictions)."
         organs = organs or organs_tried_by_any(dataset, args.predictions)
     else:
         runtime = choose_runtime(args)
-        how = runtime.describe()
+        how = runtime.describe() + (" Each CT was given as a DICOM series, and the RTSTRUCT's contours were compared." if contours else "")
         ui.say(how)
     with staging(args.output, uuid.uuid4().hex, "report") as staged:
-        predict = _Segmenter(runtime, staged / PREDICTIONS, args, ui) if runtime else stored_predictions(args.predictions)
-        rows = list(evaluate(dataset, labels, _Counted(predict, len(dataset.patients), args, ui), organs))
-        names = _write(rows, dataset, how, staged)
-        move_in(staged, args.output, _parts(staged, dataset.patients))
-    summaries = summarise(rows)
+        progress = Progress(len(dataset.patients) * (1 + len(variations)), args, ui)
+        segmenter = Segmenter(runtime, staged, contours, args.cancel, progress.within) if runtime else None
+        predict = segmenter.as_it_is if segmenter else stored_predictions(args.predictions, contours)
+        rows, findings = _try_all(dataset, whole, labels, predict, organs, variations, segmenter, progress, args)
+        names = _write(rows, findings, dataset, how, staged)
+        move_in(staged, args.output, _parts(staged, dataset.patients, variations))
+    summaries, lost = summarise(rows), losses(rows)
     ui.table(BRIEF_COLUMNS, brief_rows(summaries), "Agreement with the references, mean ± standard deviation")
-    for text in remarks(rows):
+    if lost:
+        ui.table(BRIEF_LOSS_COLUMNS, brief_loss_rows(lost), "Mean Dice on varied CTs, of what they still show")
+    for text in [*map(str, findings), *remarks(rows)]:
         ui.say(f"! {text}")
     if len(names) < 3:
         ui.say("No box plot: nothing was compared, or matplotlib is missing: pip install 'hn-segmenter[evaluate]'")
     for name in names:
         ui.say(str((args.output / name).absolute()))
-    ui.result({"output": str(args.output.absolute()), "organs": [vars(one) for one in summaries], "remarks": remarks(rows)})
+    ui.result(
+        {
+            "output": str(args.output.absolute()),
+            "organs": [vars(one) for one in summaries],
+            "variations": [vars(one) | {"loss": one.loss} for one in lost],
+            "counts": finding_counts(findings),
+            "findings": [vars(one) for one in findings],
+            "remarks": remarks(rows),
+        }
+    )
     return FAULT if any(row.status == FAILED for row in rows) else 0
 
 
-def _write(rows, dataset, how: str, out: Path) -> list[str]:
+def _try_all(dataset, whole, labels, predict, organs, variations, segmenter, progress, args) -> tuple[list, list]:
+    """Rows and findings of every patient, as it is and varied. whole: where tissue for a void may come from."""
+    from ..report.evaluate import try_patient
+    from ..report.vary import Donors, try_variation
+
+    donors = Donors(whole, labels)
+    rows, findings = [], []
+    for patient in dataset.patients:
+        progress.next(patient.name)
+        trial, case = try_patient(patient, labels, predict, organs)
+        trials = [trial]
+        for name in variations if case else ():
+            progress.next(f"{patient.name}, {name}")
+            trials.append(try_variation(name, case, segmenter.varied, donors, args.through == "rtstruct", args.seed))
+        rows += [row for trial in trials for row in trial.rows]
+        findings += [finding for trial in trials for finding in trial.findings]
+    return rows, findings
+
+
+def _write(rows, findings, dataset, how: str, out: Path) -> list[str]:
     """Returns the files' names."""
-    from ..report.tables import CSV, PICTURE, TEXT, draw_box_plot, write_csv, write_text
+    from ..report.picture import draw_box_plot
+    from ..report.tables import CSV, PICTURE, TEXT, write_csv, write_text
 
     write_csv(rows, out / CSV)
     drawn = draw_box_plot(rows, out / PICTURE)
-    write_text(rows, dataset, how, out / TEXT, drawn)
+    write_text(rows, findings, dataset, how, out / TEXT, drawn)
     return [CSV, TEXT, *((PICTURE,) if drawn else ())]
 
 
-def _parts(staged: Path, patients) -> list[Path]:
+def _parts(staged: Path, patients, variations=()) -> list[Path]:
     """All that a report may hold, relative; an earlier report's other patients stay."""
     from ..pipeline import OUTPUTS
     from ..report.tables import CSV, PICTURE, TEXT
 
-    predicted = [Path(PREDICTIONS, patient.name) for patient in patients if (staged / PREDICTIONS / patient.name).is_dir()]
+    folders = [Path(PREDICTIONS), *(Path(VARIED, name) for name in variations)]
+    predicted = [folder / patient.name for folder in folders for patient in patients if (staged / folder / patient.name).is_dir()]
     return [place / name for place in predicted for name in OUTPUTS] + [Path(CSV), Path(TEXT), Path(PICTURE)]
 
 
@@ -98,52 +156,20 @@ def _organs(choice: str | None, labels: dict[int, str]) -> list[str] | None:
     return organs
 
 
+def _variations(args) -> list[str]:
+    from ..errors import WrongUsage
+
+    if args.variation and args.predictions:
+        raise WrongUsage("A varied CT has to be segmented anew: leave --variation or --predictions out.")
+    return list(VARIATIONS) if ALL in args.variation else list(dict.fromkeys(args.variation))
+
+
 def _check_output(out: Path, overwrite: bool) -> None:
     from ..errors import WrongUsage
     from ..report.tables import CSV, PICTURE, TEXT
 
     if out.exists() and not out.is_dir():
         raise WrongUsage(f"{out} is a file: give a folder for the report.")
-    there = [name for name in (CSV, TEXT, PICTURE, PREDICTIONS) if (out / name).exists()]
+    there = [name for name in (CSV, TEXT, PICTURE, PREDICTIONS, VARIED) if (out / name).exists()]
     if there and not overwrite:
         raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
-
-
-class _Segmenter:
-    """Runs the pipeline for one patient after the other, into folder/<patient>."""
-
-    def __init__(self, runtime, folder: Path, args, ui):
-        self._runtime, self._folder, self._args = runtime, folder, args
-        self.emit = ui.emit
-
-    def __call__(self, patient) -> Path:
-        from ..pipeline import segment
-
-        out = self._folder / patient.name
-        segment(patient.ct, out, self._runtime, emit=self.emit, cancel=self._args.cancel)
-        return out
-
-
-class _Counted:
-    """Says which patient is on, and turns a job's own progress into that of the whole evaluation."""
-
-    def __init__(self, predict, total: int, args, ui):
-        self._predict, self._total, self._args, self._ui, self._done = predict, total, args, ui, 0
-        if isinstance(predict, _Segmenter):
-            predict.emit = self._within
-
-    def __call__(self, patient) -> Path:
-        from ..events import Event
-
-        self._args.cancel.raise_if_cancelled()
-        self._ui.emit(Event("progress", patient.name, self._done / self._total, f"({self._done + 1} of {self._total})"))
-        self._done += 1
-        return self._predict(patient)
-
-    def _within(self, event) -> None:
-        from dataclasses import replace
-
-        if event.kind == "progress" and event.fraction is not None:
-            self._ui.emit(replace(event, fraction=(self._done - 1 + event.fraction) / self._total))
-        elif event.kind == "warning":
-            self._ui.emit(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from ..errors import UnusableInput, WrongUsage
 CT, LABELS, INDEX = "data.nii.gz", "label.nii.gz", "index.json"
 ENOUGH_CONTEXT = 0.9
 CORD = "SpinalCord"
+_OPENKBP = {1: "Brainstem", 2: "SpinalCord", 3: "Parotid_L", 4: "Parotid_R", 5: "Bone_Mandible", 6: "Larynx", 7: "Esophagus"}
 PRESETS: dict[str, dict[int, str]] = {
-    "openkbp": {1: "Brainstem", 2: "SpinalCord", 3: "Parotid_L", 4: "Parotid_R", 5: "Bone_Mandible", 6: "Larynx", 7: "Esophagus"},
+    "openkbp": _OPENKBP,
+    "openkbp-eyes": _OPENKBP | {8: "Eye_L", 9: "Eye_R"},
     "structseg": {  # the head-and-neck organs of StructSeg 2019, task 1
         1: "Eye_L", 2: "Eye_R", 3: "Lens_L", 4: "Lens_R", 5: "OpticNrv_L", 6: "OpticNrv_R", 7: "OpticChiasm", 8: "Pituitary",
         9: "Brainstem", 10: "Lobe_Temporal_L", 11: "Lobe_Temporal_R", 12: "SpinalCord", 13: "Parotid_L", 14: "Parotid_R",
@@ -70,6 +72,11 @@ class Patient:
             return "not drawn, says index.json"
         return None if context >= ENOUGH_CONTEXT else f"sound surroundings on {context:.0%} of its slices only, says index.json"
 
+    def is_absent(self, organ: str, reference: np.ndarray) -> bool:
+        """Whether the scan is known to lack the organ: index.json knows it on every slice, and not a voxel is drawn."""
+        context = (self.entry or {}).get("context", {}).get(organ)
+        return context is not None and context >= 1.0 and not reference.any()
+
     def counted_slices(self, organ: str, reference: np.ndarray) -> np.ndarray:
         """bool per slice k of the reference mask: not named in index.json; of the cord only from its first to its last."""
         counted = np.ones(len(reference), bool)
@@ -110,6 +117,15 @@ class Dataset:
                 warnings.append(f"{index.name} does not name {place.relative_to(folder)}: all of its slices count.")
             patients.append(Patient(place.relative_to(folder).as_posix(), place, entry))
         return cls(folder, patients, index, warnings)
+
+    def only(self, names: list[str]) -> Dataset:
+        """Those of the patients; a name is the folder's, or the path below the data set's. Raises WrongUsage if there is none of a name."""
+        wanted = [name.strip() for name in names]
+        chosen = [patient for patient in self.patients if patient.name in wanted or patient.folder.name in wanted]
+        found = {name for patient in chosen for name in (patient.name, patient.folder.name)}
+        if missing := [name for name in wanted if name not in found]:
+            raise WrongUsage(f"{self.folder} has no patient {', '.join(missing)}.")
+        return replace(self, patients=chosen)
 
 
 def _natural(folder: Path) -> tuple:

@@ -4,8 +4,8 @@ Definitions. A surface is the set of centres of a mask's voxels of which at leas
 The directed distances run from each surface voxel of one mask to the nearest one of the other, in mm. HD95 is the larger of
 the two directed 95th percentiles (linear between ranks); MSD the mean of the two directed means. The distances are those of
 SimpleITK's exact Maurer maps, which know anisotropic spacing.
-Only slices that count take part: a slice that does not, or the image's end, neither makes nor unmakes a surface, so that a
-reference which stops with them has no lid there.
+Only what counts takes part: a slice or voxel that does not, or the image's end, neither makes nor unmakes a surface, so that
+a reference which stops with them has no lid there.
 """
 
 from __future__ import annotations
@@ -41,18 +41,19 @@ class Agreement:
 def compare(
     reference: np.ndarray, predicted: np.ndarray, spacing: tuple[float, float, float], counted: np.ndarray | None = None
 ) -> Agreement:
-    """Compare two bool masks [k, j, i] of one grid; spacing in mm (x, y, z); counted: bool per slice k, None for all.
+    """Compare two bool masks [k, j, i] of one grid; spacing in mm (x, y, z); counted: bool per slice k or voxel, None for all.
 
-    Raises ValueError if the reference is empty on the slices that count.
+    Raises ValueError if the reference is empty where it counts.
     """
     counted = np.ones(len(reference), bool) if counted is None else counted
-    if not reference[counted].any():
+    counted = np.broadcast_to(counted if counted.ndim == 3 else counted[:, None, None], reference.shape)
+    if not (reference & counted).any():
         raise ValueError("the reference is empty")
     box = _box(reference | predicted)
-    reference, predicted, counted = reference[box], predicted[box], counted[box[0]]
+    reference, predicted, counted = reference[box], predicted[box], counted[box]
     there, back = _directed(_surface(reference, counted), _surface(predicted, counted), spacing)
     measured = len(there) and len(back)
-    sizes = [np.count_nonzero(mask[counted]) for mask in (reference, predicted, reference & predicted)]
+    sizes = [np.count_nonzero(mask & counted) for mask in (reference, predicted, reference & predicted)]
     voxel_ml = float(np.prod(spacing)) / 1000.0
     return Agreement(
         dice=2.0 * sizes[2] / (sizes[0] + sizes[1]),
@@ -73,16 +74,13 @@ def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
 
 
 def _surface(mask: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Voxels on slices that count with a neighbour off the mask; neighbours beyond the array or on other slices do not matter."""
+    """Voxels that count with a neighbour off the mask; neighbours beyond the array or that don't count do not matter."""
     inner = mask.copy()
-    for axis in (1, 2):
+    for axis in range(3):
         lower, upper = _neighbours(axis)
-        inner[lower] &= mask[upper]
-        inner[upper] &= mask[lower]
-    lower, upper = _neighbours(0)
-    inner[lower] &= mask[upper] | ~counted[1:, None, None]
-    inner[upper] &= mask[lower] | ~counted[:-1, None, None]
-    return mask & ~inner & counted[:, None, None]
+        inner[lower] &= mask[upper] | ~counted[upper]
+        inner[upper] &= mask[lower] | ~counted[lower]
+    return mask & ~inner & counted
 
 
 def _neighbours(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -1,0 +1,58 @@
+"""The contours of an RTSTRUCT as masks again, read as any other program would: from their points alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+
+from ..errors import UnusableInput
+
+PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices belongs to neither
+
+
+def read_contours(path: Path, grid: sitk.Image) -> dict[str, np.ndarray]:
+    """ROI Name -> bool [k, j, i] on the grid, whose slices k are those that the contours lie in.
+
+    A voxel is in an ROI if an odd number of its contours on the slice surround the voxel's centre, so that holes are holes.
+    Raises UnusableInput if the file is unreadable or a contour lies in no slice.
+    """
+    try:
+        dataset = pydicom.dcmread(path)
+        names = {roi.ROINumber: str(roi.ROIName) for roi in dataset.StructureSetROISequence}
+        contours = {roi.ReferencedROINumber: roi.get("ContourSequence", []) for roi in dataset.ROIContourSequence}
+    except (OSError, AttributeError, pydicom.errors.InvalidDicomError) as error:
+        raise UnusableInput(f"{path} is no readable RTSTRUCT.") from error
+    try:
+        return {name: _mask(contours.get(number, []), grid) for number, name in names.items()}
+    except ValueError as error:
+        raise UnusableInput(f"{path}: {error}") from error
+
+
+def _mask(contours: list[Dataset], grid: sitk.Image) -> np.ndarray:
+    to_index = np.linalg.inv(np.reshape(grid.GetDirection(), (3, 3)) * grid.GetSpacing())
+    mask = np.zeros(grid.GetSize()[::-1], bool)
+    for contour in contours:
+        points = np.reshape(np.asarray(contour.ContourData, float), (-1, 3))
+        index = (points - grid.GetOrigin()) @ to_index.T
+        k = round(float(index[:, 2].mean()))
+        if not 0 <= k < len(mask) or np.abs(index[:, 2] - k).max() > PLANE_TOLERANCE:
+            raise ValueError("a contour lies in none of the slices.")
+        mask[k] ^= fill(index[:, :2], mask.shape[1:])
+    return mask
+
+
+def fill(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """bool [j, i]: the pixel centres that a closed polygon surrounds by the even-odd rule; polygon: (n, 2) of (i, j)."""
+    crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
+    for (i0, j0), (i1, j1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if j0 > j1:
+            i0, j0, i1, j1 = i1, j1, i0, j0
+        rows = np.arange(max(0, int(np.ceil(j0))), min(shape[0], int(np.ceil(j1))))
+        if len(rows):
+            reached = np.ceil(i0 + (rows - j0) * (i1 - i0) / (j1 - j0)).astype(int)
+            crossings[rows, np.clip(reached, 0, shape[1])] += 1
+    return (np.cumsum(crossings, axis=1)[:, :-1] & 1).astype(bool)
