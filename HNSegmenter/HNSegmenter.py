@@ -267,7 +267,7 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
 
         types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer.
         """
-        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, slicer_rt=slicerRt)
+        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt)
 
     def segmentAndSave(self, path, folder, runtime="auto"):
         """All steps: a DICOM folder in, an RTSTRUCT in folder out -> scene.Saved."""

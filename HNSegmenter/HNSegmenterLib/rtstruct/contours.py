@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-import contourpy
 import numpy as np
 import SimpleITK as sitk
 
@@ -169,6 +168,8 @@ def _rings(mask: np.ndarray) -> Iterator[np.ndarray]:
     if not mask.any():
         return
     field = np.pad(mask.astype(float), 1)
+    import contourpy  # when it is drawn: Slicer's Python has it only after the first use
+
     generator = contourpy.contour_generator(z=field, name="serial", fill_type=contourpy.FillType.OuterOffset)
     polygons, offsets = generator.filled(0.5, 1.5)
     for points, starts in zip(polygons, offsets, strict=True):
