@@ -1,4 +1,4 @@
-"""python -m hn_training train | evaluate | tune | export."""
+"""python -m hn_training train | evaluate | tune | export | eyes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,18 @@ def main() -> int:
     command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
     command.add_argument("--thresholds", type=Path, help="JSON file that tune wrote (default: 0.5 for every organ)")
     command.set_defaults(run=export)
+    command = sub.add_parser("eyes", help="copy a data set with the eyes painted into its labels (8 Eye_L, 9 Eye_R)")
+    command.add_argument("--data", type=Path, required=True, help="folder of patient folders")
+    command.add_argument("--index", type=Path, required=True, help="the data set's index.json")
+    command.add_argument("--eyes", type=Path, required=True, help="JSON file of eyes")
+    command.add_argument("--out", type=Path, required=True, help="new data set; its index is merged")
+    command.set_defaults(run=eyes)
     args = parser.parse_args()
-    return args.run(args)
+    try:
+        return args.run(args)
+    except (config.ConfigError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def add(sub, run, text: str) -> argparse.ArgumentParser:
@@ -45,9 +55,11 @@ def train(args) -> int:
 def evaluate(args) -> int:
     from . import score
 
-    network, settings, step = trained(args.config)
-    scores = score.means(score.validate(network, settings))
-    print(f"step {step}", {organ: round(value, 3) for organ, value in scores.items()})
+    network, settings, history = trained(args.config)
+    scores = score.validate(network, settings)
+    print(f"step {history['steps']}", {organ: round(value, 3) for organ, value in scores.means().items()})
+    for organ, (found, patients) in scores.inventions().items():
+        print(f"{organ} is known to be absent in {patients} patients, and was found in {found} of them.")
     return 0
 
 
@@ -56,15 +68,15 @@ def tune(args) -> int:
     from .score import probabilities
     from .tune import thresholds
 
-    network, settings, step = trained(args.config)
+    network, settings, history = trained(args.config)
     chosen = thresholds(lambda patient: probabilities(network, patient, settings), settings, args.patients)
     write_json(args.out, chosen)
-    print(f"step {step}", chosen)
+    print(f"step {history['steps']}", chosen)
     return 0
 
 
 def trained(path: Path):
-    """The averaged network of the configuration's checkpoint, the configuration, and the steps."""
+    """The averaged network of the configuration's checkpoint, the configuration, and how it came to be."""
     import torch
 
     from .export import load_average
@@ -72,8 +84,8 @@ def trained(path: Path):
 
     settings = config.load(path)
     torch.set_num_threads(settings.optimise.threads)
-    network, _, step = load_average(Path(settings.data.cache) / CHECKPOINT)
-    return network, settings, step
+    network, _, history = load_average(Path(settings.data.cache) / CHECKPOINT)
+    return network, settings, history
 
 
 def export(args) -> int:
@@ -82,6 +94,13 @@ def export(args) -> int:
     thresholds = json.loads(args.thresholds.read_text(encoding="utf-8")) if args.thresholds else None
     write(args.checkpoint, args.out, args.data, thresholds)
     print(args.out)
+    return 0
+
+
+def eyes(args) -> int:
+    from .eyes import write_split
+
+    print(write_split(args.data, args.index, args.eyes, args.out))
     return 0
 
 

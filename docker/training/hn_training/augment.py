@@ -70,6 +70,22 @@ class BlankHalfSpace(RandomTransform):
                 "unknown": data["unknown"].masked_fill(beyond, 0)}
 
 
+class BlankBox(RandomTransform):
+    """Blanks a box inside the patch, half of the times a slab through all of it; blanked organs are background."""
+
+    def change(self, data: dict) -> dict:
+        shape = data["image"].shape[1:]
+        sizes = [self.R.uniform(0.1, 0.5) for _ in shape]
+        if self.R.random() < 0.5:
+            sizes = [sizes[0] / 2, 1.0, 1.0]
+        starts = [self.R.uniform(0, 1 - size) for size in sizes]
+        box = (slice(None), *(slice(int(a * n), math.ceil((a + s) * n)) for a, s, n in zip(starts, sizes, shape)))
+        changed = {key: value.clone() for key, value in data.items()}
+        for key, value in changed.items():
+            value[box] = AIR_HU if key == "image" else 0
+        return changed
+
+
 class PaintCouch(RandomTransform):
     """A curved plate behind the patient, in air only."""
 
@@ -138,6 +154,7 @@ def training_transforms(grid: Grid, settings: Augment) -> Compose:
         AsBytes(),
         MirrorSides(settings.flip),
         BlankHalfSpace(settings.blank),
+        BlankBox(settings.blank_box),
         PaintCouch(settings.couch),
         PaintMask(settings.mask),
         RandGaussianSmoothd(["image"], *[(0.3, 0.9)] * 3, prob=settings.blur),

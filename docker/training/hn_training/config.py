@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R")
@@ -11,6 +12,17 @@ ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R")
 
 SIDES = {"Parotid_L": "Parotid_R", "Eye_L": "Eye_R"}
 """Organs that change places when the patient is mirrored."""
+
+NETWORKS = ("densevnet",)
+
+SHARES = ("flip", "blank", "blank_box", "fill", "couch", "mask", "blur", "scale", "gain", "ema")
+"""Settings between 0 and 1."""
+AT_LEAST_ONE = ("steps", "batch", "warmup_steps", "threads", "validate_patients")
+OVER_ZERO = ("learning_rate", "checkpoint_s", "validate_s")
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message says which setting and why."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,11 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Network:
+    name: str = "densevnet"
+
+
+@dataclass(frozen=True)
 class Augment:
     rotation_deg: float
     scale: float
@@ -46,6 +63,8 @@ class Augment:
     noise_hu: float
     offset_hu: float
     gain: float
+    blank_box: float = 0.0
+    fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class Optimise:
     checkpoint_s: float
     validate_s: float
     validate_patients: int
+    start_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,7 @@ class Config:
     grid: Grid
     augment: Augment
     optimise: Optimise
+    network: Network = Network()
 
     def absent(self) -> list[int]:
         """Classes that no label teaches."""
@@ -81,14 +102,72 @@ class Config:
 
 
 def load(path: Path) -> Config:
-    """Reads a TOML file; raises KeyError or TypeError that names a missing or unknown setting."""
-    return from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    try:
+        return from_dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
 
 
 def from_dict(tables: dict) -> Config:
-    grid = {key: tuple(value) for key, value in tables["grid"].items()}
-    unknown = set(tables["data"]["labels"]) - set(ORGANS)
+    """Tables of settings to a checked configuration; raises ConfigError."""
+    kinds = {"data": Data, "grid": Grid, "augment": Augment, "optimise": Optimise, "network": Network}
+    unknown = set(tables) - set(kinds)
     if unknown:
-        raise KeyError(f"[data.labels] names organs the network has no class for: {sorted(unknown)}")
-    return Config(Data(**tables["data"]), Grid(**grid), Augment(**tables["augment"]),
-                  Optimise(**tables["optimise"]))
+        raise ConfigError(f"The configuration has unknown tables: {', '.join(sorted(unknown))}.")
+    config = Config(**{name: record(kind, name, tables.get(name, {})) for name, kind in kinds.items()})
+    check(config)
+    return config
+
+
+def record(kind: type, table: str, values: dict):
+    """One table as its record; a list becomes a tuple."""
+    known = {field.name: field for field in fields(kind)}
+    missing = [name for name, field in known.items() if field.default is MISSING and name not in values]
+    unknown = sorted(set(values) - set(known))
+    if missing or unknown:
+        what = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
+        raise ConfigError(f"[{table}] {' and '.join(what)}.")
+    for name, value in values.items():
+        check_kind(table, name, known[name].type, value)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def check_kind(table: str, name: str, kind: str, value) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    fits = {
+        "str": isinstance(value, str),
+        "int": number and isinstance(value, int),
+        "float": number and value >= 0,
+        "dict[str, int]": isinstance(value, dict) and all(type(v) is int and v > 0 for v in value.values()),
+    }.get(kind, isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v > 0 for v in value))
+    if not fits:
+        raise ConfigError(f"[{table}] {name} cannot be {value!r}.")
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError where a value is of the right kind but cannot be meant."""
+    labels = config.data.labels
+    unknown = sorted(set(labels) - set(ORGANS))
+    if unknown or not labels:
+        raise ConfigError(f"[data.labels] names {', '.join(unknown) or 'no organ'}; there are {', '.join(ORGANS)}.")
+    if len(set(labels.values())) < len(labels):
+        raise ConfigError("[data.labels] gives two organs the same value.")
+    for left, right in SIDES.items():
+        if (left in labels) != (right in labels):
+            raise ConfigError(f"[data.labels] needs both {left} and {right}, or neither: mirroring swaps them.")
+    for table in (config.augment, config.optimise):
+        for name, value in asdict(table).items():
+            low, high = (0, 1) if name in SHARES else (1, None) if name in AT_LEAST_ONE else (0, None)
+            if isinstance(value, str):
+                continue
+            if value < low or (high is not None and value > high) or (name in OVER_ZERO and value == 0):
+                raise ConfigError(f"{name} = {value} is out of range.")
+    if config.network.name not in NETWORKS:
+        raise ConfigError(f"[network] name = {config.network.name!r}; there are {', '.join(NETWORKS)}.")
+    if any(size % 16 for size in config.grid.patch):
+        raise ConfigError(f"[grid] patch = {list(config.grid.patch)}: every size must be divisible by 16.")

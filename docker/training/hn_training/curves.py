@@ -34,4 +34,4 @@ def read_columns(path: Path) -> dict[str, list[float]]:
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {key: [float(row[key]) for row in rows] for key in rows[0]} if rows else {}
+    return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]} if rows else {}

@@ -54,13 +54,15 @@ class WithSoftmax(nn.Module):
         return self.network(image).softmax(1)
 
 
-def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, int]:
-    """The averaged network of a checkpoint, its configuration and the steps it took."""
+def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, dict]:
+    """The averaged network of a checkpoint, its configuration and how it came to be (for model.json)."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config = from_dict(state["config"])
     network = DenseVNet(absent=config.absent())
     network.load_state_dict(state["average"])
-    return network.eval(), config, state["step"]
+    history = {"steps": state["step"], "total_steps": state.get("total_steps", state["step"]),
+               "started_from": state.get("origin", {}).get("sha256")}
+    return network.eval(), config, history
 
 
 @torch.no_grad()
@@ -128,7 +130,7 @@ def organs(config: Config) -> dict:
     return {"organs": entries}
 
 
-def description(config: Config, steps: int, data: str, thresholds: dict[str, float]) -> dict:
+def description(config: Config, history: dict, data: str, thresholds: dict[str, float]) -> dict:
     """model.json: what the network expects, and how and on what `data` it was trained."""
     low, high = grid.WINDOW_HU
     return {
@@ -149,7 +151,7 @@ def description(config: Config, steps: int, data: str, thresholds: dict[str, flo
         "trained": {
             "data": data,
             "seed": config.optimise.seed,
-            "steps": steps,
+            **history,
             "thresholds": thresholds,
             "date": date.today().isoformat(),
         },
@@ -162,12 +164,12 @@ def export(checkpoint: Path, folder: Path, data: str, thresholds: dict[str, floa
     thresholds: of the probability of an organ, if not 0.5; they go into the graph. SHA256SUMS comes
     last, so that a half-written folder is refused by its sums.
     """
-    network, config, steps = load_average(checkpoint)
+    network, config, history = load_average(checkpoint)
     apply_thresholds(network, thresholds or {})
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "network.onnx.part"
     to_onnx(network, partial)
     os.replace(partial, folder / "network.onnx")
     write_json(folder / "organs.json", organs(config))
-    write_json(folder / "model.json", description(config, steps, data, thresholds or {}))
+    write_json(folder / "model.json", description(config, history, data, thresholds or {}))
     write_sums(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import cache, score
+from . import cache, score, warm_start
 from .config import Config
 from .curves import draw
 from .loss import segmentation_loss
@@ -34,12 +34,14 @@ class Run:
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    origin: dict = field(default_factory=dict)
     recent: list[tuple[float, float, float]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         state = {"config": self.config.as_dict(), "network": self.network.state_dict(),
                  "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 "step": self.step, "seconds": self.seconds}
+                 "step": self.step, "seconds": self.seconds, "origin": self.origin,
+                 "total_steps": self.total_steps}
         torch.save(state, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
 
@@ -49,6 +51,12 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.origin = state.get("origin", {})
+
+    @property
+    def total_steps(self) -> int:
+        """Steps that these weights took, those of the run that this one started from included."""
+        return self.step + self.origin.get("total_steps", 0)
 
     def progress(self) -> float:
         """Share of the schedule that is done: by steps, or by time where that is limited."""
@@ -100,7 +108,7 @@ def train_step(run: Run, batch: dict) -> None:
 @torch.no_grad()
 def update_average(run: Run) -> None:
     """Exponential moving average of weights and batch statistics, faster while young."""
-    keep = min(run.config.optimise.ema, (1 + run.step) / (10 + run.step))
+    keep = min(run.config.optimise.ema, (1 + run.total_steps) / (10 + run.total_steps))
     for old, new in zip(run.average.state_dict().values(), run.network.state_dict().values()):
         if old.is_floating_point():
             old.lerp_(new, 1 - keep)
@@ -119,7 +127,11 @@ def train(config: Config) -> Path:
             forget_after(folder / name, run.step)
         print(f"Going on from step {run.step}.", flush=True)
     else:
+        if config.optimise.start_from:
+            run.origin = warm_start.load(run.network, run.average, Path(config.optimise.start_from))
+            print(f"Starting from weights of {run.total_steps} steps.", flush=True)
         (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=2))
+    looked_at = score.quick_patients(config)
     saved = validated = last = time.monotonic()
     for batch in loader(volumes, config, run.step):
         if run.progress() >= 1:
@@ -134,10 +146,10 @@ def train(config: Config) -> Path:
             draw(folder)
             saved = now
         if now - validated > config.optimise.validate_s:
-            quick_look(run, folder)
+            quick_look(run, folder, looked_at)
             validated = last = time.monotonic()
     run.save(path)
-    quick_look(run, folder)
+    quick_look(run, folder, looked_at)
     draw(folder)
     return path
 
@@ -151,19 +163,25 @@ def log(run: Run, folder: Path) -> None:
     print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
-def quick_look(run: Run, folder: Path) -> None:
-    scores = score.means(score.validate(run.average, run.config, run.config.optimise.validate_patients))
-    append(folder / SCORES, {"step": run.step} | {o: round(s, 4) for o, s in scores.items()})
-    print(f"step {run.step} validation", {o: round(s, 3) for o, s in scores.items()}, flush=True)
+def quick_look(run: Run, folder: Path, patients: list[Path]) -> None:
+    scores = score.validate(run.average, run.config, patients).means()
+    organs = {organ: round(scores[organ], 4) if organ in scores else "" for organ in run.config.data.labels}
+    append(folder / SCORES, {"step": run.step} | organs)
+    print(f"step {run.step} validation", organs, flush=True)
 
 
 def append(path: Path, row: dict) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    """Adds a row; a file of other columns is written anew with all of them, so that settings may change on the way."""
+    rows = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    columns = list(dict.fromkeys([*(rows[0] if rows else []), *row]))
+    with path.with_suffix(".part").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+    os.replace(path.with_suffix(".part"), path)
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,33 +36,62 @@ def probabilities(network: nn.Module, patient: Patient, config: Config) -> np.nd
 
 
 def dice(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
-    """Dice per organ that counts for this patient, on its sound slices only; no post-processing.
+    """Dice per organ that was drawn and counts for this patient, on its sound slices only; no post-processing.
 
     An organ is where its probability is above `threshold`.
     """
     scores = {}
-    for organ, name in enumerate(ORGANS, start=1):
-        if not patient.counts(organ):
-            continue
-        sound = patient.sound_slices(organ)
+    for organ, sound in counted(patient, absent=False):
         a, b = chances[organ][sound] > threshold, patient.labels[sound] == organ
-        scores[name] = float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
+        scores[ORGANS[organ - 1]] = float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
     return scores
 
 
-def validate(network: nn.Module, config: Config, limit: int | None = None) -> dict[str, dict[str, float]]:
-    """Scores of the validation patients (the first `limit` that count for every organ, if given)."""
-    scores = {}
-    for patient in validation_patients(config):
-        if limit is None or all(patient.counts(ORGANS.index(o) + 1) for o in config.data.labels):
-            scores[patient.name] = dice(probabilities(network, patient, config), patient)
-        if len(scores) == limit:
-            break
+def invented_ml(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
+    """What was found (ml) of every organ that is known to be absent in this patient: no Dice can say that."""
+    voxel_ml = float(np.prod(patient.spacing)) / 1000
+    return {ORGANS[organ - 1]: float((chances[organ][sound] > threshold).sum()) * voxel_ml
+            for organ, sound in counted(patient, absent=True)}
+
+
+def counted(patient: Patient, absent: bool) -> list[tuple[int, np.ndarray]]:
+    """Classes that count for this patient, either drawn or known to be absent, and their sound slices (z,) bool."""
+    return [(organ, patient.sound_slices(organ)) for organ in range(1, len(ORGANS) + 1)
+            if patient.counts(organ) and (not (patient.labels == organ).any()) == absent]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per patient: Dice of each drawn organ, and ml of each organ known to be absent."""
+
+    dice: dict[str, dict[str, float]] = field(default_factory=dict)
+    invented: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def means(self) -> dict[str, float]:
+        return means(self.dice)
+
+    def inventions(self) -> dict[str, tuple[int, int]]:
+        """Per organ: in how many patients that lack it something was found, and how many lack it."""
+        found = {organ: [ml[organ] for ml in self.invented.values() if organ in ml] for organ in ORGANS}
+        return {organ: (sum(ml > 0 for ml in mls), len(mls)) for organ, mls in found.items() if mls}
+
+
+def validate(network: nn.Module, config: Config, patients: Iterable[Path] | None = None) -> Scores:
+    """Scores of the given validation patients' folders, all of them if none are given."""
+    scores = Scores()
+    for folder in folders(config.data.validation) if patients is None else patients:
+        patient = read(folder, config.data)
+        chances = probabilities(network, patient, config)
+        scores.dice[patient.name] = dice(chances, patient)
+        scores.invented[patient.name] = invented_ml(chances, patient)
     return scores
 
 
-def validation_patients(config: Config) -> Iterable[Patient]:
-    return (read(Path(folder), config.data) for folder in folders(config.data.validation))
+def quick_patients(config: Config) -> list[Path]:
+    """The `validate_patients` validation patients with most organs drawn and sound, the first of equals."""
+    found = folders(config.data.validation)
+    organs = {folder: len(counted(read(folder, config.data), absent=False)) for folder in found}
+    return sorted(found, key=organs.get, reverse=True)[: config.optimise.validate_patients]
 
 
 def means(scores: dict[str, dict[str, float]]) -> dict[str, float]:

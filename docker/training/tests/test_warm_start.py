@@ -1,0 +1,76 @@
+"""A run that starts from the weights of another one, and settings that cannot be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hn_training import config, export, loop
+from hn_training.__main__ import main
+
+EYES = [5, 6]
+
+
+def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.Config:
+    labels = {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}
+    return replace(settings, data=replace(settings.data, labels=labels, cache=str(cache), index=""),
+                   optimise=replace(settings.optimise, start_from=str(start_from), steps=2, learning_rate=1e-12))
+
+
+def test_weights_are_taken_over_and_new_classes_start_small(dataset, tmp_path):
+    first = loop.train(dataset)
+    weights = torch.load(first, weights_only=True)["average"]
+    settings = with_eyes(dataset, first, tmp_path / "second")
+    second = loop.train(settings)
+    state = torch.load(second, weights_only=True)
+    assert (state["step"], state["total_steps"], state["origin"]["total_steps"]) == (2, 6, 4)
+    assert torch.allclose(state["average"]["initial.0.weight"], weights["initial.0.weight"], atol=1e-6)
+    assert torch.allclose(state["average"]["classify.weight"][1], weights["classify.weight"][1], atol=1e-6)
+    new = state["average"]["classify.weight"][EYES]
+    assert 0 < new.abs().max() < 0.06 and not torch.equal(new[0], new[1])
+    assert state["average"]["present"].flatten().tolist() == [True, True, False, False, False, True, True]
+
+    longer = replace(settings, optimise=replace(settings.optimise, steps=3, start_from=str(tmp_path / "gone")))
+    assert torch.load(loop.train(longer), weights_only=True)["total_steps"] == 7  # it goes on, and doesn't start again
+    _, _, history = export.load_average(second)
+    assert history == {"steps": 3, "total_steps": 7, "started_from": state["origin"]["sha256"]}
+
+
+def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset, tmp_path):
+    with pytest.raises(config.ConfigError, match="there is no file"):
+        loop.train(with_eyes(dataset, tmp_path / "none.pt", tmp_path / "a"))
+    torch.save({"average": {"present": torch.ones(1, 7, 1, 1, 1)}, "step": 1}, tmp_path / "other.pt")
+    with pytest.raises(config.ConfigError, match="not a checkpoint of this network"):
+        loop.train(with_eyes(dataset, tmp_path / "other.pt", tmp_path / "b"))
+
+
+@pytest.mark.parametrize("table, values, message", [
+    ("augment", {"fill": 1.5}, "fill = 1.5 is out of range"),
+    ("optimise", {"steps": 0}, "steps = 0 is out of range"),
+    ("optimise", {"learning_rate": "fast"}, r"\[optimise\] learning_rate cannot be 'fast'"),
+    ("optimise", {"speed": 1}, r"\[optimise\] has unknown speed"),
+    ("grid", {"patch": [96, 96, 60]}, "divisible by 16"),
+    ("grid", {"spacing_mm": [2.0, 2.0]}, "spacing_mm cannot be"),
+    ("data", {"labels": {"Spleen": 1}}, "names Spleen; there are Brainstem"),
+    ("data", {"labels": {"Eye_L": 1}}, "needs both Eye_L and Eye_R"),
+    ("data", {"labels": {"Brainstem": 1, "SpinalCord": 1}}, "same value"),
+    ("network", {"name": "unet9"}, "there are densevnet"),
+])
+def test_a_setting_that_cannot_be_is_named(dataset, table, values, message):
+    settings = dataset.as_dict()
+    settings[table] |= values
+    with pytest.raises(config.ConfigError, match=message):
+        config.from_dict(settings)
+
+
+def test_settings_of_older_checkpoints_are_still_read(dataset):
+    settings = dataset.as_dict()
+    del settings["network"], settings["optimise"]["start_from"], settings["augment"]["fill"], settings["augment"]["blank_box"]
+    assert config.from_dict(settings).augment.fill == 0
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my.toml").write_text("[data]\n")
+    monkeypatch.setattr("sys.argv", ["hn-training", "train", "--config", str(tmp_path / "my.toml")])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("[data] lacks train, validation")
