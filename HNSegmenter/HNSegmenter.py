@@ -30,7 +30,7 @@ class HNSegmenter(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("HN Segmenter")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = ["Segmentations", "SubjectHierarchy", "SegmentEditor", "DICOM", "SampleData"]
+        parent.dependencies = ["Segmentations", "SegmentEditor", "DICOM"]
         parent.contributors = ["The HN Segmenter contributors"]
         parent.helpText = _(
             "Contours the organs at risk of the head and neck on a planning CT, and saves them as DICOM RTSTRUCT on the "

@@ -24,7 +24,7 @@ def ask(name: str, title: str, text: str, answers: Sequence[str], detail: str = 
     box.exec_()
     clicked = box.clickedButton()
     box.deleteLater()
-    return next((answer for button, answer in zip(buttons, answers) if button == clicked), None)
+    return next((answer for button, answer in zip(buttons, answers, strict=True) if button == clicked), None)
 
 
 def choose(name: str, title: str, text: str, items: Sequence[str]) -> int | None:

@@ -10,25 +10,24 @@ from . import dialogs
 
 
 class QuitGuard(qt.QObject):
-    """Watches the main window's close event and the application's end."""
+    """Watches the main window's close event; what was answered is done when the application really ends."""
 
     def __init__(self, logic):
         qt.QObject.__init__(self)
         self._logic = logic
+        self._finish = False
         self._window = slicer.util.mainWindow()
         if self._window is not None:
             self._window.installEventFilter(self)
-        slicer.app.connect("aboutToQuit()", logic.abandon)
+        slicer.app.connect("aboutToQuit()", self._quit)
 
     def remove(self) -> None:
         if self._window is not None:
             self._window.removeEventFilter(self)
-        slicer.app.disconnect("aboutToQuit()", self._logic.abandon)
+        slicer.app.disconnect("aboutToQuit()", self._quit)
 
     def eventFilter(self, _object, event) -> bool:
-        if event.type() != qt.QEvent.Close or not self._logic.running:
-            return False
-        if self._mayClose():
+        if event.type() != qt.QEvent.Close or not self._logic.running or self._mayClose():
             return False
         event.ignore()
         return True
@@ -42,8 +41,11 @@ class QuitGuard(qt.QObject):
             (finish, cancel),
             _("If it finishes, its result is offered when HN Segmenter is opened next."),
         )
-        if answer == finish:
-            self._logic.release()
-        elif answer == cancel:
-            self._logic.abandon()
+        self._finish = answer == finish
         return answer is not None
+
+    def _quit(self) -> None:
+        if self._finish:
+            self._logic.release()
+        else:
+            self._logic.abandon()

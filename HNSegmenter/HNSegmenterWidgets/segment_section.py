@@ -9,6 +9,7 @@ import qt
 import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from HNSegmenterLib.settings import Settings
 from slicer.i18n import tr as _
 
 from . import dialogs, image_dialog, packages
@@ -184,7 +185,11 @@ class SegmentSection:
     def _readSettings(self) -> None:
         for name, label in zip(RUNTIMES, (_("Automatic"), _("Docker"), _("This computer")), strict=True):
             self._ui.runtimeBox.addItem(label, name)
-        settings = self._logic.settings()
+        try:
+            settings = self._logic.settings()
+        except HNSegmenterError as fault:  # said again at Segment, where it must be mended
+            self._ui.stageLabel.text = fault.sentence
+            settings = Settings()
         self._ui.runtimeBox.setCurrentIndex(RUNTIMES.index(settings.runtime))
         self._ui.engineEdit.text = settings.docker_host or ""
         self._onRuntime(self._ui.runtimeBox.currentIndex)

@@ -35,7 +35,8 @@ def module_folder(build) -> Path:
 
 
 def _tracked(folder: str) -> set[str]:
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return {str(Path(line).relative_to(folder)) for line in listed.stdout.splitlines()}
 
 
@@ -68,6 +69,15 @@ def test_metadata_and_unit_test_are_told_to_slicer(build):
     assert metadata["DEPENDS"] == "SlicerRT"
     assert metadata["CATEGORY"] == "Segmentation"
     assert "HNSegmenter.py" in (build / "unittests.txt").read_text().splitlines()
+
+
+def test_index_file_says_what_cmake_says(build):
+    page = (ROOT / "docs" / "extensions-index.md").read_text(encoding="utf-8")
+    entry = json.loads(page.split("```json\n")[1].split("```")[0])
+    metadata = dict(line.split("=", 1) for line in (build / "metadata.txt").read_text().splitlines())
+    assert entry["category"] == metadata["CATEGORY"]
+    assert entry["build_dependencies"] == metadata["DEPENDS"].split()
+    assert entry["scm_url"] == metadata["HOMEPAGE"].removesuffix("#readme") + ".git"
 
 
 def test_packages_asked_for_at_first_use_are_those_of_the_project():
