@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -11,6 +13,7 @@ from .scan import AIR_HU, SLICE_CM2, TISSUE_HU, Draw, Scan, Varied, everything, 
 
 PIXELS, LEAST_MM = 512, 1.0
 COUCH_MM, COUCH_SHELL_MM, COUCH_WIDTH_MM, COUCH_DEPTH_MM = 50.0, 2.5, 500.0, 25.0
+FAR_MM = 1000.0  # from the body
 MASK_MM, MASK_GAP_MM, MASK_HU = 2.5, 1.0, -120  # thermoplastic: polycaprolactone, perforated
 NECK_MM = 260.0  # a wider slice has shoulders, which the mask leaves free
 
@@ -18,11 +21,32 @@ NECK_MM = 260.0  # a wider slice has shoulders, which the mask leaves free
 def planning_ct(scan: Scan, draw: Draw) -> Varied:
     """512 x 512 in plane at 1 mm or, of a wider scan, the least above; cubic; a couch below and a thermoplastic shell on the skin."""
     grid = _grid(scan.ct)
-    hu = sitk.GetArrayFromImage(sitk.Resample(scan.ct, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkBSpline, AIR_HU, sitk.sitkFloat32))
+    hu = _in_plane(scan.hu, scan.ct, grid, AIR_HU, cubic)
     body = _body(scan)
     if body.any():
-        _paint(hu, sitk.GetArrayFromImage(_depth(body, scan.ct, grid)), grid)
+        _paint(hu, _in_plane(_depth(body, scan.ct), scan.ct, grid, FAR_MM, linear), grid)
     return Varied(like(hu, grid), everything(scan), lambda mask: onto(mask, grid, scan.ct))
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Weight of a sample x steps away: cubic convolution with a = -1/2 (R. Keys, IEEE Trans. ASSP 29, 1153, 1981)."""
+    x = np.abs(x)
+    return np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))
+
+
+def linear(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def _in_plane(values: np.ndarray, ct: sitk.Image, grid: sitk.Image, outside: float, kernel: Callable) -> np.ndarray:
+    """values [k, j, i] of the CT's voxels at those of the grid, whose slices are the CT's; float32."""
+    first = ct.TransformPhysicalPointToContinuousIndex(grid.GetOrigin())
+    across, down = (
+        kernel(first[axis] + np.arange(grid.GetSize()[axis])[:, None] * grid.GetSpacing()[axis] / ct.GetSpacing()[axis] - np.arange(ct.GetSize()[axis]))
+        for axis in (0, 1)
+    )
+    inner = values.astype(np.float32) - outside
+    return np.float32(outside) + down.astype(np.float32) @ inner @ across.astype(np.float32).T
 
 
 def _grid(ct: sitk.Image) -> sitk.Image:
@@ -47,10 +71,10 @@ def _body(scan: Scan) -> np.ndarray:
     return body & (area >= SLICE_CM2)[:, None, None]
 
 
-def _depth(body: np.ndarray, ct: sitk.Image, grid: sitk.Image) -> sitk.Image:
-    """mm outside the skin (negative inside) on the grid: measured on the CT's own, which is coarse, and interpolated."""
+def _depth(body: np.ndarray, ct: sitk.Image) -> np.ndarray:
+    """mm outside the skin, negative inside; measured on the CT's own voxels, which are coarse."""
     outside = sitk.SignedMaurerDistanceMap(mask_image(body, ct), insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return sitk.Resample(outside, grid, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, 1000.0)
+    return np.minimum(sitk.GetArrayViewFromImage(outside), FAR_MM)
 
 
 def _paint(hu: np.ndarray, depth: np.ndarray, grid: sitk.Image) -> None:
