@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRAINING := .venv-training
 PYDICOM2 := .venv-pydicom2
+SLICER_CORE := .venv-slicer
 
-.PHONY: demo test test-library test-training test-pydicom2 benchmark image clean
+.PHONY: demo test test-library test-training test-pydicom2 test-slicer-core benchmark image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hn-segmenter demo
 
-test: test-training test-pydicom2 test-library
+test: test-training test-pydicom2 test-slicer-core test-library
 
 test-library: $(VENV)/.test
 	$(BIN)/python -m pytest HNSegmenter/Testing
@@ -18,6 +19,10 @@ test-library: $(VENV)/.test
 # Slicer ships pydicom 2 or 3: what reads and writes DICOM runs with both.
 test-pydicom2: $(PYDICOM2)/.test
 	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/test_dicom_*.py HNSegmenter/Testing/test_rtstruct_[cnt]*.py
+
+# Slicer's MRML, segmentations and subject hierarchy without its window: the wheel slicer-core.
+test-slicer-core: $(SLICER_CORE)/.test
+	$(SLICER_CORE)/bin/python -m pytest HNSegmenter/Testing/test_scene_*.py
 
 test-training: $(TRAINING)/.test
 	$(TRAINING)/bin/python -m pytest -c docker/training/pyproject.toml docker/training/tests
@@ -29,7 +34,7 @@ image: $(VENV)/.demo
 	$(BIN)/hn-segmenter image build
 
 clean:
-	rm -rf $(VENV) $(TRAINING) $(PYDICOM2) build out
+	rm -rf $(VENV) $(TRAINING) $(PYDICOM2) $(SLICER_CORE) build out
 
 # Two virtual environments: PyTorch is for training alone, and the library must be shown to work without it.
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -46,6 +51,11 @@ $(PYDICOM2)/.test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PYDICOM2)
 	grep -v '^pydicom==' constraints.txt > $(PYDICOM2)/constraints.txt
 	$(PYDICOM2)/bin/python -m pip install --quiet --constraint $(PYDICOM2)/constraints.txt --editable '.[test]' 'pydicom<3'
+	touch $@
+
+$(SLICER_CORE)/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SLICER_CORE)
+	$(SLICER_CORE)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]' 'slicer-core==5.13.31053.0'
 	touch $@
 
 $(TRAINING)/.test: docker/training/requirements.txt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from vtkmodules.util.numpy_support import numpy_to_vtk  # noqa: E402
 from HNSegmenterLib.result import Result  # noqa: E402
 from HNSegmenterLib.scene.grid import Grid, as_matrix  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def new_scene():
@@ -97,5 +95,3 @@ def add_segment(node, name: str, grid: Grid, array: np.ndarray, terminology: str
     return segment_id
 
 
-def python_of_tests() -> str:
-    return sys.executable

@@ -21,6 +21,7 @@ _HOMES = {
     "parse_line": "handover",
     "last_words": "handover",
     "show_results": "results",
+    "show_in_steps": "results",
     "own_results": "provenance",
     "is_own": "provenance",
     "is_edited": "provenance",

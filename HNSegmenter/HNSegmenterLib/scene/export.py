@@ -177,9 +177,9 @@ def _read_back(path: Path, job: _Job) -> dict[str, float]:
 
 def _saved_rois(dataset: Dataset, scores: Mapping[str, float]) -> list[SavedRoi]:
     triples = zip(dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence, strict=True)
-    return [
-        SavedRoi(
-            str(roi.ROIName), str(roi.ROIGenerationAlgorithm), str(seen.RTROIInterpretedType), len(drawn.ContourSequence), scores[str(roi.ROIName)]
-        )
-        for roi, drawn, seen in triples
-    ]
+    saved = []
+    for roi, drawn, seen in triples:
+        name = str(roi.ROIName)
+        kind, count = str(seen.RTROIInterpretedType), len(drawn.ContourSequence)
+        saved.append(SavedRoi(name, str(roi.ROIGenerationAlgorithm), kind, count, scores[name]))
+    return saved

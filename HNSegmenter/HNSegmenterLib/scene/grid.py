@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
 import slicer
 import vtk
+
+from ..grids import TOLERANCE_MM
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LATTICE_TOLERANCE = 1e-3  # voxels, over the whole grid: where two lattices count as one
@@ -57,6 +60,13 @@ class Grid:
         axes = self.ijk_to_ras[:3, :3] / self.spacing
         return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
 
+    def same_place(self, other: Grid) -> bool:
+        """Equal size, and every corner voxel within a tenth of a millimetre of the other's: NIfTI keeps float32."""
+        if tuple(self.size) != tuple(other.size):
+            return False
+        corners = np.array([(*index, 1) for index in product(*((0, size - 1) for size in self.size))])
+        return bool(np.abs(corners @ (self.ijk_to_ras - other.ijk_to_ras).T).max() <= TOLERANCE_MM)
+
     def place(self, image: sitk.Image) -> sitk.Image:
         """Give an image of this size this grid's place."""
         lps = RAS_TO_LPS @ self.ijk_to_ras
@@ -100,3 +110,8 @@ def image_to_world(image) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return as_array(matrix)
+
+
+def nodes_of(scene, kind: str) -> list:
+    """All nodes of a class in a scene."""
+    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]

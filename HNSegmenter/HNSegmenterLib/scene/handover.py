@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..errors import HNSegmenterError
@@ -26,7 +27,8 @@ from ..job import alive
 from ..pipeline import RESULT
 from ..result import write_json
 from ..settings import jobs_folder
-from .volumes import array_of, image_of, instance_uids, is_acquisition_transform
+from .grid import nodes_of
+from .volumes import array_of, check_volume, image_of, instance_uids, is_acquisition_transform
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -47,13 +49,14 @@ class HandOver:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def create(cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None) -> HandOver:
+    def create(cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None, dicom_folder: Path | None = None) -> HandOver:
         """Write a volume into a new folder below root (default: the jobs folder of settings).
 
         A volume that Slicer bends into place (uneven, tilted or shifted slices) is read from its DICOM files as the
-        command line does. Raises UnusableInput for a volume that cannot be segmented, HNSegmenterError if the disk refuses.
+        command line does: from dicom_folder, or where the DICOM database says. Raises UnusableInput for a volume that
+        cannot be segmented, HNSegmenterError if the disk refuses.
         """
-        image, warnings = _image(volume)
+        image, warnings = _image(volume, dicom_folder)
         folder = (root or jobs_folder()) / f"{PREFIX}{uuid.uuid4().hex}"
         try:
             folder.mkdir(parents=True, mode=0o700)
@@ -108,8 +111,8 @@ class HandOver:
     def volume(self, scene) -> vtkMRMLScalarVolumeNode | None:
         """The volume in a scene that was handed over, None if it is not there."""
         sought = self._record().get("identity")
-        nodes = (scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")))
-        return next((node for node in nodes if node.GetImageData() is not None and sought and identity(node) == sought), None)
+        volumes = [node for node in nodes_of(scene, "vtkMRMLScalarVolumeNode") if node.GetImageData() is not None]
+        return next((node for node in volumes if sought and identity(node) == sought), None)
 
     def remove(self) -> None:
         """Take the folder away, the patient's CT with it."""
@@ -147,7 +150,7 @@ def left_behind(root: Path | None = None) -> list[HandOver]:
 def identity(volume: vtkMRMLScalarVolumeNode) -> str:
     """The same for the same CT in any scene: a hash of its slices' UIDs or, where there are none, of its voxels."""
     uids = instance_uids(volume)
-    content = " ".join(uids).encode() if uids else array_of(volume).tobytes()
+    content = " ".join(uids).encode() if uids else np.ascontiguousarray(array_of(volume))
     return hashlib.sha256(content).hexdigest()
 
 
@@ -172,14 +175,12 @@ def last_words(stderr: str, exit_code: int | None = None) -> str:
     return f"The segmentation ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
 
 
-def _image(volume: vtkMRMLScalarVolumeNode) -> tuple[sitk.Image, list[str]]:
-    from .volumes import check_volume
-
+def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None) -> tuple[sitk.Image, list[str]]:
     warnings = check_volume(volume)
     if is_acquisition_transform(volume.GetParentTransformNode(), volume):
         from .dicom_database import planning_ct
 
-        ct = planning_ct(volume)
+        ct = planning_ct(volume, dicom_folder)
         return ct.image, warnings + list(ct.warnings)
     return image_of(volume), warnings
 

@@ -10,9 +10,9 @@ import vtk
 from ..errors import RuntimeFault
 from ..result import Organ, Result
 from ..rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC
-from .grid import Grid
-from .voxels import Mask, segment_mask
+from .grid import Grid, nodes_of
 from .volumes import frame_of
+from .voxels import Mask, segment_mask
 
 RESULT = "HNSegmenter.result"  # node attribute: result.json of the run, with model digest and checks
 ORGAN, FINGERPRINT = "HNSegmenter.organ", "HNSegmenter.voxels"  # segment tags: TG-263 name, SHA-256 as the network drew it
@@ -40,8 +40,7 @@ def volume_of(node):
 
 def own_results(volume) -> list:
     """This module's segmentations of a CT, oldest first; edited ones too (is_edited tells)."""
-    scene = volume.GetScene()
-    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))]
+    nodes = nodes_of(volume.GetScene(), "vtkMRMLSegmentationNode")
     return [node for node in nodes if is_own(node) and volume_of(node) is volume]
 
 
@@ -49,8 +48,9 @@ def is_edited(node) -> bool:
     """Whether somebody changed, renamed, added or removed a segment since the network's result was shown."""
     result = result_of(node)
     drawn = {organ.name for organ in result.organs if organ.found} if result else set()
-    kept = {tag_of(segment, ORGAN) for segment in segments(node).values()}
-    return bool(kept != drawn or edited_segments(node) or any(segment.GetName() != tag_of(segment, ORGAN) for segment in segments(node).values()))
+    there = [(tag_of(segment, ORGAN), segment.GetName()) for segment in segments(node).values()]
+    renamed = any(organ != name for organ, name in there)
+    return renamed or {organ for organ, _ in there} != drawn or bool(edited_segments(node))
 
 
 def edited_segments(node) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import SimpleITK as sitk
 import slicer
 
 from ..errors import RuntimeFault, WrongUsage
-from ..grids import same_grid
 from ..pipeline import RESULT as RESULT_FILE
 from ..pipeline import SEGMENTATIONS, is_binary
 from ..result import Organ, Result
@@ -34,48 +34,58 @@ def show_results(
     Raises RuntimeFault if the labelmaps cannot be read or belong to another volume; WrongUsage if `replace` is not this
     module's or was edited. Nothing is left in the scene then.
     """
+    steps = show_in_steps(folder, volume, replace)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def show_in_steps(
+    folder: Path, volume: vtkMRMLScalarVolumeNode, replace: vtkMRMLSegmentationNode | None = None
+) -> Generator[float, None, vtkMRMLSegmentationNode]:
+    """show_results for a window that must stay alive: yields the fraction done after every tenth of a second or so.
+
+    The node is the generator's return value (StopIteration.value). Closed early, it leaves nothing in the scene.
+    """
     if replace is not None and (not provenance.is_own(replace) or provenance.is_edited(replace)):
         raise WrongUsage(f"{replace.GetName()} holds somebody's own contours: it stays. Rename or remove it by hand.")
-    result, masks, grid = read_results(folder, volume)
+    result = Result.read(folder / RESULT_FILE)
+    found = [organ for organ in result.organs if organ.found]
+    masks: dict[str, Mask] = {}
+    grid = None if is_acquisition_transform(volume.GetParentTransformNode(), volume) else Grid.of_volume(volume)
+    for organ in found:
+        masks[organ.name], grid = _read(folder, organ, grid)
+        yield len(masks) / (len(found) + 2)
     node = volume.GetScene().AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} HN Segmenter")
     try:
-        _fill(node, volume, result, masks, grid)
-    except Exception:
+        _fill(node, volume, result, masks, grid or Grid.of_volume(volume))
+        yield (len(found) + 1) / (len(found) + 2)
+        node.CreateClosedSurfaceRepresentation()
+        _display(node)
+        put_beside(node, volume)
+    except BaseException:  # GeneratorExit too
         remove(node)
         raise
-    if replace is not None:
+    if replace is not None and replace.GetScene() is not None:
         remove(replace)
     return node
 
 
-def read_results(folder: Path, volume: vtkMRMLScalarVolumeNode) -> tuple[Result, dict[str, Mask], Grid]:
-    """result.json, the found organs' voxels and the grid that they lie on. Raises RuntimeFault."""
-    result = Result.read(folder / RESULT_FILE)
-    grid = None if is_acquisition_transform(volume.GetParentTransformNode(), volume) else Grid.of_volume(volume)
+def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
+    """An organ's voxels, and the grid that they lie on: the given one, or the labelmap's own. Raises RuntimeFault."""
     home = folder / SEGMENTATIONS if (folder / SEGMENTATIONS).is_dir() else folder
-    masks: dict[str, Mask] = {}
-    for organ in result.organs:
-        if organ.found:
-            labelmap = _read(home, organ)
-            grid = grid or Grid.of_image(labelmap)
-            _require_grid(labelmap, grid, organ)
-            masks[organ.name] = mask_of_array(sitk.GetArrayViewFromImage(labelmap))
-    return result, masks, grid or Grid.of_volume(volume)
-
-
-def _read(home: Path, organ: Organ) -> sitk.Image:
     try:
         labelmap = sitk.ReadImage(str(home / Path(organ.file).name))
     except (RuntimeError, TypeError) as error:
         raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
     if not is_binary(labelmap):
         raise RuntimeFault(f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: run the segmentation again.")
-    return labelmap
-
-
-def _require_grid(labelmap: sitk.Image, grid: Grid, organ: Organ) -> None:
-    if labelmap.GetSize() != tuple(grid.size) or not same_grid(labelmap, grid.place(sitk.Image(labelmap))):
+    own = Grid.of_image(labelmap)
+    if grid is not None and not grid.same_place(own):
         raise RuntimeFault(f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented.")
+    return mask_of_array(sitk.GetArrayViewFromImage(labelmap)), grid or own
 
 
 def _fill(node, volume, result: Result, masks: dict[str, Mask], grid: Grid) -> None:
@@ -95,9 +105,6 @@ def _fill(node, volume, result: Result, masks: dict[str, Mask], grid: Grid) -> N
     for name, mask in masks.items():
         segmentation.AddSegment(_segment(organs[name], mask, *images[name]), name)
     node.SetAttribute(provenance.RESULT, json.dumps(result.to_dict()))
-    node.CreateClosedSurfaceRepresentation()
-    _display(node)
-    put_beside(node, volume)
 
 
 def _segment(organ: Organ, mask: Mask, image, label: int):

@@ -46,8 +46,6 @@ def export(node, volume, ct: PlanningCT) -> Dataset:
 
     Raises HNSegmenterError with its message if it refuses, or if there is no readable file.
     """
-    import pydicom
-
     plugin = slicer.modules.dicomPlugins[PLUGIN]()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     exportables = [

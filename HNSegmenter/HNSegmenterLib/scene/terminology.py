@@ -11,6 +11,7 @@ from ..result import Organ
 CONTEXT = "HN Segmenter: organs at risk and targets"  # the name in the .term.json that comes with the module
 FILE = Path(__file__).resolve().parents[2] / "Resources" / "Terminologies" / "HNSegmenter.term.json"
 # As the terminologies that come with Slicer write it.
+NOTHING = ("", "", "")
 ANATOMY = ("123037004", "SCT", "Anatomical Structure")
 MORPHOLOGY = ("SCT", "49755003")  # Morphologically Altered Structure
 # SNOMED CT, observable entities: gross tumor, clinical target and planning target volume.
@@ -27,10 +28,9 @@ def entry(organ: Organ) -> str | None:
     """The serialised terminology entry of an organ; None if the model gives it no code."""
     if not organ.code:
         return None
-    side = organ.laterality or {"value": "", "scheme": "", "meaning": ""}
-    codes = [(code["value"], code["scheme"], code["meaning"]) for code in (organ.code, side)]
-    nothing = ("", "", "")
-    return slicer.vtkSlicerTerminologiesModuleLogic.SerializeTerminologyEntry(CONTEXT, *ANATOMY, *codes[0], *codes[1], "", *nothing, *nothing)
+    kind, side = (_triple(code) for code in (organ.code, organ.laterality))
+    serialize = slicer.vtkSlicerTerminologiesModuleLogic.SerializeTerminologyEntry
+    return serialize(CONTEXT, *ANATOMY, *kind, *side, "", *NOTHING, *NOTHING)
 
 
 def target_type(serialized: str) -> str | None:
@@ -46,3 +46,7 @@ def target_type(serialized: str) -> str | None:
 
 def _code(concept) -> tuple[str, str]:
     return concept.GetCodingSchemeDesignator() or "", concept.GetCodeValue() or ""
+
+
+def _triple(code: dict | None) -> tuple[str, str, str]:
+    return (code["value"], code["scheme"], code["meaning"]) if code else NOTHING

@@ -37,10 +37,8 @@ def check_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
     parent = volume.GetParentTransformNode()
     if parent is None or is_acquisition_transform(parent, volume):
         return []
-    return [
-        f"{name} is under the transform {parent.GetName()}: the network sees the CT as it was scanned, "
-        "and the segments go under the same transform."
-    ]
+    what = f"{name} is under the transform {parent.GetName()}"
+    return [f"{what}: the network sees the CT as it was scanned, and the segments go under the same transform."]
 
 
 def image_of(volume: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:

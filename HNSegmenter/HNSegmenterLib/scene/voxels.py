@@ -48,7 +48,8 @@ def mask_of_array(array: np.ndarray) -> Mask | None:
 def segment_mask(node, segment_id: str, grid: Grid, frame) -> Mask | None:
     """The segment on a grid; None if no voxel of it is there.
 
-    frame: the transform node in whose coordinates the grid lies, None for the world (volumes.frame_of). Where the segment lies on the grid's lattice its voxels come as they are, else by nearest neighbour.
+    frame: the transform node in whose coordinates the grid lies, None for the world (volumes.frame_of). Where the
+    segment lies on the grid's lattice its voxels come as they are, else by nearest neighbour.
     """
     image = slicer.vtkOrientedImageData()
     if not node.GetSegmentation().ContainsRepresentation(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()):

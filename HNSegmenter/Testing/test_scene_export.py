@@ -1,0 +1,310 @@
+"""From segments to an RTSTRUCT on the original series: what was edited, renamed and added goes out as what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, make_ct, plastimatch_masks
+from scene_help import add_ct, add_segment, add_volume, new_scene, paint, slicer, voxels, vtk, write_results
+
+from HNSegmenterLib import scene as hn
+from HNSegmenterLib.dicom import read_planning_ct
+from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
+from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
+from HNSegmenterLib.scene.grid import Grid
+from phantoms import head_phantom, slice_positions, write_ct_series
+
+SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("patient") / "ct"
+
+
+@pytest.fixture(scope="module")
+def ct(folder):
+    return make_ct(folder, SHAPE, SPACING, origin=ORIGIN)
+
+
+@pytest.fixture(scope="module")
+def drawn(ct):
+    return head_organs(ct)
+
+
+@pytest.fixture(scope="module")
+def results(drawn, tmp_path_factory):
+    home = tmp_path_factory.mktemp("results")
+    write_results(home, drawn)
+    return home
+
+
+@pytest.fixture
+def volume(ct):
+    scene = new_scene()
+    node = add_ct(scene, ct)
+    node.keep = scene
+    return node
+
+
+@pytest.fixture
+def node(results, volume):
+    return hn.show_results(results, volume)
+
+
+def box(volume, low=(5, 10, 10), high=(9, 20, 20)) -> np.ndarray:
+    array = np.zeros(Grid.of_volume(volume).size[::-1], np.uint8)
+    array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
+    return array
+
+
+def rois(path) -> dict[str, tuple[str, str]]:
+    """ROI name -> (ROI Generation Algorithm, RT ROI Interpreted Type) in the file."""
+    dataset = pydicom.dcmread(path)
+    pairs = zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True)
+    return {str(roi.ROIName): (roi.ROIGenerationAlgorithm, seen.RTROIInterpretedType) for roi, seen in pairs}
+
+
+def contours(path) -> list:
+    dataset = pydicom.dcmread(path)
+    return [
+        (roi.ReferencedROINumber, item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData))
+        for roi in dataset.ROIContourSequence
+        for item in roi.ContourSequence
+    ]
+
+
+def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, folder, tmp_path):
+    before = digests(folder)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert saved.path == tmp_path / "out" / "rtstruct.dcm"
+    assert [path.name for path in saved.path.parent.iterdir()] == ["rtstruct.dcm"]
+    assert {roi.name: (roi.algorithm, roi.interpreted_type, roi.dice) for roi in saved.rois} == {name: ("AUTOMATIC", "ORGAN", 1.0) for name in drawn}
+    write_rtstruct(ct, drawn, hn.result_of(node), tmp_path / "library.dcm")
+    assert contours(saved.path) == contours(tmp_path / "library.dcm")
+    assert dciodvfy_complaints(saved.path) == []
+    assert digests(folder) == before
+    assert saved.way == "HN Segmenter"
+    assert "SlicerRT is not installed" in saved.why
+
+
+def test_edited_renamed_and_added_segments_go_out_as_what_they_are(node, volume, ct, drawn, folder, tmp_path):
+    grid = Grid.of_volume(volume)
+    paint(node, "Eye_L", grid, lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))))
+    node.GetSegmentation().GetSegment("Parotid_L").SetName("Left parotid")
+    add_segment(node, "GTVp", grid, box(volume))
+    add_segment(node, "Mandible", grid, box(volume, (3, 40, 40), (7, 50, 50)))
+    node.GetSegmentation().AddEmptySegment("", "Nothing yet")
+    saved = hn.export_rtstruct(node, tmp_path, dicom_folder=folder)
+    assert rois(saved.path) == {
+        **dict.fromkeys(("Brainstem", "SpinalCord", "Left parotid", "Parotid_R", "Eye_R"), ("AUTOMATIC", "ORGAN")),
+        "Eye_L": ("SEMIAUTOMATIC", "ORGAN"),
+        "GTVp": ("MANUAL", "GTV"),
+        "Mandible": ("MANUAL", "ORGAN"),
+    }
+    dataset = pydicom.dcmread(saved.path)
+    codes = {
+        str(roi.ROIName): seen.RTROIIdentificationCodeSequence[0].CodeValue
+        for roi, seen in zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True)
+        if "RTROIIdentificationCodeSequence" in seen
+    }
+    assert codes["Left parotid"] == "45289007"
+    assert "GTVp" not in codes
+    masks = plastimatch_masks(saved.path, folder, ct, tmp_path / "read")
+    shown = hn.labelmaps(node, ct.image)
+    assert dice(masks["Eye_L"], voxels(shown["Eye_L"])) >= 0.99
+    assert dice(masks["GTVp"], box(volume)) >= 0.99
+    assert dciodvfy_complaints(saved.path) == []
+
+
+def test_who_must_be_asked_is_asked_before_anything_is_written(node, volume, folder, tmp_path):
+    add_segment(node, "Tumour bed", Grid.of_volume(volume), box(volume))
+    with pytest.raises(hn.UnclearType, match="Tumour bed is a target") as question:
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert question.value.segments == ["Tumour bed"]
+    assert not (tmp_path / "out").exists()
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder, types={"Tumour bed": "CTV"})
+    assert rois(saved.path)["Tumour bed"] == ("MANUAL", "CTV")
+
+
+def test_the_clinics_names_are_used(node, volume, folder, tmp_path):
+    node.GetSegmentation().GetSegment("Eye_R").SetName("Right eye")
+    add_segment(node, "Kiefer", Grid.of_volume(volume), box(volume))
+    names = NameTable({"Parotid_L": "Parotis links", "Eye_R": "Auge rechts", "Bone_Mandible": "Kiefer"})
+    written = rois(hn.export_rtstruct(node, tmp_path, dicom_folder=folder, names=names).path)
+    assert {"Parotis links", "Right eye", "Kiefer"} < set(written)
+    assert "Auge rechts" not in written
+    assert written["Kiefer"] == ("MANUAL", "ORGAN")
+
+
+def test_a_file_that_is_there_stays(node, folder, tmp_path):
+    (tmp_path / "rtstruct.dcm").write_text("somebody's")
+    with pytest.raises(WrongUsage, match="already holds rtstruct.dcm"):
+        hn.export_rtstruct(node, tmp_path, dicom_folder=folder)
+    assert (tmp_path / "rtstruct.dcm").read_text() == "somebody's"
+    saved = hn.export_rtstruct(node, tmp_path, dicom_folder=folder, overwrite=True)
+    assert len(rois(saved.path)) == 6
+
+
+def test_what_does_not_read_back_as_drawn_is_not_kept(node, folder, tmp_path, monkeypatch):
+    """A disk that gives back another file: one organ's contours moved by two pixels."""
+    from HNSegmenterLib.scene import export
+
+    def damaging(dataset, path):
+        for item in dataset.ROIContourSequence[4].ContourSequence:
+            item.ContourData = [value + 5.0 * (n % 3 == 0) for n, value in enumerate(item.ContourData)]
+        write(dataset, path)
+
+    write = export.write
+    monkeypatch.setattr(export, "write", damaging)
+    with pytest.raises(HNSegmenterError, match="contours of Eye_L in the file differ"):
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_drawn_is_nothing_to_save(node, folder, tmp_path):
+    node.GetSegmentation().RemoveAllSegments()
+    with pytest.raises(UnusableInput, match="has no contour"):
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    with pytest.raises(UnusableInput, match="has no contour"):
+        hn.save_labelmaps(node, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_the_cts_own_is_refused(node, tmp_path):
+    make_ct(tmp_path / "other", SHAPE, SPACING, origin=ORIGIN)
+    with pytest.raises(UnusableInput, match="does not hold the series of Planning CT"):
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=tmp_path / "other")
+
+
+def test_without_the_dicom_database_a_folder_must_be_named(node, tmp_path):
+    with pytest.raises(UnusableInput, match="database is not open"):
+        hn.export_rtstruct(node, tmp_path / "out")
+
+
+def test_somebodys_own_segmentation_can_be_exported_too(volume, folder, tmp_path):
+    """Drawn from nothing, on our CT: all of it is manual."""
+    node = volume.GetScene().AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    add_segment(node, "Parotid_L", Grid.of_volume(volume), box(volume))
+    assert rois(hn.export_rtstruct(node, tmp_path, dicom_folder=folder).path) == {"Parotid_L": ("MANUAL", "ORGAN")}
+
+
+def test_a_volume_without_dicom_gets_labelmaps(results, ct, drawn, tmp_path):
+    scene = new_scene()
+    volume = add_volume(scene, ct.image, name="From NIfTI")
+    node = hn.show_results(results, volume)
+    with pytest.raises(UnusableInput, match="From NIfTI was not loaded from DICOM.*save the contours as labelmaps"):
+        hn.export_rtstruct(node, tmp_path / "out")
+    node.GetSegmentation().GetSegment("Eye_L").SetName("Eye: left")
+    written = hn.save_labelmaps(node, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
+    assert "Eye_ left.nii.gz" in {path.name for path in written}
+    again = sitk.ReadImage(str(tmp_path / "out" / "Brainstem.nii.gz"))
+    np.testing.assert_array_equal(voxels(again), voxels(drawn["Brainstem"]))
+    np.testing.assert_allclose(again.GetOrigin(), ct.image.GetOrigin(), atol=1e-4)
+    reader = slicer.vtkMRMLSegmentationStorageNode()
+    reader.SetFileName(str(tmp_path / "out" / "segmentation.seg.nrrd"))
+    other = new_scene().AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert reader.ReadData(other)
+    assert other.GetSegmentation().GetNumberOfSegments() == 6
+    with pytest.raises(WrongUsage, match="already holds"):
+        hn.save_labelmaps(node, tmp_path / "out")
+
+
+def tilted_series(folder, degrees=12.0):
+    """A CT scanned with a tilted gantry: every slice is shifted towards the feet's side of the one below."""
+    spacing = (2.5, 2.5, 3.0)
+    tilt = np.tan(np.radians(degrees)) * spacing[2]
+    positions = slice_positions(30, spacing[2], ORIGIN, shear=(0, tilt, 0))
+    write_ct_series(folder, head_phantom((30, 96, 96), spacing), spacing, positions=positions)
+    return read_planning_ct(folder), positions
+
+
+def as_slicer_loads(scene, ct, positions):
+    """The stack as Slicer's DICOM reader stores it: upright, with a grid transform that moves every slice to its place."""
+    first = ct.slices[0]
+    stack = sitk.GetImageFromArray(np.stack([pydicom.dcmread(s.path).pixel_array.astype(np.int16) - 1024 for s in ct.slices]))
+    stack.SetSpacing((first.column_spacing, first.row_spacing, 3.0))
+    stack.SetOrigin(first.position)
+    node = add_volume(scene, stack, [s.sop_instance_uid for s in ct.slices], name="Tilted CT")
+    grid = vtk.vtkImageData()
+    columns, rows, slices = node.GetImageData().GetDimensions()
+    grid.SetDimensions(2, 2, slices)
+    grid.SetOrigin(node.GetOrigin())
+    grid.SetSpacing(columns * first.column_spacing, rows * first.row_spacing, 3.0)
+    grid.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    upright = np.array(first.position) + np.arange(slices)[:, None] * [0, 0, 3.0]
+    for k, shift in enumerate((positions - upright) * [-1, -1, 1]):  # RAS
+        for corner in range(4):
+            for axis in range(3):
+                grid.SetScalarComponentFromDouble(corner % 2, corner // 2, k, axis, shift[axis])
+    bend = slicer.vtkOrientedGridTransform()
+    direction = vtk.vtkMatrix4x4()
+    node.GetIJKToRASDirectionMatrix(direction)
+    bend.SetGridDirectionMatrix(direction)
+    bend.SetDisplacementGridData(grid)
+    transform = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Tilted CT acquisition transform")
+    transform.SetAndObserveTransformToParent(bend)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return node
+
+
+def test_a_tilted_series_goes_the_librarys_way_to_its_real_slices(tmp_path):
+    folder = tmp_path / "ct"
+    ct, positions = tilted_series(folder)
+    assert ct.tilted
+    scene = new_scene()
+    volume = as_slicer_loads(scene, ct, positions)
+    assert hn.check_volume(volume) == []
+    job = hn.HandOver.create(volume, tmp_path / "jobs", dicom_folder=folder)
+    handed = sitk.ReadImage(str(job.folder / "img.nii"))
+    np.testing.assert_array_equal(voxels(handed), voxels(ct.image))
+    assert any("tilted gantry" in sentence for sentence in job.warnings)
+    drawn = head_organs(ct)
+    write_results(tmp_path / "results", drawn)
+    node = hn.show_results(tmp_path / "results", volume)
+    assert node.GetParentTransformNode() is None  # DICOM's places, where the bent volume is shown too
+    assert not hn.is_edited(node)
+    for name, image in hn.labelmaps(node, ct.image).items():
+        np.testing.assert_array_equal(voxels(image), voxels(drawn[name]), name)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    write_rtstruct(ct, drawn, hn.result_of(node), tmp_path / "library.dcm")
+    assert contours(saved.path) == contours(tmp_path / "library.dcm")
+    assert min(roi.dice for roi in saved.rois) >= 0.99
+    assert any("tilted gantry" in sentence for sentence in saved.warnings)
+
+
+def test_an_oblique_series_keeps_its_places(tmp_path):
+    folder = tmp_path / "ct"
+    angle = np.radians(8)
+    orientation = (np.cos(angle), np.sin(angle), 0, -np.sin(angle), np.cos(angle), 0)
+    write_ct_series(folder, head_phantom(SHAPE, SPACING), SPACING, ORIGIN, orientation)
+    ct = read_planning_ct(folder)
+    assert ct.oblique
+    scene = new_scene()
+    volume = add_ct(scene, ct)
+    drawn = head_organs(ct)
+    write_results(tmp_path / "results", drawn)
+    node = hn.show_results(tmp_path / "results", volume)
+    for name, image in hn.labelmaps(node, volume).items():
+        np.testing.assert_array_equal(voxels(image), voxels(drawn[name]), name)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert {roi.dice for roi in saved.rois} == {1.0}
+    assert slice_ids(saved.path) <= {s.sop_instance_uid for s in ct.slices}
+
+
+def slice_ids(path) -> set[str]:
+    return {uid for _, uid, _ in contours(path)}
+
+
+def test_a_volume_with_slices_left_out_is_still_its_series(node, ct, folder, tmp_path):
+    """Slicer may leave out a slice that is there twice; a slice that is nowhere is a fault."""
+    volume = hn.volume_of(node)
+    uids = volume.GetAttribute("DICOM.instanceUIDs").split()
+    volume.SetAttribute("DICOM.instanceUIDs", " ".join([*uids, "2.25.1"]))
+    with pytest.raises(UnusableInput, match="Slices of Planning CT are missing"):
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
