@@ -74,6 +74,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._parameterNode = None
         self._guiTag = None
+        self._shown = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -116,7 +117,9 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self):
+        """Contours may have been edited meanwhile."""
         self.initializeParameterNode()
+        self.refreshSections()
 
     def exit(self):
         if self._parameterNode is not None and self._guiTag is not None:
@@ -174,7 +177,16 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def updateSections(self, _caller=None, _event=None):
         self.segmentSection.update()
-        self.saveSection.update()
+        node = self.segmentation()
+        if (node.GetID() if node is not None else None) != self._shown:
+            self.refreshSections()
+
+    def refreshSections(self):
+        """What depends on the voxels, and so takes a moment."""
+        node = self.segmentation()
+        self._shown = node.GetID() if node is not None else None
+        self.segmentSection.refresh()
+        self.saveSection.refresh()
 
 
 class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):

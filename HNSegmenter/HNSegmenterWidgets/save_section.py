@@ -20,26 +20,28 @@ class SaveSection:
     def __init__(self, ui, logic, segmentation: Callable):
         self._ui, self._logic, self._segmentation = ui, logic, segmentation
         self._proposed, self._proposedFor = "", None
+        self._plan: list[str] = []
+        self._impossible: str | None = None
         ui.saveButton.connect("clicked()", self.onSave)
         ui.dicomDialogButton.connect("clicked()", self.onDicomDialog)
         ui.saveFolderEdit.connect("currentPathChanged(QString)", lambda _path: self._showPlan())
 
-    def update(self) -> None:
-        """After the scene, the choices or the contours changed."""
+    def refresh(self) -> None:
+        """After other contours were chosen, or these may have changed."""
         node = self._segmentation()
-        self._propose(node)
+        volume = scene.volume_of(node) if node is not None else None
+        self._impossible = scene.rtstruct_impossible(volume) if volume is not None else None
+        self._plan = self._planned(node, volume)
+        self._propose(node, volume)
         self._showPlan()
+        self._ui.saveStatus.text = ""
         self._ui.dicomDialogButton.enabled = node is not None
 
     def onSave(self) -> None:
         node, folder = self._segmentation(), Path(self._ui.saveFolderEdit.currentPath)
         self._ui.saveStatus.text = ""
         try:
-            volume = scene.volume_of(node)
-            if volume is not None and scene.rtstruct_impossible(volume):
-                text = self._saveLabelmaps(node, folder)
-            else:
-                text = self._saveRtstruct(node, folder)
+            text = self._saveLabelmaps(node, folder) if self._impossible else self._saveRtstruct(node, folder)
         except Cancelled:
             return
         except HNSegmenterError as fault:
@@ -64,7 +66,7 @@ class SaveSection:
             saved = self._logic.exportDicomRt(node, folder, types)
         lines = [_("Saved and read back: {path}").format(path=saved.path)]
         lines.append(", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois))
-        lines.append(_("Contours drawn by {way}.").format(way=saved.way) + (f" {saved.why}" if saved.why else ""))
+        lines.append(saved.why)
         lines += [f"! {warning}" for warning in saved.warnings]
         return "\n".join(lines)
 
@@ -85,9 +87,8 @@ class SaveSection:
                 types[roi.name] = KINDS[chosen]
         return types
 
-    def _propose(self, node) -> None:
+    def _propose(self, node, volume) -> None:
         """A new folder beside the CT, unless the user chose one for these contours."""
-        volume = scene.volume_of(node) if node is not None else None
         wanted = (node.GetID(), volume.GetID()) if volume is not None else None
         if wanted is None or wanted == self._proposedFor:
             return
@@ -97,29 +98,32 @@ class SaveSection:
         self._proposedFor = wanted
 
     def _showPlan(self) -> None:
-        node, chosen = self._segmentation(), self._ui.saveFolderEdit.currentPath
-        volume = scene.volume_of(node) if node is not None else None
-        impossible = scene.rtstruct_impossible(volume) if volume is not None else None
-        self._ui.saveButton.text = _("Save labelmaps") if impossible else _("Save RTSTRUCT")
-        self._ui.saveButton.enabled = node is not None and volume is not None and bool(chosen)
-        if node is None:
-            self._ui.contentsLabel.text = _("Segment a CT, or choose contours, to save them.")
-        elif volume is None:
-            self._ui.contentsLabel.text = _("These contours belong to no CT of the scene: set their source volume in the Segment Editor.")
-        else:
-            self._ui.contentsLabel.text = self._plan(node, volume, Path(chosen), impossible)
+        """What will be written into the folder as it is chosen now."""
+        node, folder = self._segmentation(), self._ui.saveFolderEdit.currentPath
+        possible = node is not None and scene.volume_of(node) is not None
+        lines = list(self._plan)
+        if possible and folder and self._impossible:
+            lines.append(_("Will be written: a labelmap (.nii.gz) of every contour, and all in one .seg.nrrd file."))
+        elif possible and folder:
+            names = ", ".join(path.name for path in scene.planned_files(node, Path(folder)))
+            lines.append(_("Will be written: {names}, on the original CT series.").format(names=names))
+        self._ui.contentsLabel.text = "\n".join(lines)
+        self._ui.saveButton.text = _("Save labelmaps") if self._impossible else _("Save RTSTRUCT")
+        self._ui.saveButton.enabled = possible and bool(folder)
 
-    def _plan(self, node, volume, folder: Path, impossible: str | None) -> str:
-        if impossible:
-            names = ", ".join(path.name for path in scene.planned_files(node, folder))
-            return f"{impossible}\n" + _("What can be saved: {names}").format(names=names)
+    def _planned(self, node, volume) -> list[str]:
+        """Sentences about the contours, wherever they are saved."""
+        if node is None:
+            return [_("Segment a CT, or choose contours, to save them.")]
+        if volume is None:
+            return [_("These contours belong to no CT of the scene: choose their source volume in the Segment Editor.")]
+        if self._impossible:
+            return [self._impossible]
         try:
             rois = [roi for roi in scene.roi_plan(node) if not roi.empty]
         except HNSegmenterError as fault:
-            return fault.sentence
-        names = ", ".join(path.name for path in scene.planned_files(node, folder))
-        lines = [_("Will be written: {names} with {number} contoured structures").format(names=names, number=len(rois))]
-        lines.append("; ".join(f"{roi.name}: {roi.interpreted_type or '?'}, {roi.algorithm}" for roi in rois))
+            return [fault.sentence]
+        lines = ["; ".join(f"{roi.name}: {roi.interpreted_type or _('to be asked')}, {roi.algorithm}" for roi in rois)]
         if problem := scene.slicer_rt_problem(volume):
-            lines.append(problem)
-        return "\n".join(lines)
+            lines.append(_("HN Segmenter draws the contours itself, since {problem}.").format(problem=problem))
+        return lines

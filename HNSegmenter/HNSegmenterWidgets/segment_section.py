@@ -9,7 +9,8 @@ import qt
 import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
-from HNSegmenterLib.settings import Settings
+from HNSegmenterLib.pipeline import NO_RTSTRUCT
+from HNSegmenterLib.settings import Settings, jobs_folder
 from slicer.i18n import tr as _
 
 from . import dialogs, image_dialog, packages
@@ -26,7 +27,7 @@ class SegmentSection:
     def __init__(self, ui, logic, volume: Callable, segmentation: Callable, onSegmented: Callable):
         self._ui, self._logic = ui, logic
         self._volume, self._segmentation, self._onSegmented = volume, segmentation, onSegmented
-        self._replaced = None
+        self._replaced, self._logged = None, ""
         self._table = OrganTable(ui.organTable)
         self._clock = qt.QTimer()
         self._clock.setInterval(500)
@@ -42,9 +43,8 @@ class SegmentSection:
         self._clock.stop()
 
     def update(self) -> None:
-        """Buttons and table after the scene or the choices changed."""
-        running = self._logic.running
-        volume, node = self._volume(), self._segmentation()
+        """Buttons, after a run began or ended or the choices changed."""
+        running, volume = self._logic.running, self._volume()
         self._ui.segmentButton.enabled = volume is not None and not running
         self._ui.segmentButton.toolTip = (
             _("A run is going on.") if running else _("Contour the organs at risk.") if volume else _("Load or choose a CT first.")
@@ -52,16 +52,16 @@ class SegmentSection:
         self._ui.cancelButton.enabled = running
         for widget in (self._ui.runtimeBox, self._ui.engineEdit, self._ui.imageButton):
             widget.enabled = not running
-        self.showTable(node)
+        self._ui.editButton.enabled = self._segmentation() is not None
 
-    def showTable(self, node) -> None:
-        shown = node if node is not None and scene.is_own(node) else None
-        self._table.show(shown)
-        result = scene.result_of(shown) if shown is not None else None
-        warnings = result.warnings if result is not None else []
+    def refresh(self) -> None:
+        """Table and warnings, after the contours changed."""
+        node = self._segmentation()
+        result = scene.result_of(node) if node is not None else None
+        self._table.show(node if result is not None else None)
+        warnings = [text for text in result.warnings if text != NO_RTSTRUCT] if result is not None else []
         self._ui.warningsLabel.text = "\n".join(f"! {text}" for text in warnings)
         self._ui.warningsLabel.setVisible(bool(warnings))
-        self._ui.editButton.enabled = node is not None
 
     def onSegment(self) -> None:
         try:
@@ -105,6 +105,7 @@ class SegmentSection:
 
     def _began(self) -> None:
         self._ui.logText.clear()
+        self._logged = ""
         self._ui.progressBar.setRange(0, 1000)
         self._ui.progressBar.setValue(0)
         self._ui.progressBar.setVisible(True)
@@ -126,7 +127,13 @@ class SegmentSection:
             words = _stages().get(event.get("stage"), event.get("stage") or "")
             self._ui.stageLabel.text = f"{words}: {message}" if message else words
         if message and (kind != "progress" or event.get("fraction") is None):
-            self._ui.logText.appendPlainText(message)
+            self._log(message)
+
+    def _log(self, text: str) -> None:
+        """But for what the child says of its own folder, which nobody will find, and of the RTSTRUCT, which comes later."""
+        if text != self._logged and not text.endswith(NO_RTSTRUCT) and str(jobs_folder()) not in text:
+            self._ui.logText.appendPlainText(text)
+            self._logged = text
 
     def _onEnd(self, run: Run) -> None:
         self._tick()
@@ -153,13 +160,13 @@ class SegmentSection:
             run.job.remove()
             self._failed(fault.sentence)
             return
-        found = sum(row.segment_id is not None for row in scene.organ_rows(node))
+        found = node.GetSegmentation().GetNumberOfSegments()
         self._ui.stageLabel.text = _("Done: {number} organs found. Review every contour.").format(number=found)
         self._onSegmented(node)
 
     def _failed(self, sentence: str) -> None:
         self._ui.stageLabel.text = _("Failed: {sentence}").format(sentence=sentence)
-        self._ui.logText.appendPlainText(sentence)
+        self._log(sentence)
         if IMAGE_MISSING in sentence:
             self.onImage()
         else:
