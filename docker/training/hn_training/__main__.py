@@ -14,7 +14,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hn-training", description="Train the network of HN Segmenter and export it.")
     sub = parser.add_subparsers(required=True)
     add(sub, train, "train, or go on from the checkpoint")
-    add(sub, evaluate, "Dice of the checkpoint on all validation patients, without post-processing")
+    command = add(sub, evaluate, "Dice of the checkpoint on all validation patients, without post-processing")
+    command.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored patient")
     command = add(sub, tune, "choose each organ's threshold on training patients, for export")
     command.add_argument("--patients", type=int, default=32)
     command.add_argument("--out", type=Path, required=True, help="JSON file of thresholds")
@@ -56,7 +57,7 @@ def evaluate(args) -> int:
     from . import score
 
     network, settings, history = trained(args.config)
-    scores = score.validate(network, settings)
+    scores = score.validate(network, settings, args.flip)
     print(f"step {history['steps']}", {organ: round(value, 3) for organ, value in scores.means().items()})
     for organ, (found, patients) in scores.inventions().items():
         print(f"{organ} is known to be absent in {patients} patients, and was found in {found} of them.")

@@ -12,7 +12,7 @@ import torch
 from monai.transforms import Compose, MapTransform, RandAffined, Randomizable, RandGaussianSmoothd
 from torch.nn import functional as F
 
-from .config import ORGANS, SIDES, Augment, Grid
+from .config import Augment, Grid, mirrored_classes
 from .grid import AIR_HU, BODY_HU, window
 
 KEYS = ("image", "labels", "unknown")
@@ -37,11 +37,7 @@ class MirrorSides(RandomTransform):
 
     def __init__(self, probability: float):
         super().__init__(probability)
-        order = list(range(len(ORGANS) + 1))
-        for left, right in SIDES.items():
-            a, b = ORGANS.index(left) + 1, ORGANS.index(right) + 1
-            order[a], order[b] = b, a
-        self.order = torch.tensor(order)
+        self.order = torch.tensor(mirrored_classes())
 
     def change(self, data: dict) -> dict:
         flipped = {key: value.flip(-1) for key, value in data.items()}

@@ -39,7 +39,7 @@ def build(config: Config, split: str) -> list[Path]:
 
 def digest(folder: Path, config: Config) -> str:
     """SHA-256 over all that a prepared patient depends on."""
-    settings = [FORMAT, config.data.labels, config.grid.spacing_mm, index_entry(config.data.index, folder)]
+    settings = [FORMAT, config.data.labels, config.grid.spacing_mm, index_entry(config.data.index_of(folder), folder)]
     sums = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in ("data.nii.gz", "label.nii.gz"):
         sums.update(hashlib.sha256((folder / name).read_bytes()).digest())

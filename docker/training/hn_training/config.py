@@ -13,7 +13,7 @@ ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R")
 SIDES = {"Parotid_L": "Parotid_R", "Eye_L": "Eye_R"}
 """Organs that change places when the patient is mirrored."""
 
-NETWORKS = ("densevnet",)
+NETWORKS = ("densevnet", "monai-segresnet")
 
 SHARES = ("flip", "blank", "blank_box", "fill", "couch", "mask", "blur", "scale", "gain", "ema")
 """Settings between 0 and 1."""
@@ -25,6 +25,15 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the message says which setting and why."""
 
 
+def mirrored_classes() -> list[int]:
+    """Class i of a patient becomes class mirrored_classes()[i] of the mirrored one, and back."""
+    order = list(range(len(ORGANS) + 1))
+    for left, right in SIDES.items():
+        a, b = ORGANS.index(left) + 1, ORGANS.index(right) + 1
+        order[a], order[b] = b, a
+    return order
+
+
 @dataclass(frozen=True)
 class Data:
     train: str
@@ -32,6 +41,12 @@ class Data:
     index: str
     cache: str
     labels: dict[str, int]
+    validation_index: str = ""
+
+    def index_of(self, folder: Path) -> str:
+        """The index that tells of a patient's folder; "" if there is none."""
+        validation = self.validation_index and folder.parent == Path(self.validation)
+        return self.validation_index if validation else self.index
 
 
 @dataclass(frozen=True)

@@ -16,24 +16,17 @@ from torch import nn
 
 from . import grid
 from .config import ORGANS, Config, from_dict
-from .model_folder import CONTRACT, concept, write_json, write_sums
-from .network import SIZE_MULTIPLE, DenseVNet
+from .model_folder import COLORS, CONTRACT, concept, write_json, write_sums
+from .network import SIZE_MULTIPLE
+from .networks import build
 
-NAME, VERSION = "hn-densevnet", "0.1.0"
+VERSION = "0.1.0"
 OPSET = 18
 TOLERANCE = 1e-4
 TRACED_SHAPE = (1, 1, 32, 48, 64)
 CHECKED_SHAPES = ((1, 1, 32, 48, 64), (1, 1, 64, 32, 48))
 
-# Colours: Okabe and Ito's palette, told apart by colour-blind readers too. Codes: SNOMED CT.
-COLORS = {
-    "Brainstem": (0, 158, 115),
-    "SpinalCord": (240, 228, 66),
-    "Parotid_L": (0, 114, 178),
-    "Parotid_R": (213, 94, 0),
-    "Eye_L": (86, 180, 233),
-    "Eye_R": (204, 121, 167),
-}
+# SNOMED CT.
 CODES = {
     "Brainstem": ("119238007", "Brain stem"),
     "SpinalCord": ("2748008", "Spinal cord"),
@@ -46,7 +39,7 @@ SIDES = {"L": ("7771000", "Left"), "R": ("24028007", "Right")}
 class WithSoftmax(nn.Module):
     """What the exported graph computes: image to probabilities, (1, 1, z, y, x) to (1, classes, z, y, x)."""
 
-    def __init__(self, network: DenseVNet):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
@@ -54,11 +47,11 @@ class WithSoftmax(nn.Module):
         return self.network(image).softmax(1)
 
 
-def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, dict]:
+def load_average(checkpoint: Path) -> tuple[nn.Module, Config, dict]:
     """The averaged network of a checkpoint, its configuration and how it came to be (for model.json)."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config = from_dict(state["config"])
-    network = DenseVNet(absent=config.absent())
+    network = build(config)
     network.load_state_dict(state["average"])
     history = {"steps": state["step"], "total_steps": state.get("total_steps", state["step"]),
                "started_from": state.get("origin", {}).get("sha256")}
@@ -66,7 +59,7 @@ def load_average(checkpoint: Path) -> tuple[DenseVNet, Config, dict]:
 
 
 @torch.no_grad()
-def apply_thresholds(network: DenseVNet, thresholds: dict[str, float]) -> None:
+def apply_thresholds(network: nn.Module, thresholds: dict[str, float]) -> None:
     """Shift logits so that the probability that was an organ's threshold becomes 0.5.
 
     Exact for each organ against the rest: its odds are divided by threshold / (1 - threshold).
@@ -75,7 +68,7 @@ def apply_thresholds(network: DenseVNet, thresholds: dict[str, float]) -> None:
         network.classify.bias[ORGANS.index(organ) + 1] -= math.log(threshold / (1 - threshold))
 
 
-def to_onnx(network: DenseVNet, path: Path) -> None:
+def to_onnx(network: nn.Module, path: Path) -> None:
     """Write the graph with free spatial axes, simplified. Raises AssertionError if it does not equal PyTorch's."""
     module = WithSoftmax(network).eval()
     axes = {2: "z", 3: "y", 4: "x"}
@@ -135,7 +128,7 @@ def description(config: Config, history: dict, data: str, thresholds: dict[str, 
     low, high = grid.WINDOW_HU
     return {
         "contract": CONTRACT,
-        "name": NAME,
+        "name": f"hn-{config.network.name}",
         "version": VERSION,
         "precision": "float32",
         "preprocessing": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -10,16 +9,22 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
-from . import cache, score, warm_start
+from . import cache, examples, logs, score, warm_start
 from .config import Config
 from .curves import draw
 from .loss import segmentation_loss
-from .network import DenseVNet
+from .networks import build
 from .patches import loader
+from .patients import Patient, read
 
 LOG_EVERY = 20
+FIRST_LOOKS = (1, 100, 300)
+"""Steps with a quick look of their own, whatever the time: that is when mistakes show."""
+PICTURED = 2
 CHECKPOINT = "checkpoint.pt"
 LOSSES, SCORES = "loss.csv", "dice.csv"
 
@@ -29,8 +34,8 @@ class Run:
     """All that changes while training, and all that a checkpoint keeps."""
 
     config: Config
-    network: DenseVNet
-    average: DenseVNet
+    network: nn.Module
+    average: nn.Module
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -68,9 +73,9 @@ class Run:
 def start(config: Config) -> Run:
     torch.manual_seed(config.optimise.seed)
     torch.set_num_threads(config.optimise.threads)
-    network = DenseVNet(absent=config.absent())
+    network = build(config)
     network = network.to(config.optimise.device, memory_format=torch.channels_last_3d).train()
-    average = DenseVNet(absent=config.absent()).to(config.optimise.device).eval()
+    average = build(config).to(config.optimise.device).eval()
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.optimise.learning_rate,
                                   weight_decay=config.optimise.weight_decay)
@@ -124,7 +129,7 @@ def train(config: Config) -> Path:
     if path.exists():
         run.restore(path)
         for name in (LOSSES, SCORES):
-            forget_after(folder / name, run.step)
+            logs.forget_after(folder / name, run.step)
         print(f"Going on from step {run.step}.", flush=True)
     else:
         if config.optimise.start_from:
@@ -141,6 +146,9 @@ def train(config: Config) -> Path:
         run.seconds, last = run.seconds + now - last, now
         if run.step % LOG_EVERY == 0:
             log(run, folder)
+        if run.step in FIRST_LOOKS:
+            quick_look(run, folder, looked_at)
+            last = time.monotonic()
         if now - saved > config.optimise.checkpoint_s:
             run.save(path)
             draw(folder)
@@ -159,33 +167,25 @@ def log(run: Run, folder: Path) -> None:
     run.recent.clear()
     row = {"step": run.step, "seconds": round(run.seconds, 1), "learning_rate": f"{learning_rate(run):.3g}",
            "loss": round(loss, 4), "cross_entropy": round(entropy, 4), "soft_dice": round(dice, 4)}
-    append(folder / LOSSES, row)
+    logs.append(folder / LOSSES, row)
     print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
 def quick_look(run: Run, folder: Path, patients: list[Path]) -> None:
-    scores = score.validate(run.average, run.config, patients).means()
+    """Scores of some validation patients for the log, and pictures of the first of them."""
+    found = score.Scores()
+    for number, file in enumerate(patients):
+        patient = read(file, run.config.data)
+        chances = score.probabilities(run.average, patient, run.config)
+        found.add(patient, chances)
+        if number < PICTURED:
+            picture(run, folder, patient, chances)
+    scores = found.means()
     organs = {organ: round(scores[organ], 4) if organ in scores else "" for organ in run.config.data.labels}
-    append(folder / SCORES, {"step": run.step} | organs)
+    logs.append(folder / SCORES, {"step": run.step} | organs)
     print(f"step {run.step} validation", organs, flush=True)
 
 
-def append(path: Path, row: dict) -> None:
-    """Adds a row; a file of other columns is written anew with all of them, so that settings may change on the way."""
-    rows = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    columns = list(dict.fromkeys([*(rows[0] if rows else []), *row]))
-    with path.with_suffix(".part").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows([*rows, row])
-    os.replace(path.with_suffix(".part"), path)
-
-
-def forget_after(path: Path, step: int) -> None:
-    """Drops the rows of steps that will be run again."""
-    if path.exists():
-        head, *rows = path.read_text().splitlines(keepends=True)
-        path.write_text(head + "".join(row for row in rows if int(row.split(",")[0]) <= step))
+def picture(run: Run, folder: Path, patient: Patient, chances: np.ndarray) -> None:
+    title = f"{patient.name}, step {run.step}"
+    examples.draw(patient, chances, title, folder / "examples" / f"step_{run.step:06}_{patient.name}.png")

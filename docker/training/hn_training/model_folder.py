@@ -8,6 +8,16 @@ from pathlib import Path
 
 CONTRACT = 1
 
+COLORS = {
+    "Brainstem": (0, 158, 115),
+    "SpinalCord": (240, 228, 66),
+    "Parotid_L": (0, 114, 178),
+    "Parotid_R": (213, 94, 0),
+    "Eye_L": (86, 180, 233),
+    "Eye_R": (204, 121, 167),
+}
+"""Okabe and Ito's palette, told apart by colour-blind readers too."""
+
 
 def concept(value: str, meaning: str) -> dict:
     return {"value": value, "scheme": "SCT", "meaning": meaning}

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from .config import ORGANS, Data
+from .config import ORGANS, ConfigError, Data
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read(folder: Path, data: Data) -> Patient:
     labels = np.zeros(raw.shape, np.uint8)
     for organ, value in classes.items():
         labels[raw == value] = organ
-    entry = index_entry(data.index, folder)
+    entry = index_entry(data.index_of(folder), folder)
     if entry is None:
         drawn = frozenset(c for c in classes if (labels == c).any())
         return Patient(folder.name, image, labels, spacing, drawn, {}, dict.fromkeys(drawn, 1.0))
@@ -86,4 +86,7 @@ def index_entry(index: str, folder: Path) -> dict | None:
     if not index:
         return None
     entries = json.loads(Path(index).read_text(encoding="utf-8"))
-    return entries[f"{folder.parent.name}/{folder.name}"]
+    name = f"{folder.parent.name}/{folder.name}"
+    if name not in entries:
+        raise ConfigError(f"The index {index} has no entry {name}.")
+    return entries[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,23 +11,30 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import grid
-from .config import ORGANS, Config
+from .config import ORGANS, Config, mirrored_classes
 from .network import SIZE_MULTIPLE
 from .patients import Patient, folders, read
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, patient: Patient, config: Config) -> np.ndarray:
-    """Probability of every class (classes, z, y, x) on the patient's own grid; network in evaluation mode."""
+def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bool = False) -> np.ndarray:
+    """Probability of every class (classes, z, y, x) on the patient's own grid; network in evaluation mode.
+
+    flip: the mean with what the network says to the mirrored patient, its sides swapped back.
+    """
     mapping = grid.body_mapping(patient.image, patient.spacing, config.grid.spacing_mm)
     image = torch.from_numpy(grid.image_to_network(patient.image, mapping).astype(np.float32))
     missing = [(-size) % SIZE_MULTIPLE for size in image.shape]
     padding = [n for size in reversed(missing) for n in (0, size)]
     image = F.pad(image, padding, value=grid.AIR_HU)
     device = next(network.parameters()).device
+    image = grid.window(image)[None, None].to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        logits = network(grid.window(image)[None, None].to(device))
-    chances = logits.float().softmax(1)[0].cpu().numpy()
+        chances = network(image).float().softmax(1)
+        if flip:
+            mirrored = network(image.flip(-1)).float().softmax(1).flip(-1)
+            chances = (chances + mirrored[:, mirrored_classes()]) / 2
+    chances = chances[0].cpu().numpy()
     chances = chances[:, : mapping.shape[0], : mapping.shape[1], : mapping.shape[2]]
     positions = [mapping.to_network(axis) for axis in range(3)]
     inside = [(at >= -0.5) & (at <= size - 0.5) for at, size in zip(positions, mapping.shape)]
@@ -76,14 +82,17 @@ class Scores:
         return {organ: (sum(ml > 0 for ml in mls), len(mls)) for organ, mls in found.items() if mls}
 
 
-def validate(network: nn.Module, config: Config, patients: Iterable[Path] | None = None) -> Scores:
-    """Scores of the given validation patients' folders, all of them if none are given."""
+    def add(self, patient: Patient, chances: np.ndarray) -> None:
+        self.dice[patient.name] = dice(chances, patient)
+        self.invented[patient.name] = invented_ml(chances, patient)
+
+
+def validate(network: nn.Module, config: Config, flip: bool = False) -> Scores:
+    """Scores of all validation patients."""
     scores = Scores()
-    for folder in folders(config.data.validation) if patients is None else patients:
+    for folder in folders(config.data.validation):
         patient = read(folder, config.data)
-        chances = probabilities(network, patient, config)
-        scores.dice[patient.name] = dice(chances, patient)
-        scores.invented[patient.name] = invented_ml(chances, patient)
+        scores.add(patient, probabilities(network, patient, config, flip))
     return scores
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from torch import nn
 
 from .config import ConfigError
-from .network import DenseVNet
 
 NEW_CLASS_STD = 0.01
 """Standard deviation of a new class's weights: its logit starts near 0, well below a trained background's."""
 
 
-def load(network: DenseVNet, average: DenseVNet, checkpoint: Path) -> dict:
+def load(network: nn.Module, average: nn.Module, checkpoint: Path) -> dict:
     """Gives both networks the checkpoint's averaged weights, which are the better start.
 
     Classes that the checkpoint's run did not have get the same small random weights in both. Returns where
@@ -37,7 +37,7 @@ def load(network: DenseVNet, average: DenseVNet, checkpoint: Path) -> dict:
 
 
 @torch.no_grad()
-def restart(network: DenseVNet, average: DenseVNet, classes: torch.Tensor) -> None:
+def restart(network: nn.Module, average: nn.Module, classes: torch.Tensor) -> None:
     network.classify.weight[classes] = torch.randn_like(network.classify.weight[classes]) * NEW_CLASS_STD
     network.classify.bias[classes] = 0
     average.classify.load_state_dict(network.classify.state_dict())

@@ -12,10 +12,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training import cache, config, export, loop, patients, tune  # noqa: E402
+from hn_training import cache, config, export, loop, patients, score, tune  # noqa: E402
 from hn_training.augment import MirrorSides  # noqa: E402
 from hn_training.loss import segmentation_loss  # noqa: E402
 from hn_training.network import DenseVNet, trainable_parameters  # noqa: E402
+from hn_training.networks import NETWORKS  # noqa: E402
 
 MODEL = Path(__file__).resolve().parents[2] / "hn_densevnet" / "model"
 BRAINSTEM, PAROTID_L, PAROTID_R, EYE_L = 1, 3, 4, 5
@@ -25,10 +26,11 @@ def test_it_is_niftynets_dense_vnet():
     assert trainable_parameters(DenseVNet()) == 875_218
 
 
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(16, 32, 48), (48, 16, 16)])
-def test_probabilities_on_every_voxel_and_none_for_absent_classes(shape):
+def test_probabilities_on_every_voxel_and_none_for_absent_classes(name, shape):
     torch.manual_seed(0)
-    network = DenseVNet(absent=(5, 6)).eval()
+    network = NETWORKS[name](absent=(5, 6)).eval()
     with torch.inference_mode():
         chances = export.WithSoftmax(network)(torch.randn(1, 1, *shape))
     assert chances.shape == (1, 7, *shape)
@@ -36,12 +38,13 @@ def test_probabilities_on_every_voxel_and_none_for_absent_classes(shape):
     assert (chances[:, 5:] == 0).all() and (chances[:, :5] > 0).all()
 
 
-def test_the_exported_graph_equals_pytorch(tmp_path):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_exported_graph_equals_pytorch(name, tmp_path):
     torch.manual_seed(1)
-    network = DenseVNet(absent=(5, 6)).eval()
+    network = NETWORKS[name](absent=(5, 6)).eval()
     export.to_onnx(network, tmp_path / "network.onnx")  # raises beyond 1e-4
     assert export.largest_difference(export.WithSoftmax(network), tmp_path / "network.onnx") <= 1e-4
-    other = DenseVNet(absent=(5, 6)).eval()
+    other = NETWORKS[name](absent=(5, 6)).eval()
     assert export.largest_difference(export.WithSoftmax(other), tmp_path / "network.onnx") > 1e-4
 
 
@@ -55,6 +58,30 @@ def test_a_threshold_becomes_one_half_in_the_exported_network():
         after = export.WithSoftmax(network)(image)[:, PAROTID_L]
     clear = (before - 0.2).abs() > 1e-4
     assert torch.equal((before > 0.2)[clear], (after > 0.5)[clear]) and 0 < (after > 0.5).float().mean() < 1
+
+
+def test_averaging_over_the_mirrored_patient_swaps_sides_back(dataset):
+    """A network that sees the left parotid on one half: its mean with the mirrored patient is symmetric."""
+
+    class LeftHalf(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image):
+            logits = torch.zeros(1, 7, *image.shape[2:])
+            logits[:, PAROTID_L, ..., image.shape[-1] // 2 :] = 20
+            return logits
+
+    patient = patients.read(patients.folders(dataset.data.train)[0], dataset.data)
+    once = score.probabilities(LeftHalf(), patient, dataset)
+    both = score.probabilities(LeftHalf(), patient, dataset, flip=True)
+    middle = patient.image.shape[-1] // 2
+    left, right = (slice(middle + 2, middle + 8), slice(middle - 8, middle - 2))
+    body = (12, 16)
+    assert (once[PAROTID_L][body][left] > 0.99).all() and (once[PAROTID_R][body] < 0.2).all()
+    assert (both[PAROTID_L][body][left] > 0.5).all() and (both[PAROTID_R][body][right] > 0.5).all()
+    assert (both[PAROTID_R][body][left] < 0.2).all()
 
 
 def test_tuning_finds_the_threshold_that_fits(dataset):
@@ -140,7 +167,7 @@ def test_training_runs_resumes_and_exports(dataset, tmp_path):
     loop.train(config.from_dict(longer))
     run.restore(checkpoint)
     assert run.step == 6
-    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["step", "4", "6"]
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["step", "1", "4", "6"]
     export.export(checkpoint, tmp_path / "model", "two balls", {"Brainstem": 0.6})
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["SHA256SUMS", "model.json", "network.onnx", "organs.json"]
     organs = json.loads((tmp_path / "model" / "organs.json").read_text())["organs"]
