@@ -139,6 +139,8 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._choose(scene.volume_of(node), node)
 
     def _choose(self, volume, segmentation):
+        if self._parameterNode is None:  # the scene was closed while another module was shown
+            self.initializeParameterNode()
         with slicer.util.NodeModify(self._parameterNode):
             self._parameterNode.inputVolume = volume
             self._parameterNode.segmentation = segmentation
