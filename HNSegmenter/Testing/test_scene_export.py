@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, make_ct, plastimatch_masks
-from scene_help import add_ct, add_segment, add_volume, new_scene, paint, slicer, voxels, vtk, write_results
-
+from conftest import require_program
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
 from HNSegmenterLib.scene.grid import Grid
+from HNSegmenterLib.settings import Settings
 from phantoms import head_phantom, slice_positions, write_ct_series
+from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, make_ct, plastimatch_masks
+from scene_help import add_ct, add_segment, add_volume, new_scene, paint, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 
@@ -90,6 +93,63 @@ def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, fol
     assert "SlicerRT is not installed" in saved.why
 
 
+def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image):
+    """What SlicerRT's exporter hands to its engine goes to the same engine from Debian; SlicerRT itself needs the window."""
+    from HNSegmenterLib.scene import slicer_rt
+
+    program = require_program("plastimatch")
+
+    def export(node, volume, ct):
+        (home / "segments").mkdir(parents=True)
+        for name, image in hn.labelmaps(node, volume).items():
+            sitk.WriteImage(change(name, image), str(home / "segments" / f"{name}.nii.gz"))
+        sitk.WriteImage(hn.image_of(volume), str(home / "ct.nii.gz"))
+        command = [program, "convert", "--input", home / "ct.nii.gz", "--input-prefix", home / "segments", "--output-dicom", home / "out"]
+        subprocess.run([str(part) for part in [*command, "--patient-id", "TEST-0001"]], check=True, capture_output=True)
+        dataset = pydicom.dcmread(next((home / "out").glob("rtss*")))
+        dataset.StudyInstanceUID = ct.study_uid  # SlicerRT keeps the study
+        return dataset
+
+    monkeypatch.setattr(slicer_rt, "slicer_rt_problem", lambda volume, ct: None)
+    monkeypatch.setattr(slicer_rt, "export", export)
+
+
+def test_slicer_rts_contours_are_put_on_the_original_series(node, volume, ct, drawn, folder, tmp_path, monkeypatch):
+    plastimatch_as_slicer_rt(monkeypatch, tmp_path / "engine")
+    grid = Grid.of_volume(volume)
+    paint(node, "Eye_L", grid, lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))))
+    add_segment(node, "GTVp", grid, box(volume, (5, 10, 10), (12, 30, 30)))
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert (saved.way, saved.why) == ("SlicerRT", "SlicerRT's exporter drew the contours.")
+    assert min(roi.dice for roi in saved.rois) >= 0.99
+    assert slice_ids(saved.path) <= {s.sop_instance_uid for s in ct.slices}
+    written = rois(saved.path)
+    assert (written["Eye_L"], written["GTVp"], written["Brainstem"]) == (("SEMIAUTOMATIC", "ORGAN"), ("MANUAL", "GTV"), ("AUTOMATIC", "ORGAN"))
+    assert pydicom.dcmread(saved.path).FrameOfReferenceUID == ct.frame_of_reference_uid
+    assert dciodvfy_complaints(saved.path) == []
+
+
+def test_contours_of_slicer_rt_that_differ_are_not_used(node, folder, tmp_path, monkeypatch):
+    plastimatch_as_slicer_rt(monkeypatch, tmp_path / "engine", lambda name, image: sitk.BinaryErode(image) if name == "Eye_R" else image)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert saved.way == "HN Segmenter"
+    assert "SlicerRT's contours of Eye_R differ from the segment (Dice 0." in saved.why
+    assert {roi.dice for roi in saved.rois} == {1.0}
+
+
+def test_a_refusal_of_slicer_rt_is_told(node, folder, tmp_path, monkeypatch):
+    from HNSegmenterLib.scene import slicer_rt
+
+    def refused(node, volume, ct):
+        raise HNSegmenterError("SlicerRT could not export the contours: Must export the primary anatomical (CT/MR) image")
+
+    monkeypatch.setattr(slicer_rt, "slicer_rt_problem", lambda volume, ct: None)
+    monkeypatch.setattr(slicer_rt, "export", refused)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert saved.way == "HN Segmenter"
+    assert "since SlicerRT could not export the contours: Must export" in saved.why
+
+
 def test_edited_renamed_and_added_segments_go_out_as_what_they_are(node, volume, ct, drawn, folder, tmp_path):
     grid = Grid.of_volume(volume)
     paint(node, "Eye_L", grid, lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))))
@@ -137,6 +197,13 @@ def test_the_clinics_names_are_used(node, volume, folder, tmp_path):
     assert {"Parotis links", "Right eye", "Kiefer"} < set(written)
     assert "Auge rechts" not in written
     assert written["Kiefer"] == ("MANUAL", "ORGAN")
+
+
+def test_the_settings_table_of_names_is_used_as_on_the_command_line(node, folder, tmp_path):
+    table = tmp_path / "names.csv"
+    table.write_text("Parotid_L;Parotis links\n", encoding="utf-8")
+    Settings(names=str(table)).save()
+    assert "Parotis links" in rois(hn.export_rtstruct(node, tmp_path, dicom_folder=folder).path)
 
 
 def test_a_file_that_is_there_stays(node, folder, tmp_path):

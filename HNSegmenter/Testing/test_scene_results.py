@@ -7,15 +7,14 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from rtstruct_help import head_organs, labelmap, make_ct
-from scene_help import add_ct, add_segment, add_volume, in_study, new_scene, paint, slicer, voxels, vtk, write_results
-from vtkmodules.util.numpy_support import vtk_to_numpy
-
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.errors import RuntimeFault, WrongUsage
 from HNSegmenterLib.scene import provenance, terminology
 from HNSegmenterLib.scene.grid import Grid, nodes_of
 from HNSegmenterLib.scene.volumes import array_of
+from rtstruct_help import head_organs, labelmap, make_ct
+from scene_help import add_ct, add_segment, add_volume, in_study, new_scene, paint, slicer, voxels, vtk, write_results
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 SHAPE, SPACING = (24, 96, 96), (2.5, 2.5, 3.0)
 
@@ -319,7 +318,7 @@ def test_steps_for_a_window_can_be_given_up(results, volume, scene):
     steps = hn.show_in_steps(results, volume)
     fractions = [next(steps) for _ in range(7)]
     assert fractions == sorted(fractions)
-    assert 0 < fractions[0]
+    assert fractions[0] > 0
     assert fractions[-1] < 1
     assert len(segmentations(scene)) == 1
     steps.close()

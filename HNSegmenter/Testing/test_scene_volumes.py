@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -216,3 +218,17 @@ def test_lattices(scene):
 def test_record_is_json(ct, scene, tmp_path):
     job = HandOver.create(add_ct(scene, ct), tmp_path)
     assert set(json.loads((job.folder / "handover.json").read_text())) == {"identity", "host", "parent", "pid", "since"}
+
+
+WITHOUT = """
+import sys
+for name in ("contourpy", "platformdirs", "docker", "rich", "PIL", "nibabel", "openvino", "cc3d"):
+    sys.modules[name] = None  # importing it fails
+from HNSegmenterLib import scene
+assert all(getattr(scene, name) is not None for name in scene.__all__)
+"""
+
+
+def test_the_room_opens_with_what_slicer_brings():
+    """Further packages are offered when they are first needed: no import may ask for them before."""
+    subprocess.run([sys.executable, "-c", WITHOUT], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,19 +64,20 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """bool [row, column]: pixels whose centres lie in any ring by the even-odd rule; rings (n, 2) of (column, row)."""
     filled = np.zeros(shape, bool)
     for ring in rings:
-        filled |= _fill_one(ring, shape)
+        first = max(int(np.floor(ring[:, 1].min())), 0)
+        last = min(int(np.ceil(ring[:, 1].max())), shape[0])
+        if last > first:
+            filled[first:last] |= _fill_rows(ring - [0, first], (last - first, shape[1]))
     return filled
 
 
-def _fill_one(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _fill_rows(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Each edge changes the state of every pixel on its right, in the rows that it crosses."""
     changes = np.zeros((shape[0], shape[1] + 1), np.uint8)
     ends = np.roll(ring, -1, axis=0)
-    for (ax, ay), (bx, by) in zip(ring, ends, strict=True):
+    for (ax, ay), (bx, by) in zip(ring.tolist(), ends.tolist(), strict=True):
         low, high = min(ay, by), max(ay, by)
-        rows = np.arange(max(int(np.ceil(low)), 0), min(int(np.ceil(high)), shape[0]))  # low <= row < high
-        if len(rows):
-            crossings = ax + (rows - ay) * (bx - ax) / (by - ay)
-            columns = np.clip(np.ceil(crossings), 0, shape[1]).astype(int)
-            changes[rows, columns] ^= 1
+        for row in range(max(ceil(low), 0), min(ceil(high), shape[0])):  # low <= row < high
+            crossing = ax + (row - ay) * (bx - ax) / (by - ay)
+            changes[row, min(max(ceil(crossing), 0), shape[1])] ^= 1
     return np.bitwise_xor.accumulate(changes, axis=1)[:, :-1].astype(bool)

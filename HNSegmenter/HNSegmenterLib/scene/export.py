@@ -13,6 +13,7 @@ from ..events import Emit, Event, ignore
 from ..pipeline import RTSTRUCT
 from ..rtstruct import NameTable, Options, Roi, agreement, build, complete, trace, write
 from ..rtstruct.readback import LEAST_DICE
+from ..settings import Settings
 from ..staging import move_in, staging
 from . import provenance, slicer_rt
 from .dicom_database import planning_ct
@@ -83,7 +84,7 @@ def export_rtstruct(
     """Write folder/rtstruct.dcm on the original series, through SlicerRT's exporter where that can do it, and compare it.
 
     volume: default the segmentation's own CT. types: segment name -> ORGAN, GTV, CTV, PTV or EXTERNAL, where asked.
-    names: the clinic's own. dicom_folder: where the CT's files are, default as the DICOM database says.
+    names: the clinic's own, default the table that the settings name. dicom_folder: where the CT's files are, default as the DICOM database says.
     Raises UnclearType where it must be asked what a segment is; WrongUsage (names, folder), UnusableInput (no DICOM CT,
     nothing drawn), HNSegmenterError (disk, or the file differs from the segments: nothing is kept then).
     """
@@ -120,7 +121,12 @@ def _prepare(node, volume, types, names: NameTable | None, dicom_folder: Path | 
     masks = labelmaps(node, ct.image)
     if outside := [roi.name for roi in plan if roi.name not in masks]:
         raise UnusableInput(f"{', '.join(outside)} lies outside the CT: move or remove it.")
-    return _Job(node, volume, ct, plan, masks, _options(plan, names or NameTable()))
+    return _Job(node, volume, ct, plan, masks, _options(plan, _clinics_names() if names is None else names))
+
+
+def _clinics_names() -> NameTable:
+    path = Settings.load().names
+    return NameTable.read(Path(path)) if path else NameTable()
 
 
 def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
