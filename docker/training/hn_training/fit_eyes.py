@@ -37,6 +37,8 @@ EDGE_MM = (3.0, 1.5, 0.8)
 """Softness of the ellipsoid's edge in successive fits; the first finds, the last measures."""
 SEARCH_MM = 8.0
 REACH_MM = 34.0
+AIR_MM = 6.0
+"""Void this far before an eye's centre is air."""
 VOID_SHARE = 0.02
 """More of an eye than this blanked or beyond the scan: it is cut."""
 
@@ -71,7 +73,7 @@ def fit(image: np.ndarray, spacing: Sequence[float], starts: Sequence[Sequence[f
     for start in np.asarray(starts, float) * spacing:
         near = surroundings(image, spacing, start)
         start = search(near, start)
-        sides.append((weigh(near, start), start))
+        sides.append((reweigh(near, start), start))
     near, centres = zip(*sides)
     parameters = np.concatenate([*centres, LOG_RADII, np.zeros(3)])
     scale = np.concatenate([np.full(6, 1.0), np.full(6, 0.03)])
@@ -117,7 +119,7 @@ def surroundings(image: np.ndarray, spacing: Sequence[float], centre: np.ndarray
     x, y, z = axes
     grid = np.stack(np.meshgrid(*(a * s for a, s in zip(axes, spacing)), indexing="ij"), axis=-1)
     hu = image[np.ix_(z, y, x)].transpose(2, 1, 0).astype(float).ravel()
-    return Surroundings(grid.reshape(-1, 3), hu, log_ratio(hu, 15.0, 25.0))
+    return weigh(grid.reshape(-1, 3), hu, centre, 15.0, 25.0)
 
 
 def search(near: Surroundings, start: np.ndarray) -> np.ndarray:
@@ -128,37 +130,42 @@ def search(near: Surroundings, start: np.ndarray) -> np.ndarray:
     return max(lattice, key=lambda c: evidence(near, c, np.exp(LOG_RADII), EDGE_MM[0]))
 
 
-def weigh(near: Surroundings, centre: np.ndarray) -> Surroundings:
+def reweigh(near: Surroundings, centre: np.ndarray) -> Surroundings:
     """Weighs the voxels anew, by the HU measured within 8 mm of `centre`."""
     core = near.hu[(np.linalg.norm(near.position - centre, axis=1) < 8) & (near.hu > -200)]
     middle = np.median(core) if len(core) else 15.0
     spread = 1.48 * np.median(np.abs(core - middle)) if len(core) else 25.0
-    return Surroundings(near.position, near.hu, log_ratio(near.hu, np.clip(middle, -10, 50), np.clip(spread, 12, 35)))
+    return weigh(near.position, near.hu, centre, np.clip(middle, -10, 50), np.clip(spread, 12, 35))
+
+
+def weigh(position: np.ndarray, hu: np.ndarray, centre: np.ndarray, eye: float, spread: float) -> Surroundings:
+    """Void may have been an eye once, so it says little, except in front, where it is the air before the face."""
+    void = (hu <= VOID_HU) & (position[:, 1] > centre[1] - AIR_MM)
+    return Surroundings(position, hu, np.where(void, -0.5, log_ratio(hu, eye, spread)))
 
 
 def log_ratio(hu: np.ndarray, eye: float, spread: float) -> np.ndarray:
     """Log of how much likelier each HU is in an eye (water of `eye` +- `spread`; lens, sclera) than around it.
 
-    Held within -1 and 1. Void may have been an eye once: it says little.
+    Held within -1 and 1, or the ellipsoid shuns its fat and bone more than it fills its water.
     """
     def bell(middle, width):
         return np.exp(-0.5 * ((hu - middle) / width) ** 2) / width / 2.507
 
     in_eye = 0.9 * bell(eye, spread) + 0.09 * bell(70, 50) + 0.01 / 2500
     around = 0.35 * bell(-85, 40) + 0.3 * bell(45, 35) + 0.15 * bell(-20, 50) + 0.2 / 2500
-    ratio = np.clip(np.log(in_eye / around), -1, 1)
-    return np.where(hu <= VOID_HU, -0.5, ratio)
+    return np.clip(np.log(in_eye / around), -1, 1)
 
 
 def void_share(image: np.ndarray, spacing: Sequence[float], eye: Eye) -> float:
-    """Share of the eye, less its outermost 2 mm, that is blanked, air or outside the scan."""
-    steps = np.linspace(-1, 1, 15)
+    """Share of the eye behind its front third that is blanked or outside the scan."""
+    steps = np.linspace(-1, 1, 25)
     ball = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
-    ball = ball[np.linalg.norm(ball, axis=1) <= 1] * (eye.radii - 2) + eye.centre
-    x, y, z = np.rint(ball / spacing).astype(int).T
-    outside = (z < 0) | (z >= len(image)) | (x < 0) | (x >= image.shape[2]) | (y < 0) | (y >= image.shape[1])
-    hu = image[z.clip(0, len(image) - 1), y.clip(0, image.shape[1] - 1), x.clip(0, image.shape[2] - 1)]
-    return float((outside | (hu < -300)).mean())
+    ball = ball[(np.linalg.norm(ball, axis=1) <= 1) & (ball[:, 1] > -1 / 3)] * eye.radii + eye.centre
+    index = np.rint(ball / spacing).astype(int)[:, ::-1]
+    seen = ((index >= 0) & (index < image.shape)).all(axis=1)
+    z, y, x = index[seen].T
+    return 1 - float((image[z, y, x] > VOID_HU).sum()) / len(index)
 
 
 def fit_split(data: Path, index: Path, review: Path) -> dict[str, dict]:
