@@ -291,20 +291,20 @@ def tilted_series(folder, degrees=12.0):
     return read_planning_ct(folder), positions
 
 
-def as_slicer_loads(scene, ct, positions):
+def as_slicer_loads(scene, ct, positions, step=3.0):
     """The stack as Slicer's DICOM reader stores it: upright, with a grid transform that moves every slice to its place."""
     first = ct.slices[0]
     stack = sitk.GetImageFromArray(np.stack([pydicom.dcmread(s.path).pixel_array.astype(np.int16) - 1024 for s in ct.slices]))
-    stack.SetSpacing((first.column_spacing, first.row_spacing, 3.0))
+    stack.SetSpacing((first.column_spacing, first.row_spacing, step))
     stack.SetOrigin(first.position)
     node = add_volume(scene, stack, [s.sop_instance_uid for s in ct.slices], name="Tilted CT")
     grid = vtk.vtkImageData()
     columns, rows, slices = node.GetImageData().GetDimensions()
     grid.SetDimensions(2, 2, slices)
     grid.SetOrigin(node.GetOrigin())
-    grid.SetSpacing(columns * first.column_spacing, rows * first.row_spacing, 3.0)
+    grid.SetSpacing(columns * first.column_spacing, rows * first.row_spacing, step)
     grid.AllocateScalars(vtk.VTK_DOUBLE, 3)
-    upright = np.array(first.position) + np.arange(slices)[:, None] * [0, 0, 3.0]
+    upright = np.array(first.position) + np.arange(slices)[:, None] * [0, 0, step]
     for k, shift in enumerate((positions - upright) * [-1, -1, 1]):  # RAS
         for corner in range(4):
             for axis in range(3):
@@ -343,6 +343,46 @@ def test_a_tilted_series_goes_the_librarys_way_to_its_real_slices(tmp_path):
     assert contours(saved.path) == contours(tmp_path / "library.dcm")
     assert min(roi.dice for roi in saved.rois) >= 0.99
     assert any("tilted gantry" in sentence for sentence in saved.warnings)
+
+
+def test_a_tilted_series_that_was_loaded_upright_is_refused(tmp_path):
+    """Slicer's setting can switch the correction off: everything would be drawn in the wrong place."""
+    ct, positions = tilted_series(tmp_path / "ct")
+    volume = as_slicer_loads(new_scene(), ct, positions)
+    volume.SetAndObserveTransformNodeID(None)
+    with pytest.raises(UnusableInput, match="Tilted CT does not lie where its DICOM slices are"):
+        hn.planning_ct(volume, tmp_path / "ct")
+
+
+def test_a_ct_with_a_hardened_transform_is_refused(node, volume, folder, tmp_path):
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    matrix.SetElement(2, 3, matrix.GetElement(2, 3) + 2.0)
+    volume.SetIJKToRASMatrix(matrix)
+    with pytest.raises(UnusableInput, match="a transform was hardened"):
+        hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_positions_that_were_rounded_need_no_detour(tmp_path):
+    """Slicer bends such a volume by hundredths of a millimetre: it counts as lying on its own grid."""
+    folder = tmp_path / "ct"
+    spacing = (2.5, 2.5, 2.996)
+    exact = slice_positions(30, spacing[2], ORIGIN)
+    rounded = np.round(exact, 2)
+    write_ct_series(folder, head_phantom((30, 96, 96), spacing), spacing, positions=rounded)
+    ct = read_planning_ct(folder)
+    assert not ct.resampled
+    volume = as_slicer_loads(new_scene(), ct, rounded, ct.image.GetSpacing()[2])
+    job = hn.HandOver.create(volume, tmp_path / "jobs")  # no files are read
+    np.testing.assert_array_equal(voxels(sitk.ReadImage(str(job.folder / "img.nii"))), voxels(ct.image))
+    drawn = head_organs(ct)
+    write_results(tmp_path / "results", drawn)
+    node = hn.show_results(tmp_path / "results", volume)
+    assert not hn.is_edited(node)
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
+    assert {roi.dice for roi in saved.rois} == {1.0}
+    assert hn.slicer_rt_problem(volume, ct) == "the extension SlicerRT is not installed"
 
 
 def test_an_oblique_series_keeps_its_places(tmp_path):

@@ -14,7 +14,8 @@ import slicer
 
 from ..errors import HNSegmenterError, UnusableInput
 from ..events import Emit
-from .volumes import instance_uids, rtstruct_impossible
+from .grid import Grid
+from .volumes import bends, instance_uids, is_acquisition_transform, rtstruct_impossible
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SCALAR_VOLUMES = "DICOMScalarVolumePlugin"
 SAVED = "RTSTRUCT"
+MOVED = (
+    "{} does not lie where its DICOM slices are: it was resampled, a transform was hardened on it, or Slicer's setting "
+    "Acquisition geometry regularization (Application Settings, DICOM) is not the default. Set that, and load the CT again."
+)
 
 
 def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolumeNode:
@@ -49,6 +54,9 @@ def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolu
         raise HNSegmenterError(f"Slicer could not load series {series_uid}: its error log (menu View) says why.")
     volumes.sort(key=lambda node: len(instance_uids(node)))
     for other in volumes[:-1]:
+        transform = other.GetParentTransformNode()
+        if is_acquisition_transform(transform, other):
+            slicer.mrmlScene.RemoveNode(transform)
         slicer.mrmlScene.RemoveNode(other)
     return volumes[-1]
 
@@ -95,7 +103,16 @@ def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emi
         raise UnusableInput(f"{inventory.path} does not hold the series of {volume.GetName()}: choose the folder it was loaded from.")
     if not wanted <= {header.text("SOPInstanceUID") for header in series.headers}:
         raise UnusableInput(f"Slices of {volume.GetName()} are missing in {inventory.path}: choose the folder it was loaded from.")
+    if not _in_place(volume, ct):
+        raise UnusableInput(MOVED.format(volume.GetName()))
     return ct
+
+
+def _in_place(volume: vtkMRMLScalarVolumeNode, ct: PlanningCT) -> bool:
+    """Whether the scene shows the slices where the DICOM files say: bent into place, or upright on their grid."""
+    if bends(volume):
+        return True
+    return not ct.resampled and Grid.of_volume(volume).same_place(Grid.of_image(ct.image), min(ct.image.GetSpacing()) / 2)
 
 
 def source_folder(volume: vtkMRMLScalarVolumeNode) -> Path | None:
@@ -113,7 +130,9 @@ def source_folder(volume: vtkMRMLScalarVolumeNode) -> Path | None:
 def propose_folder(volume: vtkMRMLScalarVolumeNode) -> Path:
     """A folder for the results, beside the CT's own, that is not there yet."""
     source = source_folder(volume)
-    home, name = (source.parent, f"{source.name}-{SAVED}") if source else (Path.home(), SAVED)
+    database = getattr(getattr(slicer, "dicomDatabase", None), "databaseDirectory", None)
+    copied = source is not None and database and source.is_relative_to(database)  # results do not belong in the database
+    home, name = (Path.home(), SAVED) if source is None or copied else (source.parent, f"{source.name}-{SAVED}")
     numbers = (f"{name}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 1000))])
     return next((home / number for number in numbers if not (home / number).exists()), home / name)
 

@@ -84,7 +84,8 @@ def export_rtstruct(
     """Write folder/rtstruct.dcm on the original series, through SlicerRT's exporter where that can do it, and compare it.
 
     volume: default the segmentation's own CT. types: segment name -> ORGAN, GTV, CTV, PTV or EXTERNAL, where asked.
-    names: the clinic's own, default the table that the settings name. dicom_folder: where the CT's files are, default as the DICOM database says.
+    names: the clinic's own, default the table that the settings name. dicom_folder: where the CT's files are, default as
+    the DICOM database says.
     Raises UnclearType where it must be asked what a segment is; WrongUsage (names, folder), UnusableInput (no DICOM CT,
     nothing drawn), HNSegmenterError (disk, or the file differs from the segments: nothing is kept then).
     """
@@ -144,6 +145,8 @@ def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
 def _drawn(job: _Job, use_slicer_rt: bool) -> tuple[Dataset, str, str, list[str]]:
     """The completed data set, whose contours they are, why, and what had to be changed."""
     why = slicer_rt.slicer_rt_problem(job.volume, job.ct) if use_slicer_rt else "it was asked for"
+    if why is None and (odd := [roi.name for roi in job.plan if not roi.name.isascii()]):
+        why = f"SlicerRT cannot write the name {odd[0]}"
     if why is None:
         try:
             dataset, warnings = _completed(slicer_rt.export(job.node, job.volume, job.ct), job)

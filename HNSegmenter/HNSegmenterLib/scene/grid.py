@@ -13,7 +13,6 @@ import vtk
 from ..grids import TOLERANCE_MM
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-LATTICE_TOLERANCE = 1e-3  # voxels, over the whole grid: where two lattices count as one
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,12 @@ class Grid:
         axes = self.ijk_to_ras[:3, :3] / self.spacing
         return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
 
-    def same_place(self, other: Grid) -> bool:
-        """Equal size, and every corner voxel within a tenth of a millimetre of the other's: NIfTI keeps float32."""
+    def same_place(self, other: Grid, tolerance_mm: float = TOLERANCE_MM) -> bool:
+        """Equal size, and every corner voxel near the other's; default a tenth of a millimetre: NIfTI keeps float32."""
         if tuple(self.size) != tuple(other.size):
             return False
         corners = np.array([(*index, 1) for index in product(*((0, size - 1) for size in self.size))])
-        return bool(np.abs(corners @ (self.ijk_to_ras - other.ijk_to_ras).T).max() <= TOLERANCE_MM)
+        return bool(np.abs(corners @ (self.ijk_to_ras - other.ijk_to_ras).T).max() <= tolerance_mm)
 
     def place(self, image: sitk.Image) -> sitk.Image:
         """Give an image of this size this grid's place."""
@@ -78,14 +77,12 @@ class Grid:
     def shift_of(self, other: np.ndarray) -> np.ndarray | None:
         """The whole number of voxels (i, j, k) by which the lattice `other` (4, 4 to RAS) is shifted against this one.
 
-        None if it is another lattice: turned, scaled or shifted by a part of a voxel.
+        None if it is another lattice, off by more than a tenth of a millimetre at a corner of this grid.
         """
-        relative = np.linalg.inv(self.ijk_to_ras) @ other
-        shift = np.round(relative[:3, 3])
-        expected = np.eye(4)
-        expected[:3, 3] = shift
-        reach = np.array([*self.size, 1.0])
-        return shift.astype(int) if (np.abs(relative - expected) @ reach).max() < LATTICE_TOLERANCE * reach.max() else None
+        shift = np.round((np.linalg.inv(self.ijk_to_ras) @ other)[:3, 3])
+        moved = other.copy()
+        moved[:3, 3] -= other[:3, :3] @ shift
+        return shift.astype(int) if self.same_place(Grid(self.size, moved)) else None
 
     def oriented_image(self):
         """An empty vtkOrientedImageData of this geometry, to resample to."""

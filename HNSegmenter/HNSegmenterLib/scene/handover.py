@@ -28,7 +28,7 @@ from ..pipeline import RESULT
 from ..result import write_json
 from ..settings import jobs_folder
 from .grid import nodes_of
-from .volumes import array_of, check_volume, image_of, instance_uids, is_acquisition_transform
+from .volumes import array_of, bends, check_volume, image_of, instance_uids
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -177,7 +177,7 @@ def last_words(stderr: str, exit_code: int | None = None) -> str:
 
 def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None) -> tuple[sitk.Image, list[str]]:
     warnings = check_volume(volume)
-    if is_acquisition_transform(volume.GetParentTransformNode(), volume):
+    if bends(volume):
         from .dicom_database import planning_ct
 
         ct = planning_ct(volume, dicom_folder)

@@ -10,7 +10,7 @@ import slicer
 from ..errors import UnusableInput
 from ..events import Emit
 from . import dicom_database
-from .volumes import check_volume
+from .volumes import bends, check_volume
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -36,13 +36,19 @@ def load_dicom(folder: Path, series_uid: str | None = None, emit: Emit | None = 
     from ..dicom import find_series
     from ..dicom.accept import check_headers
     from ..dicom.choose import choose, images
+    from ..dicom.geometry import stack
     from ..dicom.headers import quiet
 
     with quiet():
         series = choose(find_series(Path(folder), emit), series_uid)
         slices = images(series)
         check_headers(slices, series.uid)
+        ordered = stack(slices)
     volume = dicom_database.import_and_load([header.path for header in slices], series.uid)
+    if not (ordered.even and ordered.upright) and not bends(volume):
+        name = volume.GetName()
+        slicer.mrmlScene.RemoveNode(volume)
+        raise UnusableInput(dicom_database.MOVED.format(name))
     show_ct(volume)
     return volume
 

@@ -16,7 +16,7 @@ from ..pipeline import SEGMENTATIONS, is_binary
 from ..result import Organ, Result
 from . import provenance, terminology
 from .grid import Grid
-from .volumes import frame_of, is_acquisition_transform
+from .volumes import bends, frame_of
 from .voxels import Mask, layers, mask_of_array, shared_image
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def show_in_steps(
     result = Result.read(folder / RESULT_FILE)
     found = [organ for organ in result.organs if organ.found]
     masks: dict[str, Mask] = {}
-    grid = None if is_acquisition_transform(volume.GetParentTransformNode(), volume) else Grid.of_volume(volume)
+    grid = None if bends(volume) else Grid.of_volume(volume)
     for organ in found:
         masks[organ.name], grid = _read(folder, organ, grid)
         yield len(masks) / (len(found) + 2)

@@ -7,13 +7,15 @@ contours on the original series.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
 
 from ..errors import HNSegmenterError
-from .volumes import frame_of, is_acquisition_transform
+from .volumes import bends, frame_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,13 +30,13 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
 
     ct: the original series, where it was read already: SlicerRT matches contours to slices by their z alone.
     """
-    if PLUGIN not in getattr(slicer.modules, "dicomPlugins", {}) if hasattr(slicer, "modules") else True:
+    if PLUGIN not in getattr(getattr(slicer, "modules", None), "dicomPlugins", {}):
         return "the extension SlicerRT is not installed"
     if frame_of(volume) is not None:
         return "the CT is under a transform, which SlicerRT would write into the contours"
     if ct is not None and ct.tilted:
         return "the series was scanned with a tilted gantry, which SlicerRT does not know"
-    if (ct is not None and ct.resampled) or is_acquisition_transform(volume.GetParentTransformNode(), volume):
+    if (ct is not None and ct.resampled) or bends(volume):
         return "the slices are unevenly spaced or shifted, which SlicerRT does not know"
     if ct is not None and ct.oblique:
         return "the slices are oblique, which SlicerRT does not know"
@@ -44,7 +46,8 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
 def export(node, volume, ct: PlanningCT) -> Dataset:
     """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
 
-    Raises HNSegmenterError with its message if it refuses, or if there is no readable file.
+    It names the CT's patient and study, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's message
+    if it refuses, or if there is no readable file.
     """
     plugin = slicer.modules.dicomPlugins[PLUGIN]()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
@@ -56,15 +59,28 @@ def export(node, volume, ct: PlanningCT) -> Dataset:
     with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
         for exportable in exportables:
             exportable.directory = folder
-            for name in ("PatientName", "PatientID", "PatientSex", "StudyDate", "StudyTime"):
-                exportable.setTag(name, str(ct.header.get(name) or ""))
-        message = plugin.export(exportables)
+            exportable.setTag("PatientID", str(ct.header.get("PatientID") or ""))
+        with _upright(volume):
+            message = plugin.export(exportables)
         if message:
             raise HNSegmenterError(f"SlicerRT could not export the contours: {message}")
-        for path in sorted(Path(folder).rglob("*.dcm")):
-            if (dataset := _read(path)) is not None:
-                return dataset
-    raise HNSegmenterError("SlicerRT said that it exported the contours, but wrote no RTSTRUCT.")
+        found = (_read(path) for path in sorted(Path(folder).rglob("*.dcm")))
+        dataset = next((dataset for dataset in found if dataset is not None), None)
+    if dataset is None:
+        raise HNSegmenterError("SlicerRT said that it exported the contours, but wrote no RTSTRUCT.")
+    dataset.PatientID, dataset.StudyInstanceUID = ct.header.get("PatientID"), ct.study_uid
+    return dataset
+
+
+@contextmanager
+def _upright(volume) -> Iterator[None]:
+    """Without the tiny acquisition transform of rounded slice positions, by which SlicerRT would resample the CT."""
+    transform = volume.GetTransformNodeID()
+    volume.SetAndObserveTransformNodeID(None)
+    try:
+        yield
+    finally:
+        volume.SetAndObserveTransformNodeID(transform)
 
 
 def _read(path: Path) -> Dataset | None:

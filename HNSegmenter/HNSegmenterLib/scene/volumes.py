@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
+from ..dicom.geometry import POSITION_TOLERANCE_MM
 from ..errors import UnusableInput
 from .grid import Grid
 
@@ -84,6 +85,15 @@ def is_acquisition_transform(transform, volume: slicer.vtkMRMLScalarVolumeNode) 
         return False
     grid = transform.GetTransformToParent().GetDisplacementGrid()
     return grid is not None and grid.GetDimensions() == (2, 2, volume.GetImageData().GetDimensions()[2])
+
+
+def bends(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether an acquisition transform moves slices noticeably: positions rounded in the DICOM files give tiny ones."""
+    transform = volume.GetParentTransformNode()
+    if not is_acquisition_transform(transform, volume):
+        return False
+    displacements = vtk_to_numpy(transform.GetTransformToParent().GetDisplacementGrid().GetPointData().GetScalars())
+    return bool(np.abs(displacements).max() > POSITION_TOLERANCE_MM)
 
 
 def frame_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLTransformNode | None:
