@@ -217,7 +217,7 @@ def test_lattices(scene):
 
 def test_record_is_json(ct, scene, tmp_path):
     job = HandOver.create(add_ct(scene, ct), tmp_path)
-    assert set(json.loads((job.folder / "handover.json").read_text())) == {"identity", "host", "parent", "pid", "since"}
+    assert set(json.loads((job.folder / "handover.json").read_text())) == {"identity", "instances", "host", "parent", "pid", "since"}
 
 
 WITHOUT = """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..dicom import PlanningCT
 
+SERIES_TAG = "0020,000E"
 SCALAR_VOLUMES = "DICOMScalarVolumePlugin"
 SAVED = "RTSTRUCT"
 MOVED = (
@@ -61,19 +62,25 @@ def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolu
     return volumes[-1]
 
 
-def original_files(volume: vtkMRMLScalarVolumeNode) -> list[Path]:
-    """The DICOM files that a volume was loaded from, in order of k.
+def load_instances(uids: Sequence[str]) -> vtkMRMLScalarVolumeNode:
+    """The volume of slices that the database knows, by their SOP Instance UIDs. Raises as files_of and import_and_load."""
+    return import_and_load(files_of(uids), _database().instanceValue(uids[0], SERIES_TAG))
 
-    Raises UnusableInput if it is not from DICOM, or if the database does not know a slice or its file is gone.
-    """
+
+def original_files(volume: vtkMRMLScalarVolumeNode) -> list[Path]:
+    """The DICOM files that a volume was loaded from, in order of k. Raises UnusableInput if it is not from DICOM, or as files_of."""
     if reason := rtstruct_impossible(volume):
         raise UnusableInput(reason)
+    return files_of(instance_uids(volume))
+
+
+def files_of(uids: Sequence[str]) -> list[Path]:
+    """Where the database has these slices. Raises UnusableInput if it does not know one, or its file is gone."""
     database = _database()
-    files = [Path(database.fileForInstance(uid)) for uid in instance_uids(volume)]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
+    files = [Path(database.fileForInstance(uid)) for uid in uids]
+    if missing := sum(not file.is_file() for file in files):
         raise UnusableInput(
-            f"{len(missing)} of the {len(files)} DICOM files of {volume.GetName()} are no longer where they were loaded from: "
+            f"{missing} of the CT's {len(files)} DICOM files are no longer where they were loaded from: "
             "put them back or load the CT's folder again."
         )
     return files

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import HNSegmenterError
+from ..errors import HNSegmenterError, UnusableInput
 from ..job import alive
 from ..pipeline import RESULT
 from ..result import write_json
@@ -62,7 +62,8 @@ class HandOver:
             folder.mkdir(parents=True, mode=0o700)
             job = cls(folder, warnings)
             _write(image, folder / IMAGE)
-            job._note(identity=identity(volume), host=platform.node(), parent=os.getpid(), pid=None, since=time.time())
+            owner = {"host": platform.node(), "parent": os.getpid(), "pid": None, "since": time.time()}
+            job._note(identity=identity(volume), instances=instance_uids(volume), **owner)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise HNSegmenterError(
@@ -113,6 +114,24 @@ class HandOver:
         sought = self._record().get("identity")
         volumes = [node for node in nodes_of(scene, "vtkMRMLScalarVolumeNode") if node.GetImageData() is not None]
         return next((node for node in volumes if sought and identity(node) == sought), None)
+
+    def load_volume(self) -> vtkMRMLScalarVolumeNode:
+        """The CT again, where its scene is gone: from the DICOM files that the database knows, else the copy handed over.
+
+        Needs the application. Raises UnusableInput if the DICOM files are gone or are others now.
+        """
+        from .dicom_database import load_instances
+        from .loading import load_file
+
+        if uids := self._record().get("instances"):
+            volume = load_instances(uids)
+            if identity(volume) != self._record().get("identity"):
+                raise UnusableInput(f"{volume.GetName()} is not the CT of these contours: its DICOM files were changed.")
+            return volume
+        volume = load_file(self.folder / IMAGE)
+        volume.SetAndObserveStorageNodeID(None)  # the copy goes with the job
+        volume.SetName("CT")
+        return volume
 
     def remove(self) -> None:
         """Take the folder away, the patient's CT with it."""
