@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +13,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .eyes import LABELS, mask
+from .eyes import LABELS, load, mask
+from .patients import read_lps
 
 HALF_MM = 28.0
+A_SHEET = 16
+"""Patients a PNG."""
 WINDOW_HU = (-180, 200)
 PLANES = ((2, (0, 1)), (1, (0, 2)), (0, (1, 2)))
 """Axial, coronal, sagittal: the fixed axis, then the axes drawn right and up (x, y, z)."""
@@ -73,3 +78,21 @@ def outline(view, eye: dict, painted: np.ndarray, spacing: np.ndarray, centre: n
     turn = np.linspace(0, 2 * np.pi, 60)
     view.plot(centre[right] * spacing[right] + radii[right] * shrink * np.cos(turn),
               centre[up] * spacing[up] + radii[up] * shrink * np.sin(turn), "r-", linewidth=0.7)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m hn_training.eye_sheets", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of patient folders")
+    parser.add_argument("--eyes", type=Path, required=True, help="JSON file of eyes")
+    parser.add_argument("--out", type=Path, required=True, help="folder for eyes_1.png, eyes_2.png, ...")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    drawn = [(name, entry) for name, entry in load(args.eyes).items() if entry["state"] == "drawn"]
+    for first in range(0, len(drawn), A_SHEET):
+        cases = [(name, *read_lps(args.data / name / "data.nii.gz"), entry) for name, entry in drawn[first:first + A_SHEET]]
+        write(cases, args.out / f"eyes_{first // A_SHEET + 1}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,8 @@ from matplotlib.path import Path as Polygon
 
 LABELS = {"Eye_L": 8, "Eye_R": 9}
 """Values that `paint` adds to a label.nii.gz."""
-STATES = ("drawn", "absent", "unknown")
+STATES = ("drawn", "absent", "unknown", "partial")
+"""`absent`: known not to be in view. `unknown`, and `partial` (cut by the scan's end or a void), teach nothing."""
 FINE = 5
 """Sub-samples a voxel edge: a voxel is inside if at least half of them are."""
 
@@ -89,7 +90,7 @@ def write_split(data: Path, index: Path, eyes: Path, out: Path) -> dict[str, int
     """Writes OUT/<split>/<patient>/{data,label}.nii.gz and merges the split into OUT/index.json.
 
     The CT is linked, not copied. A drawn patient's eyes get a context of 1, an absent one's too
-    (no voxel and sound on every slice: known not to be there); an unknown one's get none.
+    (no voxel and sound on every slice: known not to be there); unknown and partial ones get none.
     Returns how many patients have each state.
     """
     known = load(eyes)
@@ -103,7 +104,7 @@ def write_split(data: Path, index: Path, eyes: Path, out: Path) -> dict[str, int
         counts[patient["state"]] += 1
         write_patient(patient, folder, out / folder.parent.name / folder.name)
         entry = entries[f"{folder.parent.name}/{folder.name}"]
-        if patient["state"] != "unknown":
+        if patient["state"] in ("drawn", "absent"):
             entry["context"] |= dict.fromkeys(LABELS, 1.0)
         merged[f"{folder.parent.name}/{folder.name}"] = entry
     merge_index(out / "index.json", merged)
