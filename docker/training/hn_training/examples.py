@@ -14,9 +14,10 @@ from .patients import Patient
 
 SHOWN_HU = (-160, 240)
 AXIAL, CORONAL = 3, 2
+MARGIN_MM = 40.0
 
 
-def draw(patient: Patient, chances: np.ndarray, title: str, path: Path) -> None:
+def draw(patient: Patient, chances: np.ndarray, heading: str, path: Path) -> None:
     """One PNG: axial and coronal slices through the organs, the reference solid and the prediction dashed.
 
     chances: probability of every class (classes, z, y, x) on the patient's grid; an organ is where its own is
@@ -25,16 +26,30 @@ def draw(patient: Patient, chances: np.ndarray, title: str, path: Path) -> None:
     figure = Figure(figsize=(3.2 * (AXIAL + CORONAL), 3.9), layout="constrained")
     axes = figure.subplots(1, AXIAL + CORONAL)
     predicted = chances[1:] > 0.5
-    seen = (patient.labels > 0) | predicted.any(0)
+    box = around((patient.labels > 0) | predicted.any(0), patient.spacing)
+    image, labels, predicted = patient.image[box], patient.labels[box], predicted[:, *box]
+    seen = (labels > 0) | predicted.any(0)
     x, y, z = patient.spacing
     for axis, place in zip(axes[:AXIAL], slices(seen, 0, AXIAL)):
-        outline(axis, patient.image[place], patient.labels[place], predicted[:, place], y / x, f"axial {place}")
+        title = f"axial {place + box[0].start}"
+        outline(axis, image[place], labels[place], predicted[:, place], y / x, title)
     for axis, place in zip(axes[AXIAL:], slices(seen, 1, CORONAL)):
-        outline(axis, patient.image[:, place], patient.labels[:, place], predicted[:, :, place], z / x, f"coronal {place}")
+        title = f"coronal {place + box[1].start}"
+        outline(axis, image[:, place], labels[:, place], predicted[:, :, place], z / x, title)
         axis.invert_yaxis()
-    figure.suptitle(f"{title}: reference solid, prediction dashed", fontsize=10)
+    figure.suptitle(f"{heading}: reference solid, prediction dashed", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
+
+
+def around(seen: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, slice, slice]:
+    """The box (z, y, x) of all organs and `MARGIN_MM` more; all of the image where there is no organ."""
+    box = []
+    for axis, step in enumerate(reversed(spacing)):
+        inside = np.flatnonzero(seen.any(axis=tuple(a for a in range(3) if a != axis)))
+        margin = round(MARGIN_MM / step)
+        box.append(slice(max(0, inside[0] - margin), inside[-1] + margin + 1) if len(inside) else slice(0, seen.shape[axis]))
+    return tuple(box)
 
 
 def slices(seen: np.ndarray, axis: int, count: int) -> list[int]:

@@ -157,7 +157,8 @@ def train(config: Config) -> Path:
             quick_look(run, folder, looked_at)
             validated = last = time.monotonic()
     run.save(path)
-    quick_look(run, folder, looked_at)
+    if run.step not in FIRST_LOOKS:
+        quick_look(run, folder, looked_at)
     draw(folder)
     return path
 
