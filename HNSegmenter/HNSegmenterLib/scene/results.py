@@ -51,6 +51,7 @@ def show_in_steps(
     """
     if replace is not None and (not provenance.is_own(replace) or provenance.is_edited(replace)):
         raise WrongUsage(f"{replace.GetName()} holds somebody's own contours: it stays. Rename or remove it by hand.")
+    terminology.register()
     result = Result.read(folder / RESULT_FILE)
     found = [organ for organ in result.organs if organ.found]
     masks: dict[str, Mask] = {}

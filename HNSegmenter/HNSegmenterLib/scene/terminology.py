@@ -19,9 +19,15 @@ TARGETS = {("SCT", "228791009"): "GTV", ("SCT", "228792002"): "CTV", ("SCT", "22
 NEOPLASMS = {("SCT", "108369006"), ("SCT", "86049000"), ("SCT", "14799000")}
 
 
-def register(logic) -> bool:
-    """Load this module's terminology into Slicer's terminologies logic, so that it can be chosen in the selector."""
-    return bool(logic.LoadTerminologyFromFile(str(FILE)))
+def register(logic=None) -> bool:
+    """Offer this module's terminology in Slicer's selector; again does no harm. logic: default the application's.
+
+    False if there is no application, or it could not read the file.
+    """
+    if logic is None:
+        module = getattr(getattr(slicer, "modules", None), "terminologies", None)
+        logic = module.logic() if module is not None else None
+    return logic is not None and bool(logic.LoadTerminologyFromFile(str(FILE)))
 
 
 def entry(organ: Organ) -> str | None:
