@@ -15,8 +15,8 @@ from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
 from HNSegmenterLib.scene.grid import Grid
 from HNSegmenterLib.settings import Settings
-from phantoms import head_phantom, slice_positions, write_ct_series
-from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, make_ct, plastimatch_masks
+from phantoms import head_phantom, nifti_to_series, slice_positions, write_ct_series
+from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
 from scene_help import add_ct, add_segment, add_volume, new_scene, paint, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
@@ -127,6 +127,25 @@ def test_slicer_rts_contours_are_put_on_the_original_series(node, volume, ct, dr
     assert (written["Eye_L"], written["GTVp"], written["Brainstem"]) == (("SEMIAUTOMATIC", "ORGAN"), ("MANUAL", "GTV"), ("AUTOMATIC", "ORGAN"))
     assert pydicom.dcmread(saved.path).FrameOfReferenceUID == ct.frame_of_reference_uid
     assert dciodvfy_complaints(saved.path) == []
+
+
+def test_a_real_ct_with_clinical_contours_and_an_edit(real_data, tmp_path, monkeypatch):
+    patient = real_data / "openkbp" / "validation" / "pt_201"
+    nifti_to_series(patient / "data.nii.gz", tmp_path / "ct")
+    ct = read_planning_ct(tmp_path / "ct")
+    clinical = voxels(sitk.ReadImage(str(patient / "label.nii.gz")))
+    drawn = {name: labelmap(ct, clinical == value) for value, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"), start=1)}
+    write_results(tmp_path / "results", drawn, Eye_L="not in this model", Eye_R="not in this model")
+    volume = add_ct(new_scene(), ct)
+    node = hn.show_results(tmp_path / "results", volume)
+    paint(node, "Parotid_L", Grid.of_volume(volume), lambda array: np.copyto(array, np.roll(array, 1, axis=2) | array))
+    plastimatch_as_slicer_rt(monkeypatch, tmp_path / "engine")
+    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=tmp_path / "ct")
+    assert saved.way == "SlicerRT"
+    assert {name for name, (algorithm, _) in rois(saved.path).items() if algorithm == "SEMIAUTOMATIC"} == {"Parotid_L"}
+    shown = hn.labelmaps(node, ct.image)
+    masks = plastimatch_masks(saved.path, tmp_path / "ct", ct, tmp_path / "read")
+    assert {name: dice(masks[name], voxels(shown[name])) >= 0.99 for name in drawn} == dict.fromkeys(drawn, True)
 
 
 def test_contours_of_slicer_rt_that_differ_are_not_used(node, folder, tmp_path, monkeypatch):
