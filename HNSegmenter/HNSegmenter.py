@@ -42,12 +42,15 @@ class HNSegmenter(ScriptedLoadableModule):
             "(A. Babier et al., Medical Physics 48, 2021). RTSTRUCT contours are drawn by SlicerRT (C. Pinter et al., "
             "Medical Physics 39, 2012) where it is installed."
         )
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerWithSlicer)
 
 
-def registerSampleData():
-    """The made-up sample patient in the Sample Data module."""
+def registerWithSlicer():
+    """The made-up sample patient in the Sample Data module, the organs' terminology in its selector."""
     import SampleData
+    from HNSegmenterLib.scene import terminology
+
+    terminology.register()
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="HN Segmenter",
@@ -92,7 +95,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
         self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
         self.saveSection = SaveSection(self.ui, self.logic, self.segmentation)
-        self.earlierRuns = EarlierRuns(self.ui, self.logic, self.onSegmented)
+        self.earlierRuns = EarlierRuns(self.ui, self.logic, self.segmentSection.show)
         self.quitGuard = QuitGuard(self.logic)
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.StartCloseEvent, self.onSceneStartClose)
@@ -146,6 +149,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.segmentation = segmentation
 
     def onSceneStartClose(self, _caller, _event):
+        self.segmentSection.stopImport()
         self.logic.cancel()
         self.setParameterNode(None)
 
@@ -156,6 +160,8 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, _caller, _event, node):
         """A CT that is deleted while it is segmented takes its run along."""
+        if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            self.segmentSection.stopImport()
         if self.logic.running and node is not None and node.GetID() == self.logic.volumeId:
             self.logic.cancel()
 
@@ -254,16 +260,17 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
         except ModuleNotFoundError:  # platformdirs: nothing was ever run
             return []
 
+    def importSteps(self, job, replace=None):
+        """importResults for a window that must stay alive: a generator of scene.show_in_steps; the job is the caller's to remove."""
+        volume = job.volume(slicer.mrmlScene) or job.load_volume()
+        return scene.show_in_steps(job.results, volume, replace)
+
     def importResults(self, job, replace=None):
         """Labelmaps of a run that is done -> segmentation node beside its CT; then the job's folder is removed.
 
-        replace: an earlier result of ours (scene.own_results), whose place it takes.
+        The CT is loaded again if it is gone. replace: an earlier result of ours (scene.own_results), whose place it takes.
         """
-        from HNSegmenterLib.errors import UnusableInput
-
-        volume = job.volume(slicer.mrmlScene)
-        if volume is None:
-            raise UnusableInput(_("The CT of these contours is not in the scene: load it, then try again."))
+        volume = job.volume(slicer.mrmlScene) or job.load_volume()
         node = scene.show_results(job.results, volume, replace)
         job.remove()
         return node

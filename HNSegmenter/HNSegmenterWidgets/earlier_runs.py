@@ -7,19 +7,16 @@ from collections.abc import Callable
 
 import qt
 from HNSegmenterLib import scene
-from HNSegmenterLib.errors import HNSegmenterError
 from slicer.i18n import tr as _
-
-from . import dialogs
 
 POLL_MS = 2000
 
 
 class EarlierRuns:
-    """Owns the notice above the sections; onShown(node) is told of the contours."""
+    """Owns the notice above the sections; onAccepted(job) is to show a job's contours."""
 
-    def __init__(self, ui, logic, onShown: Callable):
-        self._ui, self._logic, self._onShown = ui, logic, onShown
+    def __init__(self, ui, logic, onAccepted: Callable[[scene.HandOver], None]):
+        self._ui, self._logic, self._onAccepted = ui, logic, onAccepted
         self._job: scene.HandOver | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -45,18 +42,13 @@ class EarlierRuns:
             text = (
                 _("A run begun on {when} is still going on.")
                 if waiting
-                else _("A run begun on {when}, before Slicer was closed, has finished. Load its CT, then show its contours.")
+                else _("A run begun on {when}, before Slicer was closed, has finished.")
             )
             self._ui.noticeLabel.text = text.format(when=time.strftime("%x, %H:%M", time.localtime(self._job.started_at)))
 
     def onAccept(self) -> None:
-        try:
-            node = self._logic.importResults(self._job)
-        except HNSegmenterError as fault:
-            dialogs.show_fault(_("HN Segmenter: earlier run"), fault.sentence)
-        else:
-            self._onShown(node)
-        self.look()
+        self._onAccepted(self._job)
+        self._ui.noticeFrame.setVisible(False)
 
     def onReject(self) -> None:
         self._job.remove()

@@ -14,6 +14,7 @@ from HNSegmenterLib.settings import Settings, jobs_folder
 from slicer.i18n import tr as _
 
 from . import dialogs, image_dialog, packages
+from .importing import Importing
 from .organ_table import OrganTable
 from .run import Run, RunState
 
@@ -28,6 +29,7 @@ class SegmentSection:
         self._ui, self._logic = ui, logic
         self._volume, self._segmentation, self._onSegmented = volume, segmentation, onSegmented
         self._replaced, self._logged = None, ""
+        self._importing: Importing | None = None
         self._table = OrganTable(ui.organTable)
         self._clock = qt.QTimer()
         self._clock.setInterval(500)
@@ -41,15 +43,22 @@ class SegmentSection:
 
     def close(self) -> None:
         self._clock.stop()
+        self.stopImport()
+
+    def stopImport(self) -> None:
+        """The scene or the CT goes away while contours are being loaded."""
+        if self._importing is not None:
+            self._importing.stop()
+            self._imported(_("Cancelled: nothing was kept."))
 
     def update(self) -> None:
         """Buttons, after a run began or ended or the choices changed."""
-        running, volume = self._logic.running, self._volume()
+        running, volume = self._logic.running or self._importing is not None, self._volume()
         self._ui.segmentButton.enabled = volume is not None and not running
         self._ui.segmentButton.toolTip = (
             _("A run is going on.") if running else _("Contour the organs at risk.") if volume else _("Load or choose a CT first.")
         )
-        self._ui.cancelButton.enabled = running
+        self._ui.cancelButton.enabled = self._logic.running
         for widget in (self._ui.runtimeBox, self._ui.engineEdit, self._ui.imageButton):
             widget.enabled = not running
         self._ui.editButton.enabled = self._segmentation() is not None
@@ -149,20 +158,36 @@ class SegmentSection:
             elif run.job is None:
                 self._ui.stageLabel.text = _("Done: the image is ready.")
             else:
-                self._show(run)
+                self.show(run.job, self._replaced)
         finally:
             self.update()
 
-    def _show(self, run: Run) -> None:
+    def show(self, job, replace=None) -> None:
+        """Load the contours of a job that is done, and take it away."""
+        self._job = job
+        self._ui.stageLabel.text = _("Loading the contours")
         try:
-            node = self._logic.importResults(run.job, self._replaced)
+            steps = self._logic.importSteps(job, replace)
         except HNSegmenterError as fault:
-            run.job.remove()
-            self._failed(fault.sentence)
+            self._importFailed(fault.sentence)
             return
+        self._importing = Importing(steps, lambda fraction: None, self._shown, self._importFailed)
+        self.update()
+
+    def _shown(self, node) -> None:
         found = node.GetSegmentation().GetNumberOfSegments()
-        self._ui.stageLabel.text = _("Done: {number} organs found. Review every contour.").format(number=found)
+        self._imported(_("Done: {number} organs found. Review every contour.").format(number=found))
         self._onSegmented(node)
+
+    def _importFailed(self, sentence: str) -> None:
+        self._imported("")
+        self._failed(sentence or _("The contours could not be loaded: the Python console says why."))
+
+    def _imported(self, text: str) -> None:
+        self._importing = None
+        self._job.remove()
+        self._ui.stageLabel.text = text
+        self.update()
 
     def _failed(self, sentence: str) -> None:
         self._ui.stageLabel.text = _("Failed: {sentence}").format(sentence=sentence)
