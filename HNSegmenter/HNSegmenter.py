@@ -55,6 +55,8 @@ def registerWithSlicer():
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="HN Segmenter",
         sampleName=SAMPLE,
+        uris=[],
+        fileNames=[],
         thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "HNSegmenterSample.png"),
         customDownloader=lambda _source: [HNSegmenterLogic().loadSample()],
     )
