@@ -55,7 +55,7 @@ class Runner:
         """Begin another command of hn-segmenter, ["image", "pull", name] for example."""
         self.refuseSecond()
         host = ["--docker-host", dockerHost] if dockerHost else []
-        arguments = ["-m", "HNSegmenterLib", *command, *host, "--json"]
+        arguments = scene.child_arguments(*command, *host, "--json")
         self.begin(None, arguments, scene.HandOver.environment(), onEvent, onEnd)
 
     def poll(self) -> dict | None:

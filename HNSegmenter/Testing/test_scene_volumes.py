@@ -17,7 +17,7 @@ from scene_help import add_ct, add_volume, new_scene, vtk
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 from HNSegmenterLib.job import Job
 from HNSegmenterLib.pipeline import _hand_over
-from HNSegmenterLib.scene import HandOver, check_volume, image_of, left_behind, parse_line, rtstruct_impossible
+from HNSegmenterLib.scene import HandOver, check_volume, child_arguments, image_of, left_behind, parse_line, rtstruct_impossible
 from HNSegmenterLib.scene.grid import Grid
 
 SHAPE, SPACING = (24, 64, 48), (2.5, 3.5, 3.0)
@@ -187,11 +187,16 @@ def test_the_childs_command_line_is_one_that_it_knows(ct, scene, tmp_path):
 
     job = HandOver.create(add_ct(scene, ct), tmp_path)
     words = job.arguments("docker", "hn-segmenter:1", "unix:///run/docker.sock")
-    assert words[:2] == ["-m", "HNSegmenterLib"]
-    args = build_parser().parse_args(words[2:])
+    args = build_parser().parse_args(words[3:])
     assert (args.runtime, args.image, args.docker_host, args.json) == ("docker", "hn-segmenter:1", "unix:///run/docker.sock", True)
     assert (args.input, args.output) == (job.folder / "img.nii", job.results)
-    assert build_parser().parse_args(job.arguments()[2:]).runtime is None
+    assert build_parser().parse_args(job.arguments()[3:]).runtime is None
+
+
+def test_the_child_finds_the_library_without_a_path(tmp_path):
+    """As a launcher of Slicer starts it that sets PYTHONPATH anew; -S: no installed package either."""
+    run = subprocess.run([sys.executable, "-S", *child_arguments("--version")], cwd=tmp_path, env={}, capture_output=True, text=True)
+    assert run.stdout.startswith("hn-segmenter "), run.stderr
 
 
 def test_only_lines_of_events_are_events():

@@ -17,6 +17,7 @@ _HOMES = {
     "image_of": "volumes",
     "rtstruct_impossible": "volumes",
     "HandOver": "handover",
+    "child_arguments": "handover",
     "left_behind": "handover",
     "parse_line": "handover",
     "last_words": "handover",

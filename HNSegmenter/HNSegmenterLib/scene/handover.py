@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PREFIX = "scene-"
 IMAGE, RECORD, RESULTS = "img.nii", "handover.json", "results"
 LAST_LINES = 3
+# Not by PYTHONPATH: a launcher of Slicer may set that anew.
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from HNSegmenterLib.cli.main import entry; entry()"
 
 
 @dataclass
@@ -96,14 +98,12 @@ class HandOver:
         options = {"--runtime": runtime, "--image": image, "--docker-host": docker_host}
         chosen = [word for option, value in options.items() if value for word in (option, value)]
         source, out = str(self.folder / IMAGE), str(self.results)
-        return ["-m", "HNSegmenterLib", "segment", source, "--output", out, "--json", *chosen]
+        return child_arguments("segment", source, "--output", out, "--json", *chosen)
 
     @staticmethod
     def environment() -> dict[str, str]:
-        """Variables that the child needs beside Slicer's own: where the library is."""
-        library = str(Path(__file__).resolve().parents[2])
-        paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"}
+        """Variables that the child needs beside Slicer's own."""
+        return {"PYTHONUTF8": "1"}
 
     def started(self, pid: int) -> None:
         """Write down the child's process id, so that a later Slicer can tell whether it goes on."""
@@ -171,6 +171,11 @@ def identity(volume: vtkMRMLScalarVolumeNode) -> str:
     uids = instance_uids(volume)
     content = " ".join(uids).encode() if uids else np.ascontiguousarray(array_of(volume))
     return hashlib.sha256(content).hexdigest()
+
+
+def child_arguments(*words: str) -> list[str]:
+    """The command line `hn-segmenter <words>` as arguments of a Python that does not know where this library is."""
+    return ["-c", START, str(Path(__file__).resolve().parents[2]), *words]
 
 
 def python_executable() -> str:
