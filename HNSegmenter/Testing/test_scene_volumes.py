@@ -193,9 +193,11 @@ def test_the_childs_command_line_is_one_that_it_knows(ct, scene, tmp_path):
     assert build_parser().parse_args(job.arguments()[3:]).runtime is None
 
 
-def test_the_child_finds_the_library_without_a_path(tmp_path):
-    """As a launcher of Slicer starts it that sets PYTHONPATH anew; -S: no installed package either."""
-    run = subprocess.run([sys.executable, "-S", *child_arguments("--version")], cwd=tmp_path, env={}, capture_output=True, text=True)
+def test_the_child_finds_the_library_by_itself(tmp_path):
+    """As a launcher of Slicer starts it that sets PYTHONPATH anew; -S leaves out what installed our library here."""
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("-packages"))
+    command = [sys.executable, "-S", *child_arguments("--version")]
+    run = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": packages}, capture_output=True, text=True)
     assert run.stdout.startswith("hn-segmenter "), run.stderr
 
 
