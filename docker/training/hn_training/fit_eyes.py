@@ -33,8 +33,10 @@ APART_MM, APART_SD_MM = 63.5, 3.7
 
 EVIDENCE = 0.3
 """What one voxel's log-likelihood ratio weighs: neighbouring voxels aren't independent."""
-EDGE_MM = (3.0, 1.5, 0.8)
+EDGE_MM = (3.0, 1.5)
 """Softness of the ellipsoid's edge in successive fits; the first finds, the last measures."""
+SWELL = (-0.08, 0.0, 0.08)
+"""Fits start from these log sizes, and the best one is taken."""
 SEARCH_MM = 8.0
 REACH_MM = 34.0
 AIR_MM = 6.0
@@ -75,16 +77,25 @@ def fit(image: np.ndarray, spacing: Sequence[float], starts: Sequence[Sequence[f
         start = search(near, start)
         sides.append((reweigh(near, start), start))
     near, centres = zip(*sides)
-    parameters = np.concatenate([*centres, LOG_RADII, np.zeros(3)])
+    fits = [refine(near, np.concatenate([*centres, LOG_RADII + swell, np.zeros(3)])) for swell in SWELL]
+    best = min(fits, key=lambda parameters: cost(near, parameters, EDGE_MM[-1]))
+    left, right = (Eye(centre, radii) for centre, radii in unpack(best))
+    return left, right
+
+
+def refine(near: Sequence[Surroundings], parameters: np.ndarray) -> np.ndarray:
+    """The best parameters (see `unpack`) downhill from these, with an ever sharper edge."""
     scale = np.concatenate([np.full(6, 1.0), np.full(6, 0.03)])
     for edge in EDGE_MM:
-        def cost(steps, origin=parameters, edge=edge):
-            return penalty(origin + steps * scale) - sum(
-                evidence(n, *eye, edge) for n, eye in zip(near, unpack(origin + steps * scale)))
-        found = minimize(cost, np.zeros(12), method="Powell", options={"xtol": 1e-3, "ftol": 1e-5, "maxiter": 20})
+        found = minimize(lambda steps: cost(near, parameters + steps * scale, edge), np.zeros(12), method="Powell",
+                         options={"xtol": 1e-3, "ftol": 1e-5, "maxiter": 20})
         parameters = parameters + found.x * scale
-    left, right = (Eye(centre, radii) for centre, radii in unpack(parameters))
-    return left, right
+    return parameters
+
+
+def cost(near: Sequence[Surroundings], parameters: np.ndarray, edge: float) -> float:
+    """Minus the log posterior of a pair."""
+    return penalty(parameters) - sum(evidence(n, *eye, edge) for n, eye in zip(near, unpack(parameters)))
 
 
 def unpack(parameters: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
