@@ -75,11 +75,11 @@ class HNSegmenterParameterNode:
 
 class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self._parameterNode = None
         self._guiTag = None
         self._shown = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # without a parent it calls setup
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)

@@ -77,7 +77,10 @@ def _installed(requirements: list[str]) -> list[str]:
     from packaging.utils import canonicalize_name
 
     asked = {canonicalize_name(Requirement(item).name) for item in requirements}
-    versions = {canonicalize_name(item.name): item.version for item in metadata.distributions() if item.name}
+    versions: dict[str, str] = {}
+    for item in metadata.distributions():  # in the order of sys.path: the first of two is the one that is used
+        if item.name:
+            versions.setdefault(canonicalize_name(item.name), item.version)
     return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in asked]
 
 
