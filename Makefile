@@ -59,7 +59,8 @@ $(SLICER_CORE)/.test: pyproject.toml constraints.txt
 	$(SLICER_CORE)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]' 'slicer-core==5.13.31053.0'
 	touch $@
 
-$(TRAINING)/.test: docker/training/requirements.txt
+# With what predict.py needs: a test exports a model and runs it.
+$(TRAINING)/.test: docker/training/requirements.txt docker/requirements.txt
 	$(PYTHON) -m venv $(TRAINING)
-	$(TRAINING)/bin/python -m pip install --quiet --requirement docker/training/requirements.txt
+	$(TRAINING)/bin/python -m pip install --quiet --requirement docker/training/requirements.txt --requirement docker/requirements.txt
 	touch $@
