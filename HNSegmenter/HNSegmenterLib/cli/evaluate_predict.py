@@ -40,6 +40,7 @@ class Segmenter:
 
     def __init__(self, runtime, folder: Path, contours: bool, cancel, emit: Callable):
         self._runtime, self._folder, self._contours, self._cancel, self._emit = runtime, folder, contours, cancel, emit
+        self._model: dict | None = None
 
     def as_it_is(self, patient):
         from ..report.dataset import read_image
@@ -75,9 +76,14 @@ class Segmenter:
             self._segment(source, out)
 
     def _segment(self, source: Path, out: Path) -> None:
+        """Raises HNSegmenterError if the network is not the first one's: one report is of one network."""
+        from ..errors import HNSegmenterError
         from ..pipeline import segment
 
-        segment(source, out, self._runtime, emit=self._emit, cancel=self._cancel)
+        model = segment(source, out, self._runtime, emit=self._emit, cancel=self._cancel).result.model
+        self._model = self._model or model
+        if model != self._model:
+            raise HNSegmenterError("The network was exchanged during the evaluation: evaluate again.")
 
 
 def made_up():

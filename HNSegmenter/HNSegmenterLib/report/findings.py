@@ -18,7 +18,7 @@ FALSE, SWAPPED, UNANNOUNCED, FAR = "found where there is none", "sides swapped",
 CUT_SAID, CUT_UNSAID = "cut, and said so", "cut, and not said"
 CHANGED, NEARLY = "not the same again", "the same again but for single voxels"
 FAULTS = (FALSE, SWAPPED, UNANNOUNCED, CUT_UNSAID, CHANGED)
-INVENTED_SHARE = 0.1  # of the organ's own volume, found although all of it is out of view
+INVENTED_SHARE = 0.1  # of the organ's own volume, found anew although all of it is out of view
 CUT_SHARE = 0.1  # of the reference on both sides of a cut: less is no cut organ
 EYES, FAR_MM = ("Eye_L", "Eye_R"), 4.0
 

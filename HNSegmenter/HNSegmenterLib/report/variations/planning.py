@@ -20,11 +20,11 @@ NECK_MM = 260.0  # a wider slice has shoulders, which the mask leaves free
 
 def planning_ct(scan: Scan, draw: Draw) -> Varied:
     """512 x 512 in plane at 1 mm or, of a wider scan, the least above; cubic; a couch below and a thermoplastic shell on the skin."""
-    grid = _grid(scan.ct)
-    hu = _in_plane(scan.hu, scan.ct, grid, AIR_HU, cubic)
+    grid = planning_grid(scan.ct)
+    hu = in_plane(scan.hu, scan.ct, grid, AIR_HU, cubic)
     body = _body(scan)
     if body.any():
-        _paint(hu, _in_plane(_depth(body, scan.ct), scan.ct, grid, FAR_MM, linear), grid)
+        _paint(hu, in_plane(_depth(body, scan.ct), scan.ct, grid, FAR_MM, linear), grid)
     return Varied(like(hu, grid), everything(scan), lambda mask: onto(mask, grid, scan.ct))
 
 
@@ -38,7 +38,7 @@ def linear(x: np.ndarray) -> np.ndarray:
     return np.maximum(1 - np.abs(x), 0)
 
 
-def _in_plane(values: np.ndarray, ct: sitk.Image, grid: sitk.Image, outside: float, kernel: Callable) -> np.ndarray:
+def in_plane(values: np.ndarray, ct: sitk.Image, grid: sitk.Image, outside: float, kernel: Callable) -> np.ndarray:
     """values [k, j, i] of the CT's voxels at those of the grid, whose slices are the CT's; float32."""
     first = ct.TransformPhysicalPointToContinuousIndex(grid.GetOrigin())
     across, down = (
@@ -49,7 +49,7 @@ def _in_plane(values: np.ndarray, ct: sitk.Image, grid: sitk.Image, outside: flo
     return np.float32(outside) + down.astype(np.float32) @ inner @ across.astype(np.float32).T
 
 
-def _grid(ct: sitk.Image) -> sitk.Image:
+def planning_grid(ct: sitk.Image) -> sitk.Image:
     """Empty, about the same middle, slices as they are."""
     columns, rows, slices = ct.GetSize()
     spacing = ct.GetSpacing()
@@ -74,7 +74,8 @@ def _body(scan: Scan) -> np.ndarray:
 def _depth(body: np.ndarray, ct: sitk.Image) -> np.ndarray:
     """mm outside the skin, negative inside; measured on the CT's own voxels, which are coarse."""
     outside = sitk.SignedMaurerDistanceMap(mask_image(body, ct), insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return np.minimum(sitk.GetArrayViewFromImage(outside), FAR_MM)
+    # From the outermost voxels' centres: the skin is half a voxel further out.
+    return np.minimum(sitk.GetArrayViewFromImage(outside) - ct.GetSpacing()[0] / 2, FAR_MM)
 
 
 def _paint(hu: np.ndarray, depth: np.ndarray, grid: sitk.Image) -> None:
