@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -95,3 +96,15 @@ def add_segment(node, name: str, grid: Grid, array: np.ndarray, terminology: str
     return segment_id
 
 
+def contours(path: Path) -> list[tuple]:
+    """(ROI Number, SOP Instance UID of the slice, Contour Data) of every contour in an RTSTRUCT."""
+    dataset = pydicom.dcmread(path)
+    return [
+        (roi.ReferencedROINumber, item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData))
+        for roi in dataset.ROIContourSequence
+        for item in roi.ContourSequence
+    ]
+
+
+def slice_ids(path: Path) -> set[str]:
+    return {uid for _, uid, _ in contours(path)}

@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+
 from conftest import require_program
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
@@ -15,9 +16,9 @@ from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
 from HNSegmenterLib.scene.grid import Grid
 from HNSegmenterLib.settings import Settings
-from phantoms import head_phantom, nifti_to_series, slice_positions, write_ct_series
+from phantoms import nifti_to_series
 from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
-from scene_help import add_ct, add_segment, add_volume, new_scene, paint, slicer, voxels, vtk, write_results
+from scene_help import add_ct, add_segment, add_volume, contours, new_scene, paint, slice_ids, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 
@@ -68,15 +69,6 @@ def rois(path) -> dict[str, tuple[str, str]]:
     dataset = pydicom.dcmread(path)
     pairs = zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True)
     return {str(roi.ROIName): (roi.ROIGenerationAlgorithm, seen.RTROIInterpretedType) for roi, seen in pairs}
-
-
-def contours(path) -> list:
-    dataset = pydicom.dcmread(path)
-    return [
-        (roi.ReferencedROINumber, item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData))
-        for roi in dataset.ROIContourSequence
-        for item in roi.ContourSequence
-    ]
 
 
 def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, folder, tmp_path):
@@ -301,78 +293,6 @@ def test_a_volume_without_dicom_gets_labelmaps(results, ct, drawn, tmp_path):
         hn.save_labelmaps(node, tmp_path / "out")
 
 
-def tilted_series(folder, degrees=12.0):
-    """A CT scanned with a tilted gantry: every slice is shifted towards the feet's side of the one below."""
-    spacing = (2.5, 2.5, 3.0)
-    tilt = np.tan(np.radians(degrees)) * spacing[2]
-    positions = slice_positions(30, spacing[2], ORIGIN, shear=(0, tilt, 0))
-    write_ct_series(folder, head_phantom((30, 96, 96), spacing), spacing, positions=positions)
-    return read_planning_ct(folder), positions
-
-
-def as_slicer_loads(scene, ct, positions, step=3.0):
-    """The stack as Slicer's DICOM reader stores it: upright, with a grid transform that moves every slice to its place."""
-    first = ct.slices[0]
-    stack = sitk.GetImageFromArray(np.stack([pydicom.dcmread(s.path).pixel_array.astype(np.int16) - 1024 for s in ct.slices]))
-    stack.SetSpacing((first.column_spacing, first.row_spacing, step))
-    stack.SetOrigin(first.position)
-    node = add_volume(scene, stack, [s.sop_instance_uid for s in ct.slices], name="Tilted CT")
-    grid = vtk.vtkImageData()
-    columns, rows, slices = node.GetImageData().GetDimensions()
-    grid.SetDimensions(2, 2, slices)
-    grid.SetOrigin(node.GetOrigin())
-    grid.SetSpacing(columns * first.column_spacing, rows * first.row_spacing, step)
-    grid.AllocateScalars(vtk.VTK_DOUBLE, 3)
-    upright = np.array(first.position) + np.arange(slices)[:, None] * [0, 0, step]
-    for k, shift in enumerate((positions - upright) * [-1, -1, 1]):  # RAS
-        for corner in range(4):
-            for axis in range(3):
-                grid.SetScalarComponentFromDouble(corner % 2, corner // 2, k, axis, shift[axis])
-    bend = slicer.vtkOrientedGridTransform()
-    direction = vtk.vtkMatrix4x4()
-    node.GetIJKToRASDirectionMatrix(direction)
-    bend.SetGridDirectionMatrix(direction)
-    bend.SetDisplacementGridData(grid)
-    transform = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Tilted CT acquisition transform")
-    transform.SetAndObserveTransformToParent(bend)
-    node.SetAndObserveTransformNodeID(transform.GetID())
-    return node
-
-
-def test_a_tilted_series_goes_the_librarys_way_to_its_real_slices(tmp_path):
-    folder = tmp_path / "ct"
-    ct, positions = tilted_series(folder)
-    assert ct.tilted
-    scene = new_scene()
-    volume = as_slicer_loads(scene, ct, positions)
-    assert hn.check_volume(volume) == []
-    job = hn.HandOver.create(volume, tmp_path / "jobs", dicom_folder=folder)
-    handed = sitk.ReadImage(str(job.folder / "img.nii"))
-    np.testing.assert_array_equal(voxels(handed), voxels(ct.image))
-    assert any("tilted gantry" in sentence for sentence in job.warnings)
-    drawn = head_organs(ct)
-    write_results(tmp_path / "results", drawn)
-    node = hn.show_results(tmp_path / "results", volume)
-    assert node.GetParentTransformNode() is None  # DICOM's places, where the bent volume is shown too
-    assert not hn.is_edited(node)
-    for name, image in hn.labelmaps(node, ct.image).items():
-        np.testing.assert_array_equal(voxels(image), voxels(drawn[name]), name)
-    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
-    write_rtstruct(ct, drawn, hn.result_of(node), tmp_path / "library.dcm")
-    assert contours(saved.path) == contours(tmp_path / "library.dcm")
-    assert min(roi.dice for roi in saved.rois) >= 0.99
-    assert any("tilted gantry" in sentence for sentence in saved.warnings)
-
-
-def test_a_tilted_series_that_was_loaded_upright_is_refused(tmp_path):
-    """Slicer's setting can switch the correction off: everything would be drawn in the wrong place."""
-    ct, positions = tilted_series(tmp_path / "ct")
-    volume = as_slicer_loads(new_scene(), ct, positions)
-    volume.SetAndObserveTransformNodeID(None)
-    with pytest.raises(UnusableInput, match="Tilted CT does not lie where its DICOM slices are"):
-        hn.planning_ct(volume, tmp_path / "ct")
-
-
 def test_a_ct_with_a_hardened_transform_is_refused(node, volume, folder, tmp_path):
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
@@ -381,50 +301,6 @@ def test_a_ct_with_a_hardened_transform_is_refused(node, volume, folder, tmp_pat
     with pytest.raises(UnusableInput, match="a transform was hardened"):
         hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
     assert not (tmp_path / "out").exists()
-
-
-def test_positions_that_were_rounded_need_no_detour(tmp_path):
-    """Slicer bends such a volume by hundredths of a millimetre: it counts as lying on its own grid."""
-    folder = tmp_path / "ct"
-    spacing = (2.5, 2.5, 2.996)
-    exact = slice_positions(30, spacing[2], ORIGIN)
-    rounded = np.round(exact, 2)
-    write_ct_series(folder, head_phantom((30, 96, 96), spacing), spacing, positions=rounded)
-    ct = read_planning_ct(folder)
-    assert not ct.resampled
-    volume = as_slicer_loads(new_scene(), ct, rounded, ct.image.GetSpacing()[2])
-    job = hn.HandOver.create(volume, tmp_path / "jobs")  # no files are read
-    np.testing.assert_array_equal(voxels(sitk.ReadImage(str(job.folder / "img.nii"))), voxels(ct.image))
-    drawn = head_organs(ct)
-    write_results(tmp_path / "results", drawn)
-    node = hn.show_results(tmp_path / "results", volume)
-    assert not hn.is_edited(node)
-    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
-    assert {roi.dice for roi in saved.rois} == {1.0}
-    assert hn.slicer_rt_problem(volume, ct) == "the extension SlicerRT is not installed"
-
-
-def test_an_oblique_series_keeps_its_places(tmp_path):
-    folder = tmp_path / "ct"
-    angle = np.radians(8)
-    orientation = (np.cos(angle), np.sin(angle), 0, -np.sin(angle), np.cos(angle), 0)
-    write_ct_series(folder, head_phantom(SHAPE, SPACING), SPACING, ORIGIN, orientation)
-    ct = read_planning_ct(folder)
-    assert ct.oblique
-    scene = new_scene()
-    volume = add_ct(scene, ct)
-    drawn = head_organs(ct)
-    write_results(tmp_path / "results", drawn)
-    node = hn.show_results(tmp_path / "results", volume)
-    for name, image in hn.labelmaps(node, volume).items():
-        np.testing.assert_array_equal(voxels(image), voxels(drawn[name]), name)
-    saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
-    assert {roi.dice for roi in saved.rois} == {1.0}
-    assert slice_ids(saved.path) <= {s.sop_instance_uid for s in ct.slices}
-
-
-def slice_ids(path) -> set[str]:
-    return {uid for _, uid, _ in contours(path)}
 
 
 def test_a_volume_with_slices_left_out_is_still_its_series(node, ct, folder, tmp_path):

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import slicer
 
 from ..errors import HNSegmenterError, UnusableInput
 from ..events import Emit
-from .grid import Grid
-from .volumes import bends, instance_uids, is_acquisition_transform, rtstruct_impossible
+from ..rtstruct.planes import to_patient
+from .grid import RAS_TO_LPS, Grid
+from .volumes import instance_uids, is_acquisition_transform, rtstruct_impossible
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -116,10 +118,16 @@ def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emi
 
 
 def _in_place(volume: vtkMRMLScalarVolumeNode, ct: PlanningCT) -> bool:
-    """Whether the scene shows the slices where the DICOM files say: bent into place, or upright on their grid."""
-    if bends(volume):
+    """Whether the scene shows every slice where its DICOM file says: by the volume's axes, or by its acquisition transform."""
+    if is_acquisition_transform(volume.GetParentTransformNode(), volume):
         return True
-    return not ct.resampled and Grid.of_volume(volume).same_place(Grid.of_image(ct.image), min(ct.image.GetSpacing()) / 2)
+    grid, slices = Grid.of_volume(volume), ct.slices
+    if grid.size != (slices[0].columns, slices[0].rows, len(slices)):
+        return False
+    ends = np.array([[0, 0], [slices[0].columns - 1, slices[0].rows - 1]], float)  # (column, row)
+    said = np.array([to_patient(slice_, ends) for slice_ in slices])
+    shown = np.array([[(*end, k, 1) for end in ends] for k in range(len(slices))]) @ (RAS_TO_LPS @ grid.ijk_to_ras)[:3].T
+    return bool(np.linalg.norm(shown - said, axis=2).max() <= min(ct.image.GetSpacing()) / 2)
 
 
 def source_folder(volume: vtkMRMLScalarVolumeNode) -> Path | None:

@@ -33,7 +33,7 @@ def check_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
         raise UnusableInput(f"{name} has {data.GetNumberOfScalarComponents()} values a voxel (colours or vectors): choose the CT volume.")
     if min(data.GetDimensions()) < 2:
         raise UnusableInput(f"{name} is a single slice: choose the volume of the whole CT.")
-    if not Grid.of_volume(volume).orthogonal:
+    if not (Grid.of_volume(volume).orthogonal or instance_uids(volume)):
         raise UnusableInput(f"The axes of {name} are not perpendicular: resample it first (module Resample Scalar Volume).")
     parent = volume.GetParentTransformNode()
     if parent is None or is_acquisition_transform(parent, volume):
@@ -88,10 +88,16 @@ def is_acquisition_transform(transform, volume: slicer.vtkMRMLScalarVolumeNode) 
 
 
 def bends(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether an acquisition transform moves slices noticeably: positions rounded in the DICOM files give tiny ones."""
+    """Whether Slicer shows a DICOM series on a grid that is none for the network.
+
+    It gives a tilted series slanted axes, and moves uneven or shifted slices by an acquisition transform (where that only
+    makes up for positions rounded in the files, it counts for nothing).
+    """
+    if not instance_uids(volume):
+        return False
     transform = volume.GetParentTransformNode()
     if not is_acquisition_transform(transform, volume):
-        return False
+        return not Grid.of_volume(volume).orthogonal
     displacements = vtk_to_numpy(transform.GetTransformToParent().GetDisplacementGrid().GetPointData().GetScalars())
     return bool(np.abs(displacements).max() > POSITION_TOLERANCE_MM)
 
