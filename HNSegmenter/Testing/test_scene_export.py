@@ -8,17 +8,17 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-
 from conftest import require_program
+from phantoms import nifti_to_series
+from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
+from scene_help import add_ct, add_segment, add_volume, contours, new_scene, paint, slice_ids, slicer, voxels, vtk, write_results
+
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
 from HNSegmenterLib.scene.grid import Grid
 from HNSegmenterLib.settings import Settings
-from phantoms import nifti_to_series
-from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
-from scene_help import add_ct, add_segment, add_volume, contours, new_scene, paint, slice_ids, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from phantoms import head_phantom, slice_positions, write_ct_series
+from rtstruct_help import head_organs
+from scene_help import add_ct, add_volume, contours, new_scene, slice_ids, slicer, voxels, vtk, write_results
 
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.rtstruct import write_rtstruct
-from phantoms import head_phantom, slice_positions, write_ct_series
-from rtstruct_help import head_organs
-from scene_help import add_ct, add_volume, contours, new_scene, slice_ids, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 

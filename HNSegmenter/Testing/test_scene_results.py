@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rtstruct_help import head_organs, labelmap, make_ct
+from scene_help import add_ct, add_segment, add_volume, in_study, new_scene, paint, slicer, voxels, vtk, write_results
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from HNSegmenterLib import scene as hn
@@ -14,8 +16,6 @@ from HNSegmenterLib.errors import RuntimeFault, WrongUsage
 from HNSegmenterLib.scene import provenance, terminology
 from HNSegmenterLib.scene.grid import Grid, nodes_of
 from HNSegmenterLib.scene.volumes import array_of
-from rtstruct_help import head_organs, labelmap, make_ct
-from scene_help import add_ct, add_segment, add_volume, in_study, new_scene, paint, slicer, voxels, vtk, write_results
 
 SHAPE, SPACING = (24, 96, 96), (2.5, 2.5, 3.0)
 

@@ -11,14 +11,14 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from rtstruct_help import make_ct
+from scene_help import add_ct, add_volume, new_scene, vtk
 
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 from HNSegmenterLib.job import Job
 from HNSegmenterLib.pipeline import _hand_over
 from HNSegmenterLib.scene import HandOver, check_volume, child_arguments, image_of, left_behind, parse_line, rtstruct_impossible
 from HNSegmenterLib.scene.grid import Grid
-from rtstruct_help import make_ct
-from scene_help import add_ct, add_volume, new_scene, vtk
 
 SHAPE, SPACING = (24, 64, 48), (2.5, 3.5, 3.0)
 ORIGIN = (-118.71, -130.123456, -40.777)
