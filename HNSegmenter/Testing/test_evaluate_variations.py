@@ -120,9 +120,11 @@ def blanked(scan: Scan, organ: str) -> tuple[Scan, np.ndarray]:
 def test_the_void_is_filled_with_the_tissue_that_belongs_there(scan):
     """Filled from the same head unblanked, the whole head is there again."""
     spoilt, changed = blanked(scan, "SpinalCord")
-    filled = hu(vary("void-filled", spoilt, donor=scan))
+    varied = vary("void-filled", spoilt, donor=scan)
+    filled = hu(varied)
     assert np.array_equal(filled[~changed], spoilt.hu[~changed]), "whole slices stay"
     assert np.array_equal(filled[spoilt.hu > -990], spoilt.hu[spoilt.hu > -990]), "what was there stays"
+    assert not (varied.in_view & (filled != spoilt.hu)).any(), "what is foreign is not in view"
     tissue = scan.hu > TISSUE_HU
     assert dice(filled > TISSUE_HU, tissue) >= 0.97
     assert dice((filled > TISSUE_HU)[40], tissue[40]) >= 0.95, "the rest of a bitten-off slice"

@@ -167,6 +167,23 @@ def test_an_eye_that_is_rightly_not_found(dataset, tmp_path):
     assert trial.findings == []
 
 
+def test_another_patients_eye_in_the_filled_void_is_not_a_false_one(dataset, tmp_path):
+    """The first head stops below its eyes; the tissue that fills the void above it holds the other's."""
+    (dataset.folder / "index.json").write_text(json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8")
+    for name, blank in (("data", -1000), ("label", 0)):
+        file = dataset.folder / "pt_1" / f"{name}.nii.gz"
+        image = sitk.ReadImage(str(file))
+        array = sitk.GetArrayFromImage(image)
+        array[44:] = blank
+        sitk.WriteImage(like(image, array), str(file))
+    plain, varied = trials(Dataset.read(dataset.folder), ByHu(tmp_path / "made", "It was not found."), "void-filled")
+    for trial in (plain, varied):
+        assert [row.status for row in trial.rows if row.organ in ("Eye_L", "Eye_R")] == [ABSENT, ABSENT]
+        assert trial.findings == []
+    eye = sitk.ReadImage(str(tmp_path / "made" / "void-filled" / "pt_1" / "Eye_L.nii.gz"))
+    assert sitk.GetArrayFromImage(eye).any(), "the other's eye is there"
+
+
 @pytest.fixture(scope="module")
 def coarse_sample(tmp_path_factory) -> Path:
     """The sample patient as a data set, made coarse to be quick."""

@@ -162,7 +162,7 @@ def compare_organ(case: Case, organ: str, predicted: np.ndarray, sound: np.ndarr
 def compare_varied(case: Case, organ: str, predicted: np.ndarray, in_view: np.ndarray, variation: str) -> Row:
     """The organ on a varied CT, where that still shows it, beside the CT as it is; masks bool [k, j, i] on the case's grid."""
     reference = case.references[organ]
-    if row := _not_compared(case, organ, predicted):
+    if row := _not_compared(case, organ, predicted & in_view):
         return replace(row, variation=variation)
     counted = case.patient.counted_slices(organ, reference)[:, None, None] & in_view
     share = np.count_nonzero(reference & counted) / np.count_nonzero(reference)

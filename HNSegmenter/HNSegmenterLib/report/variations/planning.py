@@ -64,9 +64,10 @@ def planning_grid(ct: sitk.Image) -> sitk.Image:
 
 
 def _body(scan: Scan) -> np.ndarray:
-    """The largest piece of tissue on the slices that have enough for a head or neck."""
+    """The largest piece of tissue, with what each slice encloses, on the slices that have enough for a head or neck."""
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask_image(scan.hu > TISSUE_HU, scan.ct)))
-    body = sitk.GetArrayFromImage(sitk.BinaryMorphologicalClosing(parts == 1, (2, 2, 0))) != 0
+    closed = sitk.BinaryMorphologicalClosing(parts == 1, (2, 2, 0))
+    body = np.stack([sitk.GetArrayFromImage(sitk.BinaryFillhole(closed[:, :, k])) for k in range(closed.GetSize()[2])]) != 0
     area = np.count_nonzero(body, axis=(1, 2)) * np.prod(scan.ct.GetSpacing()[:2]) / 100
     return body & (area >= SLICE_CM2)[:, None, None]
 

@@ -32,13 +32,14 @@ def void_filled(scan: Scan, draw: Draw) -> Varied:
     """Blanked slices, and the blanked rest of bitten-off slices, filled with another patient's tissue at the corresponding place.
 
     Corresponding: cord and brainstem lie on one another slice by slice where both have them, the parotids over all, and
-    the other's slices are scaled to this one's girth. Whole slices, and all that is not void, stay as they are.
+    the other's slices are scaled to this one's girth. Whole slices, and all that is not void, stay as they are, and are what
+    is in view: what is found in the other's tissue is the other's.
     """
     donor = draw.donor()
     foreign = _laid_over(donor, scan)
     spoilt = np.array([not is_whole(plane, scan.ct.GetSpacing()[:2]) for plane in scan.hu])
     void = (scan.hu <= BLANK_HU) & spoilt[:, None, None]
-    return Varied(like(np.where(void, foreign, scan.hu), scan.ct), everything(scan))
+    return Varied(like(np.where(void, foreign, scan.hu), scan.ct), ~void)
 
 
 def is_whole(plane: np.ndarray, spacing: tuple[float, float]) -> bool:
