@@ -155,7 +155,8 @@ def put_beside(node, volume) -> None:
 def remove(node) -> None:
     """Take a segmentation out of its scene, with its display and storage."""
     scene = node.GetScene()
-    for dependent in [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] + [node.GetStorageNode()]:
+    dependents = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] + [node.GetStorageNode()]
+    scene.RemoveNode(node)  # first: a view that still shows it needs its display node
+    for dependent in dependents:
         if dependent is not None:
             scene.RemoveNode(dependent)
-    scene.RemoveNode(node)
