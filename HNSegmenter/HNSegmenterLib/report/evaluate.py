@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -86,16 +86,10 @@ class Case:
         return np.zeros(self.grid.GetSize()[::-1], bool) if mask is None else mask
 
 
-def evaluate(dataset: Dataset, labels: dict[int, str], predict: Predict, organs: Iterable[str] | None = None) -> Iterator[Trial]:
-    """Patient by patient, on the CT as it is; see try_patient. A patient whose prediction fails gets a row that says so. Raises Cancelled."""
-    for patient in dataset.patients:
-        yield try_patient(patient, labels, predict, organs)[0]
-
-
 def try_patient(
     patient: Patient, labels: dict[int, str], predict: Predict, organs: Iterable[str] | None = None
 ) -> tuple[Trial, Case | None]:
-    """A row for each organ, and what was found on the way.
+    """A row for each organ on the CT as it is, and what was found on the way; one row that says so if the prediction failed.
 
     labels: value in label.nii.gz -> TG-263 name; organs: which of them, None for those that the prediction has files of
     or, by its result.json, looked for. Case: None if the prediction failed. Raises Cancelled.

@@ -46,7 +46,8 @@ class Outline:
         """Of a mask [k, j, i] without islands, seen from its middle (LPS mm)."""
         polar, azimuth = np.radians(np.arange(0, 181, STEP_DEGREES)), np.radians(np.arange(0, 360, STEP_DEGREES))
         sine = np.sin(polar)[:, None]
-        ways = np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.broadcast_to(np.cos(polar)[:, None], (len(polar), len(azimuth)))], -1)
+        up = np.broadcast_to(np.cos(polar)[:, None], (len(polar), len(azimuth)))
+        ways = np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), up], -1)
         reach = np.arange(0, LONGEST_MM, STEP_MM)
         outside = _sample(piece, grid, middle + ways[..., None, :] * reach[:, None]) < 0.5
         outside[..., -1] = True
@@ -143,7 +144,9 @@ def _sample(values: np.ndarray, grid: sitk.Image, points: np.ndarray) -> np.ndar
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m HNSegmenterLib.report.painted_eyes", description="Paints known eye shapes into real CTs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m HNSegmenterLib.report.painted_eyes", description="Paints known eye shapes into real CTs."
+    )
     parser.add_argument("shapes", type=Path, metavar="SHAPES", help="folder of <scan>/label.nii.gz, 1 left and 2 right eye")
     parser.add_argument("out", type=Path, metavar="OUT", help="new folder for the data set")
     parser.add_argument("--on", type=Path, nargs=2, action="append", required=True, metavar=("CT", "EYES"), help="CTs, taken in turn")

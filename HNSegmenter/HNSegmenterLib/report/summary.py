@@ -63,12 +63,9 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
 def losses(rows: Sequence[Row]) -> list[Loss]:
     """For each variation and organ that has a reference, in the order of their first appearance."""
     varied = [row for row in rows if row.variation and row.unchanged]
-    kinds = dict.fromkeys((row.variation, row.organ) for row in varied)
-    return [_loss(*kind, [row for row in varied if (row.variation, row.organ) == kind]) for kind in sorted(kinds, key=lambda kind: _first(rows, kind[0]))]
-
-
-def _first(rows: Sequence[Row], variation: str) -> int:
-    return next(number for number, row in enumerate(rows) if row.variation == variation)
+    variations, organs = (dict.fromkeys(getattr(row, kind) for row in varied) for kind in ("variation", "organ"))
+    groups = {(name, organ): [row for row in varied if (row.variation, row.organ) == (name, organ)] for name in variations for organ in organs}
+    return [_loss(*kind, group) for kind, group in groups.items() if group]
 
 
 def _summary(organ: str, rows: list[Row]) -> Summary:

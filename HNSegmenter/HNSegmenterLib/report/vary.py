@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
 
@@ -27,11 +27,10 @@ PredictVaried = Callable[[Patient, str, sitk.Image], Prediction]
 
 @dataclass
 class Donors:
-    """Patients whose tissue fills others' voids: those of the data set with the most whole slices."""
+    """Patients whose tissue fills others' voids: those of the data set with the most whole slices. None is kept in memory."""
 
     dataset: Dataset
     labels: dict[int, str]
-    _read: dict[str, Scan] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> list[str]:
@@ -44,11 +43,9 @@ class Donors:
         return self._scan(str(random.choice(names)))
 
     def _scan(self, name: str) -> Scan:
-        if name not in self._read:
-            patient = next(patient for patient in self.dataset.patients if patient.name == name)
-            values = sitk.GetArrayFromImage(patient.read_reference())
-            self._read[name] = Scan(read_image(patient.ct), {organ: values == value for value, organ in self.labels.items()})
-        return self._read[name]
+        patient = next(patient for patient in self.dataset.patients if patient.name == name)
+        values = sitk.GetArrayFromImage(patient.read_reference())
+        return Scan(read_image(patient.ct), {organ: values == value for value, organ in self.labels.items()})
 
 
 def try_variation(name: str, case: Case, predict: PredictVaried, donors: Donors, axial: bool, seed: int = 0) -> Trial:

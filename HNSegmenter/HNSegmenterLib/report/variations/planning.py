@@ -40,13 +40,15 @@ def linear(x: np.ndarray) -> np.ndarray:
 
 def in_plane(values: np.ndarray, ct: sitk.Image, grid: sitk.Image, outside: float, kernel: Callable) -> np.ndarray:
     """values [k, j, i] of the CT's voxels at those of the grid, whose slices are the CT's; float32."""
-    first = ct.TransformPhysicalPointToContinuousIndex(grid.GetOrigin())
-    across, down = (
-        kernel(first[axis] + np.arange(grid.GetSize()[axis])[:, None] * grid.GetSpacing()[axis] / ct.GetSpacing()[axis] - np.arange(ct.GetSize()[axis]))
-        for axis in (0, 1)
-    )
+    across, down = (kernel(_places(ct, grid, axis)[:, None] - np.arange(ct.GetSize()[axis])) for axis in (0, 1))
     inner = values.astype(np.float32) - outside
     return np.float32(outside) + down.astype(np.float32) @ inner @ across.astype(np.float32).T
+
+
+def _places(ct: sitk.Image, grid: sitk.Image, axis: int) -> np.ndarray:
+    """Where the grid's voxels lie along an axis, in voxels of the CT."""
+    first = ct.TransformPhysicalPointToContinuousIndex(grid.GetOrigin())[axis]
+    return first + np.arange(grid.GetSize()[axis]) * grid.GetSpacing()[axis] / ct.GetSpacing()[axis]
 
 
 def planning_grid(ct: sitk.Image) -> sitk.Image:
