@@ -67,3 +67,19 @@ def confirm_close_scene() -> bool | None:
         _("Closing discards what was not saved."),
     )
     return {close: True, keep: False}.get(answer)
+
+
+def tell(label: qt.QLabel, text: str) -> None:
+    """Show a text where the user sees it: the label takes no room when empty, and is scrolled into view otherwise."""
+    label.text = text
+    label.setVisible(bool(text))
+    if text:
+        qt.QTimer.singleShot(0, lambda: _reveal(label))  # when it has its place
+
+
+def _reveal(widget: qt.QWidget) -> None:
+    area = widget.parentWidget()
+    while area is not None and area.className() != "QScrollArea":
+        area = area.parentWidget()
+    if area is not None:
+        area.ensureWidgetVisible(widget)

@@ -42,7 +42,7 @@ class LoadSection:
         qt.QSettings().setValue(LAST_FOLDER, str(Path(path).parent))
         volume = self._tried(path)
         if volume is not None:
-            self._ui.loadStatus.text = ""
+            self._tell("")
             self._onLoaded(volume)
 
     def _tried(self, path: str):
@@ -80,7 +80,7 @@ class LoadSection:
 
     def _tell(self, text: str) -> None:
         if self._ui.loadStatus.text != text:
-            self._ui.loadStatus.text = text
+            dialogs.tell(self._ui.loadStatus, text)
             slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 
     def _lastFolder(self) -> str:

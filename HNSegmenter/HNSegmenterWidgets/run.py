@@ -57,11 +57,15 @@ class Run:
             self.job.started(self._child.pid)
 
     def cancel(self) -> None:
-        """Ask the child to stop; onEnd follows. Asked a second time, it is killed."""
-        if self._cancelled:
-            self._child.kill()
+        """Ask the child to stop; onEnd follows. Asking again does nothing."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._child.cancel()
+
+    def kill(self) -> None:
+        """For a child that does not stop. What it leaves is removed by the next run."""
         self._cancelled = True
-        self._child.cancel()
+        self._child.kill()
 
     def abandon(self) -> None:
         """Stop now, wait until its container is gone, and remove its folder; nobody is called."""

@@ -72,9 +72,14 @@ class Runner:
         return self._run
 
     def cancel(self) -> None:
-        """Ask the run to stop; it ends soon, its container removed. A second call kills it."""
+        """Ask the run to stop; it ends soon, its container removed."""
         if self.running:
             self._run.cancel()
+
+    def kill(self) -> None:
+        """The last resort; the next run removes what this one leaves."""
+        if self.running:
+            self._run.kill()
 
     def abandon(self) -> None:
         """Stop the run and wait until it is gone."""

@@ -34,21 +34,21 @@ class SaveSection:
         self._plan = self._planned(node, volume)
         self._propose(node, volume)
         self._showPlan()
-        self._ui.saveStatus.text = ""
+        dialogs.tell(self._ui.saveStatus, "")
         self._ui.dicomDialogButton.enabled = node is not None
 
     def onSave(self) -> None:
         node, folder = self._segmentation(), Path(self._ui.saveFolderEdit.currentPath)
-        self._ui.saveStatus.text = ""
+        dialogs.tell(self._ui.saveStatus, "")
         try:
             text = self._saveLabelmaps(node, folder) if self._impossible else self._saveRtstruct(node, folder)
         except Cancelled:
             return
         except HNSegmenterError as fault:
-            self._ui.saveStatus.text = _("Not saved: {sentence}").format(sentence=fault.sentence)
+            dialogs.tell(self._ui.saveStatus, _("Not saved: {sentence}").format(sentence=fault.sentence))
             dialogs.show_fault(_("HN Segmenter: save"), fault.sentence)
             return
-        self._ui.saveStatus.text = text
+        dialogs.tell(self._ui.saveStatus, text)
         self._proposedFor = None
         self._ui.saveButton.enabled = False  # it is saved; another folder or an edit allows it again
 

@@ -64,9 +64,11 @@ class SegmentSection:
         self._ui.editButton.enabled = self._segmentation() is not None
 
     def refresh(self) -> None:
-        """Table and warnings, after the contours changed."""
+        """Table, warnings and surfaces, after the contours changed."""
         node = self._segmentation()
         result = scene.result_of(node) if node is not None else None
+        if result is not None and node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility3D():
+            node.CreateClosedSurfaceRepresentation()  # some edits drop it; no work where it is there
         self._table.show(node if result is not None else None)
         warnings = [text for text in result.warnings if text != NO_RTSTRUCT] if result is not None else []
         self._ui.warningsLabel.text = "\n".join(f"! {text}" for text in warnings)
@@ -85,8 +87,11 @@ class SegmentSection:
             self._began()
 
     def onCancel(self) -> None:
-        self._logic.cancel()
-        self._ui.stageLabel.text = _("Cancelling ... (Cancel again to kill it)")
+        if self._logic.cancelling:
+            self._logic.kill()
+        else:
+            self._logic.cancel()
+            self._ui.stageLabel.text = _("Cancelling ... (Cancel again to kill it)")
 
     def onEdit(self) -> None:
         """The Segment Editor on the organ chosen in the table."""
@@ -118,7 +123,7 @@ class SegmentSection:
         self._ui.progressBar.setRange(0, 1000)
         self._ui.progressBar.setValue(0)
         self._ui.progressBar.setVisible(True)
-        self._ui.stageLabel.text = _("Starting ...")
+        dialogs.tell(self._ui.stageLabel, _("Starting ..."))
         self._clock.start()
         self._tick()
         self.update()
@@ -186,7 +191,7 @@ class SegmentSection:
     def _imported(self, text: str) -> None:
         self._importing = None
         self._job.remove()
-        self._ui.stageLabel.text = text
+        dialogs.tell(self._ui.stageLabel, text)
         self.update()
 
     def _failed(self, sentence: str) -> None:
