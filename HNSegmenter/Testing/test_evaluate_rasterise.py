@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 from rtstruct_help import dcmrtstruct2nii_masks, head_organs, labelmap, make_ct, plastimatch_masks, result
 
@@ -80,5 +81,10 @@ def test_what_cannot_be_read_gets_a_sentence(drawn, tmp_path):
         read_contours(tmp_path / "rtstruct.dcm", ct.image)
     with pytest.raises(UnusableInput, match="no readable RTSTRUCT"):
         read_contours(next((folder / "ct").iterdir()), ct.image)
-    with pytest.raises(UnusableInput, match="in none of the slices"):
+    with pytest.raises(UnusableInput, match="in none of its slices"):
         read_contours(folder / "rtstruct.dcm", ct.image[:, :, :4])
+    broken = pydicom.dcmread(folder / "rtstruct.dcm")
+    del broken.ROIContourSequence[0].ContourSequence[0].ContourData
+    broken.save_as(tmp_path / "broken.dcm")
+    with pytest.raises(UnusableInput, match="without points"):
+        read_contours(tmp_path / "broken.dcm", ct.image)

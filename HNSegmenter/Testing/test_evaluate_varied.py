@@ -167,6 +167,14 @@ def test_an_eye_that_is_rightly_not_found(dataset, tmp_path):
     assert trial.findings == []
 
 
+def test_a_ct_and_a_label_on_two_grids_are_said(dataset, tmp_path):
+    plain, case = try_patient(dataset.patients[0], LABELS, ByHu(tmp_path / "made").as_it_is)
+    file = dataset.patients[0].ct
+    sitk.WriteImage(sitk.ReadImage(str(file))[:, :, :-1], str(file))
+    (row,) = try_variation("noise", case, ByHu(tmp_path / "other").varied, Donors(dataset, LABELS), axial=False).rows
+    assert row.status == "failed" and "not on one grid" in row.note
+
+
 def test_another_patients_eye_in_the_filled_void_is_not_a_false_one(dataset, tmp_path):
     """The first head stops below its eyes; the tissue that fills the void above it holds the other's."""
     (dataset.folder / "index.json").write_text(json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8")

@@ -29,7 +29,9 @@ def read_contours(path: Path, grid: sitk.Image) -> dict[str, np.ndarray]:
     try:
         return {name: _mask(contours.get(number, []), grid) for number, name in names.items()}
     except ValueError as error:
-        raise UnusableInput(f"{path}: {error}") from error
+        raise UnusableInput(f"{path} does not fit the CT: {error}") from error
+    except AttributeError as error:
+        raise UnusableInput(f"{path} has a contour without points.") from error
 
 
 def _mask(contours: list[Dataset], grid: sitk.Image) -> np.ndarray:
@@ -40,7 +42,7 @@ def _mask(contours: list[Dataset], grid: sitk.Image) -> np.ndarray:
         index = (points - grid.GetOrigin()) @ to_index.T
         k = round(float(index[:, 2].mean()))
         if not 0 <= k < len(mask) or np.abs(index[:, 2] - k).max() > PLANE_TOLERANCE:
-            raise ValueError("a contour lies in none of the slices.")
+            raise ValueError("a contour lies in none of its slices.")
         mask[k] ^= fill(index[:, :2], mask.shape[1:])
     return mask
 

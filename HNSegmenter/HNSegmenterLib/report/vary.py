@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import Cancelled, HNSegmenterError, UnusableInput
+from ..grids import same_grid
 from .dataset import CORD, Dataset, Patient, read_image
 from .evaluate import FAILED, MISSED, Case, Row, Trial, compare_varied, look_for_faults, look_for_silence
 from .findings import CHANGED, CUT_SAID, CUT_UNSAID, FALSE, INVENTED_SHARE, NEARLY, cut_sentence, is_cut
@@ -54,7 +55,10 @@ def try_variation(name: str, case: Case, predict: PredictVaried, donors: Donors,
     random = np.random.default_rng([seed, crc32(f"{name} {case.patient.name}".encode())])
     draw = Draw(random, lambda: donors.other_than(case.patient, random), axial)
     try:
-        varied = VARIATIONS[name](Scan(read_image(case.patient.ct), case.references), draw)
+        ct = read_image(case.patient.ct)
+        if not same_grid(ct, case.grid):
+            raise UnusableInput(f"{case.patient.ct} and its label.nii.gz are not on one grid: resample one of them first.")
+        varied = VARIATIONS[name](Scan(ct, case.references), draw)
         _compare(trial, case, varied, _predict(predict, case.patient, name, varied))
     except Cancelled:
         raise
