@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .config import Config
+from .config import SIDES, Config
 from .patients import Patient, folders, read
 from .score import dice, means
 
@@ -19,7 +19,7 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
     predict: probability of every class (classes, z, y, x) on the patient's own grid.
 
     Soft Dice makes a network draw too much where it is unsure; training patients show how much,
-    and leave the validation patients' scores unbiased.
+    and leave the validation patients' scores unbiased. Both sides of a pair get the same.
     """
     found = folders(config.data.train)
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(patients, len(found))).round().astype(int)]
@@ -30,4 +30,9 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
         for candidate in CANDIDATES:
             scores[candidate][patient.name] = dice(chances, patient, candidate)
     mean = {candidate: means(scores[candidate]) for candidate in CANDIDATES}
-    return {organ: max(CANDIDATES, key=lambda c: mean[c][organ]) for organ in mean[CANDIDATES[0]]}
+    twins = SIDES | {right: left for left, right in SIDES.items()}
+
+    def both_sides(candidate: float, organ: str) -> float:
+        return mean[candidate][organ] + mean[candidate].get(twins.get(organ, organ), 0.0)
+
+    return {organ: max(CANDIDATES, key=lambda c: both_sides(c, organ)) for organ in mean[CANDIDATES[0]]}
