@@ -18,8 +18,8 @@ from HNSegmenterLib.sample.score import score
 from phantoms import nifti_to_series
 from rtstruct_help import dciodvfy_complaints, dcmrtstruct2nii_masks, dice, digests, plastimatch_masks, volume_ml
 
-LEAST_DICE = 0.75
-IN_MODEL = ["Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"]
+LEAST_DICE = 0.7
+ORGANS = ["Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R"]
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +43,14 @@ def outcome(sample_series, tmp_path_factory):
 
 def test_the_network_finds_the_known_organs_of_the_sample(outcome):
     scores = score(outcome.labelmaps)
-    assert list(scores) == IN_MODEL
+    assert list(scores) == ORGANS
     assert min(scores.values()) >= LEAST_DICE, scores
-
-
-def test_organs_that_the_model_lacks_are_announced(outcome):
-    status = {organ.name: organ.status for organ in outcome.result.organs}
-    assert status == dict.fromkeys(IN_MODEL, "found") | dict.fromkeys(["Eye_L", "Eye_R"], "not in this model")
-    description = pydicom.dcmread(outcome.rtstruct).StructureSetDescription
-    assert "Eye_L" in description and "Eye_R" in description and "not in this model" in description
 
 
 def test_the_rtstruct_refers_to_the_original_series(outcome, sample_series):
     slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in sample_series.iterdir()]
     rtstruct = pydicom.dcmread(outcome.rtstruct)
-    assert [roi.ROIName for roi in rtstruct.StructureSetROISequence] == IN_MODEL
+    assert [roi.ROIName for roi in rtstruct.StructureSetROISequence] == ORGANS
     assert rtstruct.StudyInstanceUID == slices[0].StudyInstanceUID
     assert {roi.ReferencedFrameOfReferenceUID for roi in rtstruct.StructureSetROISequence} == {slices[0].FrameOfReferenceUID}
     known = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in slices}
@@ -158,5 +151,5 @@ def test_a_real_patient_ends_well_and_others_read_the_same_organs(patient, real_
             labelmap = sitk.ReadImage(str(path))
             least = 0.99 if volume_ml(labelmap) > 1 else 0.9
             assert dice(sitk.GetArrayViewFromImage(labelmap), masks[name]) >= least, (read.__name__, name)
-    statuses = {organ.name: organ.status for organ in outcome.result.organs if organ.name in IN_MODEL}
+    statuses = {organ.name: organ.status for organ in outcome.result.organs}
     print(patient, statuses, outcome.result.warnings, {o.name: o.checks for o in outcome.result.organs if o.checks})
