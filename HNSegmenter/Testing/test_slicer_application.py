@@ -1,0 +1,101 @@
+"""The module in a real Slicer: each script of in_slicer/ is run by a Slicer of its own, on a screen of its own.
+
+SLICER names the program; without it, Slicer on the PATH. HNSEG_SCREENSHOTS names a folder for pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+HERE = Path(__file__).parent / "in_slicer"
+SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes")
+MODULE = ROOT / "HNSegmenter"
+SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1400x1000x24"]
+PASSED = "HN Segmenter tests ended with 0"
+
+
+@pytest.fixture(scope="session")
+def slicer() -> str:
+    program = os.environ.get("SLICER") or shutil.which("Slicer")
+    if program is None:
+        pytest.skip("no Slicer on this machine (PATH, SLICER): what needs its window did not run")
+    return program
+
+
+@pytest.fixture
+def start(slicer, own_folders, tmp_path):
+    """start(script, *options, module=..., **variables) -> what Slicer said; its settings are a new user's."""
+
+    def start(script: Path, *options: str, module: Path = MODULE, **variables: str) -> str:
+        command = [slicer, "--no-splash", *options, "--additional-module-paths", str(module), "--python-script", str(script)]
+        if "DISPLAY" not in os.environ:
+            command = SCREEN + command
+        environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", **variables}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+        return done.stdout
+
+    return start
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_in_slicer(name, start):
+    said = start(HERE / f"{name}.py")
+    assert PASSED in said, said[-6000:]
+
+
+@pytest.mark.docker
+def test_in_slicer_with_docker(start, our_image):
+    from HNSegmenterLib.settings import Settings
+
+    Settings(image=our_image).save()
+    said = start(HERE / "in_docker.py")
+    assert PASSED in said, said[-6000:]
+    left = subprocess.run(["docker", "ps", "--all", "--quiet", "--filter", "label=org.hnsegmenter.job"], capture_output=True, text=True)
+    assert left.stdout == ""
+
+
+def test_run_goes_on_when_slicer_is_closed_and_is_offered_at_the_next_start(start, tmp_path):
+    ct = tmp_path / "CT"
+    code = f"from pathlib import Path; from HNSegmenterLib.sample import write_dicom; write_dicom(Path({str(ct)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    said = start(HERE / "quit_leave.py", HNSEG_TEST_CT=str(ct))
+    assert "stayed: True" in said and "asked: True" in said, said[-6000:]
+    said = start(HERE / "quit_return.py", HNSEG_TEST_CT=str(ct))
+    assert PASSED in said, said[-6000:]
+
+
+def test_example_of_the_documentation(start, tmp_path):
+    """Without a window, on the sample patient."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "slicer-developer.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    lines = [
+        "from pathlib import Path",
+        "from DICOMLib import DICOMUtils",
+        "from HNSegmenterLib.sample import write_dicom",
+        f"DICOMUtils.openTemporaryDatabase({str(tmp_path / 'database')!r})",
+        f"write_dicom(Path({str(tmp_path / 'CT')!r}))",
+        example.replace("/data/patient", str(tmp_path)),
+    ]
+    script = tmp_path / "example.py"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    said = start(script, "--no-main-window")
+    assert "rtstruct.dcm" in said, said[-6000:]
+
+
+def test_installed_module_does_the_self_test(start, tmp_path):
+    """As CMake installs it, without the source tree."""
+    package = Path(__file__).parent / "slicer_package"
+    options = [f"-DSlicer_DIR={package}", f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'installed'}"]
+    for command in (["cmake", "-S", ROOT, "-B", tmp_path / "build", *options], ["cmake", "--install", tmp_path / "build"]):
+        subprocess.run(command, check=True, capture_output=True)
+    installed = next((tmp_path / "installed").rglob("HNSegmenter.py")).parent
+    said = start(HERE / "selftest.py", module=installed)
+    assert PASSED in said, said[-6000:]
