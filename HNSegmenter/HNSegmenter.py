@@ -108,10 +108,8 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Before the module is unloaded, reloaded, or Slicer ends."""
-        self.logic.abandon()
-        for part in (self.loadSection, self.segmentSection, self.earlierRuns):
+        for part in (self.quitGuard, self.loadSection, self.segmentSection, self.earlierRuns):
             part.close()
-        self.quitGuard.remove()
         self.setParameterNode(None)
         self.removeObservers()
 

@@ -21,7 +21,9 @@ class QuitGuard(qt.QObject):
             self._window.installEventFilter(self)
         slicer.app.connect("aboutToQuit()", self._quit)
 
-    def remove(self) -> None:
+    def close(self) -> None:
+        """The module is unloaded: when Slicer ends, this comes before aboutToQuit."""
+        self._quit()
         if self._window is not None:
             self._window.removeEventFilter(self)
         slicer.app.disconnect("aboutToQuit()", self._quit)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import slicer
 from HNSegmenterLib import scene
+from HNSegmenterLib.scene.handover import IMAGE
 
 from .process import ChildProcess
 
@@ -113,5 +114,6 @@ class Run:
             self.state = RunState.FAILED
             self.sentence = self.sentence or scene.last_words(errors)
         if self.state != RunState.DONE and self.job is not None:
+            self.sentence = self.sentence.removeprefix(f"{self.job.folder / IMAGE}: ")  # a file that the user never saw
             self.job.remove()
         self._onEnd(self)

@@ -128,7 +128,7 @@ class Answers:
 
     def _look(self) -> None:
         dialog = slicer.app.activeModalWidget()
-        if dialog is None:
+        if dialog is None or dialog.className() == "QProgressDialog":
             return
         name = dialog.objectName
         for button in slicer.util.findChildren(dialog, className="QPushButton"):

@@ -79,6 +79,7 @@ class Interrupted(WidgetTest):
         self.ui.segmentButton.click()
         wait(lambda: not self.logic.running and bool(self.dialogs.seen), 120)
         self.assertIn("Failed", self.ui.stageLabel.text)
+        self.assertNotIn("img.nii", self.ui.stageLabel.text)
         screenshot("failed")
 
 

@@ -28,6 +28,19 @@ class OtherVolumes(WidgetTest):
         self.assertIn("Saved", self.ui.saveStatus.text)
         self.assertTrue((folder / "Brainstem.nii.gz").is_file())
 
+    def test_what_the_checks_notice_is_shown(self):
+        import SimpleITK as sitk
+        from HNSegmenterLib.sample import sample_volume
+
+        ct = sample_volume()[0]
+        file = self.folder / "cut.nii"
+        sitk.WriteImage(ct[:, :, : ct.GetDepth() * 2 // 3], str(file))  # it ends below the crown
+        self.drop(file)
+        self.segmented()
+        noticed = [self.ui.organTable.item(row, 3).text() for row in range(self.ui.organTable.rowCount)]
+        self.assertTrue(any(noticed))
+        screenshot("warning")
+
     def test_volume_under_a_transform(self):
         self.drop(self.ct)
         volume = self.ui.inputSelector.currentNode()
