@@ -25,6 +25,11 @@ def main() -> int:
     command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
     command.add_argument("--thresholds", type=Path, help="JSON file that tune wrote (default: 0.5 for every organ)")
     command.set_defaults(run=export)
+    command = add(sub, picture, "draw one organ of a validation patient: reference and stored prediction on slices through it")
+    command.add_argument("patient")
+    command.add_argument("organ", choices=config.ORGANS)
+    command.add_argument("--predictions", type=Path, required=True, help="folder of <patient>/segmentations/<organ>.nii.gz")
+    command.add_argument("--out", type=Path, required=True, help="PNG file")
     command = sub.add_parser("eyes", help="copy a data set with the eyes painted into its labels (8 Eye_L, 9 Eye_R)")
     command.add_argument("--data", type=Path, required=True, help="folder of patient folders")
     command.add_argument("--index", type=Path, required=True, help="the data set's index.json")
@@ -94,6 +99,21 @@ def export(args) -> int:
 
     thresholds = json.loads(args.thresholds.read_text(encoding="utf-8")) if args.thresholds else None
     write(args.checkpoint, args.out, args.data, thresholds)
+    print(args.out)
+    return 0
+
+
+def picture(args) -> int:
+    import numpy as np
+
+    from . import examples
+    from .patients import read, read_lps
+
+    data = config.load(args.config).data
+    patient = read(Path(data.validation) / args.patient, data)
+    files = [args.predictions / args.patient / "segmentations" / f"{organ}.nii.gz" for organ in config.ORGANS]
+    found = [read_lps(file)[0] if file.exists() else np.zeros_like(patient.labels) for file in files]
+    examples.draw(patient, np.stack([np.zeros_like(patient.labels), *found]), args.patient, args.out, args.organ)
     print(args.out)
     return 0
 

@@ -17,18 +17,22 @@ AXIAL, CORONAL = 3, 2
 MARGIN_MM = 40.0
 
 
-def draw(patient: Patient, chances: np.ndarray, heading: str, path: Path) -> None:
+def draw(patient: Patient, chances: np.ndarray, heading: str, path: Path, organ: str | None = None) -> None:
     """One PNG: axial and coronal slices through the organs, the reference solid and the prediction dashed.
 
     chances: probability of every class (classes, z, y, x) on the patient's grid; an organ is where its own is
-    above 0.5. Axial slices have the patient's left on the right, coronal ones the head above.
+    above 0.5. organ: the one that the slices go through; None for all. Axial slices have the patient's left on
+    the right, coronal ones the head above.
     """
     figure = Figure(figsize=(3.2 * (AXIAL + CORONAL), 3.9), layout="constrained")
     axes = figure.subplots(1, AXIAL + CORONAL)
     predicted = chances[1:] > 0.5
-    box = around((patient.labels > 0) | predicted.any(0), patient.spacing)
-    image, labels, predicted = patient.image[box], patient.labels[box], predicted[:, *box]
-    seen = (labels > 0) | predicted.any(0)
+    seen = (patient.labels > 0) | predicted.any(0)
+    if organ:
+        number = ORGANS.index(organ)
+        seen = (patient.labels == number + 1) | predicted[number]
+    box = around(seen, patient.spacing)
+    image, labels, predicted, seen = patient.image[box], patient.labels[box], predicted[:, *box], seen[box]
     x, y, z = patient.spacing
     for axis, place in zip(axes[:AXIAL], slices(seen, 0, AXIAL)):
         title = f"axial {place + box[0].start}"
