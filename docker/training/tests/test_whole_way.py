@@ -103,7 +103,11 @@ def test_train_resume_evaluate_export_predict(network, hospital, tmp_path, monke
     command("export", cache / "checkpoint.pt", "--out", tmp_path / "model", "--data", "made-up heads")
     model = json.loads((tmp_path / "model" / "model.json").read_text())
     assert (model["name"], model["trained"]["total_steps"]) == (f"hn-{network}", 4)
-    predict(hospital / "validation" / "4" / "data.nii.gz", tmp_path / "model", tmp_path / "results")
+    predict(hospital / "validation" / "4" / "data.nii.gz", tmp_path / "model", tmp_path / "4" / "segmentations")
+    command("picture", "4", "Brainstem", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "brainstem.png")
+    command("picture", "4", "Parotid_L", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "parotid.png")
+    brainstem, parotid = (matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("brainstem", "parotid"))
+    assert brainstem.std() > 0.1 and (brainstem.shape != parotid.shape or (brainstem != parotid).any())
 
 
 def predict(ct: Path, model: Path, results: Path) -> None:
@@ -111,7 +115,7 @@ def predict(ct: Path, model: Path, results: Path) -> None:
     missing = [name for name in ("openvino", "cc3d") if importlib.util.find_spec(name) is None]
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"predict.py needs {', '.join(missing)} here.")
-    results.mkdir()
+    results.mkdir(parents=True)
     done = subprocess.run([sys.executable, PREDICT, "--path", ct, "--output", results, "--model", model, "--threads", "1"],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
