@@ -7,15 +7,19 @@ contours on the original series.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import slicer
+import vtk
 
 from ..errors import HNSegmenterError
+from . import provenance
+from .grid import Grid, as_matrix
+from .results import put_beside
 from .volumes import bends, frame_of
+from .voxels import segment_mask
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from ..dicom import PlanningCT
 
 PLUGIN = "DicomRtImportExportPlugin"
+MARGIN = 2  # voxels: no contour runs along the edge of what SlicerRT sees
 
 
 def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
@@ -46,41 +51,56 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
 def export(node, volume, ct: PlanningCT) -> Dataset:
     """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
 
-    It names the CT's patient and study, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's message
-    if it refuses, or if there is no readable file.
+    SlicerRT writes the CT along: it gets a blank one that just holds the segments, so that neither time nor a copy of the
+    patient's images is spent on that. The result names the CT's patient and study, whatever the subject hierarchy says.
+    Raises HNSegmenterError with SlicerRT's message if it refuses, or if there is no readable file.
     """
     plugin = slicer.modules.dicomPlugins[PLUGIN]()
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    exportables = [
-        exportable
-        for data in (volume, node)  # the CT first: directory and tags are taken from the first
-        for exportable in plugin.examineForExport(hierarchy.GetItemByDataNode(data))
-    ]
-    with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
-        for exportable in exportables:
-            exportable.directory = folder
-            exportable.setTag("PatientID", str(ct.header.get("PatientID") or ""))
-        with _upright(volume):
+    blank = _blank_around(node, volume)
+    try:
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        exportables = [
+            exportable
+            for data in (blank, node)  # the CT first: directory and tags are taken from the first
+            for exportable in plugin.examineForExport(hierarchy.GetItemByDataNode(data))
+        ]
+        with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
+            for exportable in exportables:
+                exportable.directory = folder
             message = plugin.export(exportables)
-        if message:
-            raise HNSegmenterError(f"SlicerRT could not export the contours: {message}")
-        found = (_read(path) for path in sorted(Path(folder).rglob("*.dcm")))
-        dataset = next((dataset for dataset in found if dataset is not None), None)
+            if message:
+                raise HNSegmenterError(f"SlicerRT could not export the contours: {message}")
+            found = (_read(path) for path in sorted(Path(folder).rglob("*.dcm")))
+            dataset = next((dataset for dataset in found if dataset is not None), None)
+    finally:
+        slicer.mrmlScene.RemoveNode(blank)
     if dataset is None:
         raise HNSegmenterError("SlicerRT said that it exported the contours, but wrote no RTSTRUCT.")
     dataset.PatientID, dataset.StudyInstanceUID = ct.header.get("PatientID"), ct.study_uid
     return dataset
 
 
-@contextmanager
-def _upright(volume) -> Iterator[None]:
-    """Without the tiny acquisition transform of rounded slice positions, by which SlicerRT would resample the CT."""
-    transform = volume.GetTransformNodeID()
-    volume.SetAndObserveTransformNodeID(None)
-    try:
-        yield
-    finally:
-        volume.SetAndObserveTransformNodeID(transform)
+def _blank_around(node, volume):
+    """A volume of zeros on the CT's lattice, MARGIN voxels larger than the box of all segments, beside the CT."""
+    grid = Grid.of_volume(volume)
+    masks = [segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)]
+    boxes = [(mask.corner, np.add(mask.corner, mask.voxels.shape[::-1])) for mask in masks if mask is not None]
+    low = np.min([box[0] for box in boxes], axis=0) - MARGIN
+    size = np.max([box[1] for box in boxes], axis=0) + MARGIN - low
+    data = vtk.vtkImageData()
+    data.SetDimensions(*size.tolist())
+    data.AllocateScalars(vtk.VTK_SHORT, 1)
+    data.GetPointData().GetScalars().Fill(0)
+    place = grid.ijk_to_ras.copy()
+    place[:3, 3] += place[:3, :3] @ low
+    blank = slicer.vtkMRMLScalarVolumeNode()
+    blank.SetName("CT")
+    blank.SetHideFromEditors(True)
+    blank.SetIJKToRASMatrix(as_matrix(place))
+    blank.SetAndObserveImageData(data)
+    slicer.mrmlScene.AddNode(blank)
+    put_beside(blank, volume)
+    return blank
 
 
 def _read(path: Path) -> Dataset | None:
