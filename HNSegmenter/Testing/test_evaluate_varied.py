@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from HNSegmenterLib.report.findings import CHANGED, CUT_SAID, CUT_UNSAID, FALSE,
 from HNSegmenterLib.report.prediction import Prediction
 from HNSegmenterLib.report.summary import losses, summarise
 from HNSegmenterLib.report.vary import Donors, try_variation
-from HNSegmenterLib.runtimes.local import LocalRuntime
+from HNSegmenterLib.runtimes.local import LocalRuntime, network_folder
 
 LABELS = PRESETS["openkbp-eyes"]
 VALUES = {name: value for value, name in LABELS.items()}
@@ -207,8 +208,9 @@ def coarse_sample(tmp_path_factory) -> Path:
 
 def test_the_whole_way_through_dicom_and_rtstruct(coarse_sample, tmp_path, capsys):
     """With the network: as a series, varied, and the contours read back; twice the same; the labelmaps' figures are the contours'."""
-    report = tmp_path / "report"
-    arguments = ["evaluate", str(coarse_sample), "--labels", "openkbp-eyes", "--runtime", "local", "-o", str(report)]
+    report, model = tmp_path / "report", tmp_path / "model"
+    shutil.copytree(network_folder() / "hn_densevnet" / "model", model)  # one network all the time, whatever is installed meanwhile
+    arguments = ["evaluate", str(coarse_sample), "--labels", "openkbp-eyes", "--model", str(model), "-o", str(report)]
     assert main([*arguments, "--through", "rtstruct", "--variation", "again", "--variation", "reoriented"]) == 0, capsys.readouterr()
     for place in (report / "predictions" / "pt_1", report / "variations" / "again" / "pt_1", report / "variations" / "reoriented" / "pt_1"):
         assert (place / "rtstruct.dcm").is_file()
