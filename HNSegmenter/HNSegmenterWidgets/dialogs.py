@@ -74,7 +74,11 @@ def tell(label: qt.QLabel, text: str) -> None:
     label.text = text
     label.setVisible(bool(text))
     if text:
-        qt.QTimer.singleShot(0, lambda: _reveal(label))  # when it has its place
+        timer = qt.QTimer(label)  # ends with the label, should the window be closed meanwhile
+        timer.setSingleShot(True)
+        timer.connect("timeout()", lambda: _reveal(label))
+        timer.connect("timeout()", timer, "deleteLater()")
+        timer.start(0)  # when the label has its place
 
 
 def _reveal(widget: qt.QWidget) -> None:

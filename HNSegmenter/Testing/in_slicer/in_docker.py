@@ -17,7 +17,7 @@ class InDocker(WidgetTest):
         self.drop(self.ct)
         stages = set()
         self.ui.segmentButton.click()
-        wait(lambda: stages.add(self.logic.poll()["stage"]) or not self.logic.running, 300)
+        wait(lambda: stages.add(self.logic.poll()["stage"]) or self.ui.segmentButton.enabled, 300)
         self.assertIn("Done", self.ui.stageLabel.text)
         self.assertLessEqual({"upload", "network"}, stages)
         self.assertIn("container", self.ui.logText.toPlainText())
