@@ -19,7 +19,7 @@ class SaveSection:
 
     def __init__(self, ui, logic, segmentation: Callable):
         self._ui, self._logic, self._segmentation = ui, logic, segmentation
-        self._proposed, self._proposedFor = "", None
+        self._proposedFor: tuple[str, str] | None = None
         self._plan: list[str] = []
         self._impossible: str | None = None
         ui.saveButton.connect("clicked()", self.onSave)
@@ -88,14 +88,11 @@ class SaveSection:
         return types
 
     def _propose(self, node, volume) -> None:
-        """A new folder beside the CT, unless the user chose one for these contours."""
+        """A new folder beside the CT; one that was chosen for other contours, another patient's maybe, does not stay."""
         wanted = (node.GetID(), volume.GetID()) if volume is not None else None
-        if wanted is None or wanted == self._proposedFor:
-            return
-        if self._ui.saveFolderEdit.currentPath in ("", self._proposed):
-            self._proposed = str(scene.propose_folder(volume))
-            self._ui.saveFolderEdit.currentPath = self._proposed
-        self._proposedFor = wanted
+        if wanted != self._proposedFor:
+            self._ui.saveFolderEdit.currentPath = str(scene.propose_folder(volume)) if volume is not None else ""
+            self._proposedFor = wanted
 
     def _showPlan(self) -> None:
         """What will be written into the folder as it is chosen now."""

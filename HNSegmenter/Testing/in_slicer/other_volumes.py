@@ -39,6 +39,7 @@ class OtherVolumes(WidgetTest):
         self.segmented()
         noticed = [self.ui.organTable.item(row, 3).text() for row in range(self.ui.organTable.rowCount)]
         self.assertTrue(any(noticed))
+        self.assertEqual(Path(self.ui.saveFolderEdit.currentPath).parent, self.folder.parent)
         screenshot("warning")
 
     def test_volume_under_a_transform(self):

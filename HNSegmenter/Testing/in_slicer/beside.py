@@ -1,0 +1,49 @@
+"""What the module adds beside its window: sample patient, Slicer's own export dialog; and what Load asks and refuses."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import slicer  # noqa: E402
+from driver import WidgetTest, run, screenshot  # noqa: E402
+
+
+class Beside(WidgetTest):
+    def test_sample_patient_of_the_sample_data_module(self):
+        slicer.util.selectModule("SampleData")
+        button = slicer.util.findChild(slicer.modules.SampleDataWidget.parent, "HNSegmenterSamplePushButton")
+        screenshot("sample")
+        button.click()
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        self.assertEqual(len(volumes), 1)
+        self.assertTrue(volumes[0].GetAttribute("DICOM.instanceUIDs"))
+
+    def test_slicers_own_export_dialog_opens_on_the_contours(self):
+        self.drop(self.ct)
+        self.segmented()
+        self.ui.dicomDialogButton.click()
+        _name, title, _text = self.dialogs.unknown[0]
+        self.assertIn("DICOM", title)
+        self.dialogs.unknown.clear()
+
+    def test_an_unsaved_scene_is_asked_about(self):
+        self.drop(self.ct)
+        self.dialogs.answers = {"HNSegmenterCloseScene": "Load into it"}
+        self.widget.loadSection.load(str(self.ct))
+        self.assertEqual(self.dialogs.seen, ["HNSegmenterCloseScene"])
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 2)
+        self.dialogs.answers = {"HNSegmenterCloseScene": "Close it and load"}
+        self.widget.loadSection.load(str(self.ct))
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 1)
+
+    def test_a_folder_without_a_ct_is_refused_in_a_sentence(self):
+        empty = self.folder / "empty"
+        empty.mkdir()
+        self.dialogs.answers = {"": "OK"}
+        self.widget.loadSection.load(str(empty))
+        self.assertTrue(self.dialogs.seen)
+        self.assertTrue(self.ui.loadStatus.text)
+
+
+run(Beside)
