@@ -8,7 +8,8 @@ import pytest
 from rtstruct_help import dcmrtstruct2nii_masks, head_organs, labelmap, make_ct, plastimatch_masks, result
 
 from HNSegmenterLib.errors import UnusableInput
-from HNSegmenterLib.report.rasterise import fill, read_contours
+from HNSegmenterLib.report.rasterise import read_contours
+from HNSegmenterLib.rtstruct.readback import fill_ring
 from HNSegmenterLib.rtstruct import write_rtstruct
 
 SQUARE = np.array([[1.5, 0.5], [4.5, 0.5], [4.5, 2.5], [1.5, 2.5]])
@@ -17,20 +18,20 @@ SQUARE = np.array([[1.5, 0.5], [4.5, 0.5], [4.5, 2.5], [1.5, 2.5]])
 def test_a_square_by_hand():
     expected = np.zeros((4, 6), bool)
     expected[1:3, 2:5] = True
-    assert np.array_equal(fill(SQUARE, (4, 6)), expected)
-    assert np.array_equal(fill(SQUARE[::-1], (4, 6)), expected), "the direction of the points does not matter"
+    assert np.array_equal(fill_ring(SQUARE, (4, 6)), expected)
+    assert np.array_equal(fill_ring(SQUARE[::-1], (4, 6)), expected), "the direction of the points does not matter"
 
 
 def test_a_polygon_that_leaves_the_image_is_cut_there():
     everywhere = np.array([[-9.0, -9.0], [99.0, -9.0], [99.0, 99.0], [-9.0, 99.0]])
-    assert fill(everywhere, (4, 6)).all()
-    assert not fill(everywhere + 200, (4, 6)).any()
+    assert fill_ring(everywhere, (4, 6)).all()
+    assert not fill_ring(everywhere + 200, (4, 6)).any()
 
 
 def test_a_slanted_edge_takes_the_centres_on_its_inner_side():
     triangle = np.array([[-0.5, -0.5], [5.5, -0.5], [-0.5, 5.5]])
     i, j = np.meshgrid(np.arange(6), np.arange(6))
-    assert np.array_equal(fill(triangle, (6, 6)), i + j < 5)
+    assert np.array_equal(fill_ring(triangle, (6, 6)), i + j < 5)
 
 
 @pytest.fixture(scope="module")

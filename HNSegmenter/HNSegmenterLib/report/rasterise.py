@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from ..errors import UnusableInput
+from ..rtstruct.readback import fill_ring
 
 PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices belongs to neither
 
@@ -43,18 +44,5 @@ def _mask(contours: list[Dataset], grid: sitk.Image) -> np.ndarray:
         k = round(float(index[:, 2].mean()))
         if not 0 <= k < len(mask) or np.abs(index[:, 2] - k).max() > PLANE_TOLERANCE:
             raise ValueError("a contour lies in none of its slices.")
-        mask[k] ^= fill(index[:, :2], mask.shape[1:])
+        mask[k] ^= fill_ring(index[:, :2], mask.shape[1:])
     return mask
-
-
-def fill(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """bool [j, i]: the pixel centres that a closed polygon surrounds by the even-odd rule; polygon: (n, 2) of (i, j)."""
-    crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
-    for (i0, j0), (i1, j1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if j0 > j1:
-            i0, j0, i1, j1 = i1, j1, i0, j0
-        rows = np.arange(max(0, int(np.ceil(j0))), min(shape[0], int(np.ceil(j1))))
-        if len(rows):
-            reached = np.ceil(i0 + (rows - j0) * (i1 - i0) / (j1 - j0)).astype(int)
-            crossings[rows, np.clip(reached, 0, shape[1])] += 1
-    return (np.cumsum(crossings, axis=1)[:, :-1] & 1).astype(bool)

@@ -67,17 +67,21 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
         first = max(int(np.floor(ring[:, 1].min())), 0)
         last = min(int(np.ceil(ring[:, 1].max())), shape[0])
         if last > first:
-            filled[first:last] |= _fill_rows(ring - [0, first], (last - first, shape[1]))
+            filled[first:last] |= fill_ring(ring - [0, first], (last - first, shape[1]))
     return filled
 
 
-def _fill_rows(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Each edge changes the state of every pixel on its right, in the rows that it crosses."""
-    changes = np.zeros((shape[0], shape[1] + 1), np.uint8)
-    ends = np.roll(ring, -1, axis=0)
-    for (ax, ay), (bx, by) in zip(ring.tolist(), ends.tolist(), strict=True):
-        low, high = min(ay, by), max(ay, by)
-        for row in range(max(ceil(low), 0), min(ceil(high), shape[0])):  # low <= row < high
-            crossing = ax + (row - ay) * (bx - ax) / (by - ay)
-            changes[row, min(max(ceil(crossing), 0), shape[1])] ^= 1
-    return np.bitwise_xor.accumulate(changes, axis=1)[:, :-1].astype(bool)
+def fill_ring(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """bool [row, column]: pixels whose centres one closed ring surrounds by the even-odd rule; ring (n, 2) of (column, row).
+
+    Each edge changes the state of every pixel on its right, in the rows that it crosses.
+    """
+    crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
+    for (ax, ay), (bx, by) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if ay > by:
+            ax, ay, bx, by = bx, by, ax, ay
+        rows = np.arange(max(0, ceil(ay)), min(shape[0], ceil(by)))  # ay <= row < by
+        if len(rows):
+            reached = np.ceil(ax + (rows - ay) * (bx - ax) / (by - ay)).astype(int)
+            crossings[rows, np.clip(reached, 0, shape[1])] += 1
+    return (np.cumsum(crossings, axis=1)[:, :-1] & 1).astype(bool)
