@@ -1,0 +1,214 @@
+"""orthanc.json from service.toml: only what the workflow needs is open, whatever Orthanc's own defaults are.
+
+Made for Orthanc 1.10 and newer. Two of its habits shape this file: it compares a peer's host letter by letter with the
+address that calls, so that names are resolved here; and it knows one host an AE title.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import HNSegmenterError, WrongUsage
+from .settings import ServiceSettings
+
+HTTPS_FILE = "orthanc-https.pem"  # certificate and key in one file, as Orthanc wants them
+MINIMUM_PASSWORD = 10
+NO_PORT = 104  # of a peer that nobody connects to; Orthanc wants one
+OPERATIONS = ("Echo", "Store", "Find", "FindWorklist", "Get", "Move", "StorageCommitment")
+
+# Off for everybody; what a known peer may is in its own entry.
+SHUT: dict[str, Any] = {
+    "DicomAlwaysAllowEcho": False,
+    "DicomAlwaysAllowStore": False,
+    "DicomAlwaysAllowFind": False,
+    "DicomAlwaysAllowFindWorklist": False,
+    "DicomAlwaysAllowGet": False,
+    "DicomAlwaysAllowMove": False,
+    "DicomCheckCalledAet": True,
+    "DicomCheckModalityHost": True,
+    "DicomModalitiesInDatabase": False,
+    "OrthancPeersInDatabase": False,
+    "UnknownSopClassAccepted": False,
+    "OverwriteInstances": False,
+    "CheckRevisions": True,  # of two reviews at once one is refused
+    "AuthenticationEnabled": True,
+    "ExecuteLuaEnabled": False,
+    "OrthancExplorerEnabled": False,
+    "WebDavEnabled": False,
+    "LuaScripts": [],
+    "Plugins": [],  # so no DICOMweb, which would be a second way in and out
+    "DeidentifyLogs": True,
+    "HttpCompressionEnabled": False,  # CTs hardly shrink, and packing them costs more than the network
+    "SyncStorageArea": True,
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A system that may speak DICOM to the node from one IPv4 address, and what it may ask for."""
+
+    ae_title: str
+    address: str
+    port: int
+    may: frozenset[str]
+
+
+def configuration(settings: ServiceSettings, storage: Path, https_file: Path) -> dict[str, Any]:
+    """The content of orthanc.json, with the password in it.
+
+    storage: Orthanc's folder of DICOM files and index; https_file: where write() puts the HTTPS certificate. Raises
+    WrongUsage for a password too weak, a host without an address, an AE title at two addresses, or a certificate that
+    cannot be used.
+    """
+    node = settings.node
+    encrypted = _is_https(settings)
+    return {
+        "Name": "HN Segmenter",
+        "StorageDirectory": str(storage),
+        "IndexDirectory": str(storage),
+        "StableAge": node.stable_age_s,
+        "DicomAet": node.ae_title,
+        "DicomPort": node.dicom_port,
+        "DicomModalities": {f"peer{number}": _entry(peer) for number, peer in enumerate(peers(settings), 1)},
+        "DatabaseServerIdentifier": node.ae_title,
+        "HttpPort": urlsplit(node.url).port or (443 if encrypted else 80),
+        "RemoteAccessAllowed": is_remote(settings),
+        "RegisteredUsers": {node.user: _password(settings)},
+        "SslEnabled": encrypted,
+        **({"SslCertificate": str(https_file)} if encrypted else {}),
+        **_dicom_tls(settings),
+        **SHUT,
+    }
+
+
+def peers(settings: ServiceSettings) -> list[Peer]:
+    """Who may connect: scanners may store; everybody here may ask for an echo; nobody may find, move or get.
+
+    Our own AE title is there for the echo of the connection lights, from the node's own machine.
+    """
+    own = (settings.node.ae_title, _host(settings), settings.node.dicom_port, frozenset({"Echo"}))
+    told = [own]
+    told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo", "Store"})) for peer in settings.scanners.values()]
+    told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo"})) for peer in settings.destinations.values()]
+    told += [(peer.ae_title, peer.host, NO_PORT, frozenset({"Echo"})) for peer in settings.workstations.values()]
+    by_title: dict[str, Peer] = {}
+    for ae_title, host, port, may in told:
+        key, address = ae_title.strip().upper(), _address(host)  # Orthanc compares AE titles whatever the case
+        earlier = by_title.get(key)
+        if earlier and earlier.address != address:
+            raise WrongUsage(
+                f"The AE title {ae_title} is given to two hosts ({earlier.address} and {address}); the node can tell "
+                "systems apart by their AE titles alone: give each its own."
+            )
+        by_title[key] = Peer(ae_title, address, port, may | earlier.may if earlier else may)
+    return list(by_title.values())
+
+
+def is_remote(settings: ServiceSettings) -> bool:
+    """Whether the REST interface serves other machines: where the node's address is not this machine's loopback."""
+    return not ip_address(_address(_host(settings))).is_loopback
+
+
+def write(settings: ServiceSettings, out: Path, storage: Path | None = None) -> dict[str, Any]:
+    """Write orthanc.json (and the HTTPS certificate beside it), readable by this user alone; returns its content.
+
+    storage: default the folder `node` in worker.folder. Raises WrongUsage (see configuration), HNSegmenterError.
+    """
+    out = out.absolute()
+    https_file = out.with_name(HTTPS_FILE)
+    values = configuration(settings, (storage or settings.worker.folder / "node").absolute(), https_file)
+    # Orthanc puts environment variables in place of ${NAME} before it reads the JSON: a password may hold one.
+    text = json.dumps(values, indent=2).replace("$", "\\u0024")
+    if settings.https and _is_https(settings):
+        check_pair(settings.https.certificate, settings.https.key)
+        _write_private(https_file, settings.https.certificate.read_text() + "\n" + settings.https.key.read_text())
+    _write_private(out, text + "\n")
+    return values
+
+
+def _is_https(settings: ServiceSettings) -> bool:
+    encrypted = urlsplit(settings.node.url).scheme == "https"
+    if encrypted and settings.https is None:
+        raise WrongUsage("The node's url is https, but there is no [https] with certificate and key: add it to service.toml.")
+    if settings.https and not encrypted:
+        raise WrongUsage("There is an [https] in service.toml, but the node's url is http: write https there, or remove [https].")
+    return encrypted
+
+
+def _host(settings: ServiceSettings) -> str:
+    return urlsplit(settings.node.url).hostname or ""
+
+
+def _entry(peer: Peer) -> dict[str, Any]:
+    rights = {f"Allow{operation}": operation in peer.may for operation in OPERATIONS}
+    return {"AET": peer.ae_title, "Host": peer.address, "Port": peer.port, **rights}
+
+
+def _password(settings: ServiceSettings) -> str:
+    password = settings.node.password()
+    if len(password) < MINIMUM_PASSWORD or password.lower() == settings.node.user.lower():
+        raise WrongUsage(
+            f"The node's password must have {MINIMUM_PASSWORD} characters or more and not be the user's name: "
+            "make one with  openssl rand -base64 24"
+        )
+    return password
+
+
+def _address(host: str) -> str:
+    """The IPv4 address of a host."""
+    try:
+        found = {item[4][0] for item in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        raise WrongUsage(f"The host {host} has no IPv4 address that is known here: give its address in its place.") from error
+    if len(found) > 1:
+        raise WrongUsage(f"The host {host} has several addresses ({', '.join(sorted(found))}): give the one that it calls from.")
+    return found.pop()
+
+
+def _dicom_tls(settings: ServiceSettings) -> Mapping[str, Any]:
+    tls = settings.tls
+    if tls is None:
+        return {"DicomTlsEnabled": False}
+    check_pair(tls.certificate, tls.key)
+    try:
+        ssl.create_default_context(cafile=str(tls.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise WrongUsage(f"The authority's certificate {tls.ca} cannot be used: give a PEM file as ca in [tls].") from error
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(tls.certificate),
+        "DicomTlsPrivateKey": str(tls.key),
+        "DicomTlsTrustedCertificates": str(tls.ca),
+        "DicomTlsRemoteCertificateRequired": True,
+    }
+
+
+def check_pair(certificate: Path, key: Path) -> None:
+    """Raises WrongUsage where the two PEM files cannot be read, do not belong together, or the key has a password."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise WrongUsage(
+            f"The certificate {certificate} and the key {key} cannot be used together: give PEM files that belong to "
+            "each other, the key without a password."
+        ) from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise HNSegmenterError(f"{path} cannot be written ({error.strerror}): name another file with --out.") from error
