@@ -169,9 +169,3 @@ def _check_together(settings: ServiceSettings, path: Path) -> None:
     encrypted = [item.name for item in settings.destinations.values() if item.tls]
     if encrypted and settings.tls is None:
         raise WrongUsage(f"{path}: destinations.{encrypted[0]} has tls = true, but there is no [tls] with certificate, key and ca.")
-    owners = {settings.node.ae_title.upper(): "node"}  # Orthanc knows one address per AE title
-    for kind in NAMED:
-        for name, item in getattr(settings, kind).items():
-            other = owners.setdefault(item.ae_title.upper(), f"{kind}.{name}")
-            if other != f"{kind}.{name}":
-                raise WrongUsage(f"{path}: {other} and {kind}.{name} have the same ae_title {item.ae_title!r}: every AE needs its own.")
