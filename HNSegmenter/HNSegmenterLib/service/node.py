@@ -16,6 +16,7 @@ from .settings import NodeSettings
 
 # Attachments of a series: numbers of user content types, which any Orthanc takes without configuration.
 RESULTS, JOB, REVIEW, REVIEWED = "4200", "4201", "4202", "4203"
+RACES = 5  # times that replacing an attachment is tried where others write it too
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 
@@ -25,6 +26,10 @@ class NodeFault(HNSegmenterError):
 
 class NotThere(NodeFault):
     """The node has no such series, instance or attachment (any more)."""
+
+
+class AlreadyThere(NodeFault):
+    """Somebody else put or replaced the attachment first."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,34 @@ class Node:
             return None
         return self._ask(self._client.get_series_id_attachments_name_data, series_id, name).content
 
+    def versioned(self, series_id: str, name: str) -> tuple[bytes, str] | None:
+        """An attachment's bytes and its version (ETag); None where it is not there."""
+        if name not in self.attachments(series_id):
+            return None
+        response = self._ask(self._client.get_series_id_attachments_name_data, series_id, name)
+        return response.content, response.headers.get("ETag", "")
+
     def attach(self, series_id: str, name: str, content: bytes) -> None:
         """Put an attachment in place of an earlier one of that name; readers see the one or the other."""
-        self._ask(self._client.put_series_id_attachments_name, series_id, name, content)
+        for last in (False,) * (RACES - 1) + (True,):
+            try:
+                return self.attach_instead(series_id, name, content, self._version(series_id, name))
+            except AlreadyThere:
+                if last:
+                    raise
+
+    def attach_instead(self, series_id: str, name: str, content: bytes, version: str | None) -> None:
+        """Put an attachment only in place of that version, None: only where there is none. Raises AlreadyThere.
+
+        The node compares only if its CheckRevisions is on (system() tells).
+        """
+        self._ask(self._client.put_series_id_attachments_name, series_id, name, content, _if_match(version))
+
+    def _version(self, series_id: str, name: str) -> str | None:
+        try:
+            return self._ask(self._client.get_series_id_attachments_name, series_id, name).headers.get("ETag")
+        except NotThere:  # a series that is gone is said by the next request
+            return None
 
     def attach_json(self, series_id: str, name: str, values: dict) -> None:
         self.attach(series_id, name, json.dumps(values, ensure_ascii=False).encode())
@@ -137,8 +167,8 @@ class Node:
 
     def detach(self, series_id: str, name: str) -> None:
         """Delete an attachment; nothing happens where it is not there."""
-        if name in self.attachments(series_id):
-            self._ask(self._client.delete_series_id_attachments_name, series_id, name)
+        if version := self._version(series_id, name):
+            self._ask(self._client.delete_series_id_attachments_name, series_id, name, _if_match(version))
 
     def _json(self, method: Callable, *arguments: Any) -> Any:
         try:
@@ -154,6 +184,10 @@ class Node:
         if response.is_success:
             return response
         raise _refusal(self.url, response.status_code)
+
+
+def _if_match(version: str | None) -> dict[str, str] | None:
+    return {"If-Match": version} if version else None
 
 
 def _authority(settings: NodeSettings) -> ssl.SSLContext | bool:
@@ -184,6 +218,8 @@ def _refusal(url: str, status: int) -> NodeFault:
         return NodeFault(f"The node at {url} refuses user or password: check user and the password file (or HNSEG_NODE_PASSWORD).")
     if status == 404:
         return NotThere(f"The node at {url} has not got what was asked for: the series may have been deleted there.")
+    if status == 409:
+        return AlreadyThere("Somebody else changed this at the same moment: look again.")
     if status in (500, 507):
         return NodeFault(f"The node at {url} failed inside (HTTP {status}): is its disk full? See Orthanc's log.")
     return NodeFault(f"The node at {url} answered with HTTP {status}: see Orthanc's log.")

@@ -78,7 +78,10 @@ def _rejected(peer: Peer, calling_ae: str, answer) -> str:
     if answer.result_source != _USER:
         return f"{peer.name} is busy and takes no more connections: try again later."
     if answer.diagnostic == _CALLED_AE:
-        return f"{peer.name} refuses the AE title {peer.ae_title}, it has another itself: correct ae_title of {peer.name}."
+        return (
+            f"{peer.name} does not answer to the AE title {peer.ae_title}: correct ae_title of {peer.name}. "
+            f"(Some systems say so too where our AE title {calling_ae} is not entered.)"  # dcmqrscp does
+        )
     if answer.diagnostic == _CALLING_AE:
         return f"{peer.name} refuses our AE title {calling_ae}: have it entered there, with this computer's address."
     return (
