@@ -116,7 +116,7 @@ def two_dimensions(good, folder):
 
 
 def few_slices(good, folder):
-    return save(folder / "x.nii", hounsfield(good)[:, :, :5])
+    return save(folder / "x.nii", hounsfield(good)[:, :, :4])
 
 
 def colour(good, folder):
@@ -218,7 +218,7 @@ def in_metres(good, folder):
 
 
 def small_field_of_view(good, folder):
-    return save(folder / "x.nii", hounsfield(good), np.diag([-0.5, -0.5, 0.5, 1]))
+    return save(folder / "x.nii", hounsfield(good), np.diag([-0.25, -0.25, 0.25, 1]))
 
 
 def slope_not_a_number(good, folder):

@@ -13,7 +13,7 @@ sys.path.insert(0, str(PREDICT.parent))
 from hn_densevnet import main, tiles  # noqa: E402
 from hn_densevnet.grid import AlignedGrid, Canonical, tilt_degrees  # noqa: E402
 from hn_densevnet.oblique import ObliqueGrid  # noqa: E402
-from hn_densevnet.postprocess import largest_component  # noqa: E402
+from hn_densevnet.postprocess import is_speck, largest_component  # noqa: E402
 
 NETWORK_MM = (2.0, 2.0, 3.0)
 SHAPE = (60, 50, 40)  # (i, j, k)
@@ -145,6 +145,16 @@ def test_specks_and_nothing_are_not_found():
     assert largest_component(probability, box, 0.01) is None
     probability[4, 4, 4:8] = 1
     assert largest_component(probability, box, 0.01) is None
+
+
+def test_an_organ_too_small_to_be_one_is_found_only_where_the_scan_ends():
+    mask = np.zeros((10, 10, 10), np.uint8)
+    mask[2:4, 4:8, 4:8] = 1  # 0.32 ml
+    inside, below = (slice(40, 50), slice(0, 10), slice(0, 10)), (slice(0, 8), slice(0, 10), slice(0, 10))
+    shape = (100, 100, 100)
+    assert is_speck(mask, inside, shape, 0.01) and not is_speck(mask, inside, shape, 0.04)
+    assert not is_speck(mask[2:], below, shape, 0.01) and is_speck(mask[1:9], below, shape, 0.01)
+    assert not is_speck(mask[:4], (slice(96, 100), *inside[1:]), shape, 0.01)
 
 
 @pytest.mark.parametrize(

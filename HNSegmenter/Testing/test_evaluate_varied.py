@@ -177,18 +177,21 @@ def test_a_ct_and_a_label_on_two_grids_are_said(dataset, tmp_path):
 
 
 def test_another_patients_eye_in_the_filled_void_is_not_a_false_one(dataset, tmp_path):
-    """The first head stops below its eyes; the tissue that fills the void above it holds the other's."""
+    """The first head stops below its eyes, but for specks of them, as blanked CTs keep inside of contours; the tissue that fills
+    the void above it holds the other's."""
     (dataset.folder / "index.json").write_text(json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8")
+    eyes = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.folder / "pt_1" / "label.nii.gz"))) >= VALUES["Eye_L"]
+    specks = np.zeros_like(eyes)
+    specks[tuple(np.argwhere(eyes)[-3:].T)] = True
     for name, blank in (("data", -1000), ("label", 0)):
         file = dataset.folder / "pt_1" / f"{name}.nii.gz"
         image = sitk.ReadImage(str(file))
         array = sitk.GetArrayFromImage(image)
-        array[44:] = blank
+        array[44:][~specks[44:] if name == "data" else ...] = blank
         sitk.WriteImage(like(image, array), str(file))
-    plain, varied = trials(Dataset.read(dataset.folder), ByHu(tmp_path / "made", "It was not found."), "void-filled")
-    for trial in (plain, varied):
-        assert [row.status for row in trial.rows if row.organ in ("Eye_L", "Eye_R")] == [ABSENT, ABSENT]
-        assert trial.findings == []
+    _, varied = trials(Dataset.read(dataset.folder), ByHu(tmp_path / "made", "It was not found."), "void-filled")
+    assert [row.status for row in varied.rows if row.organ in ("Eye_L", "Eye_R")] == [ABSENT, ABSENT]
+    assert varied.findings == []
     eye = sitk.ReadImage(str(tmp_path / "made" / "void-filled" / "pt_1" / "Eye_L.nii.gz"))
     assert sitk.GetArrayFromImage(eye).any(), "the other's eye is there"
 

@@ -68,6 +68,8 @@ def _write(output: Path, scan: Scan, prepared: NetworkInput, organ: Organ, compo
     if organ.channel is None:
         return contract.organ_entry(organ, None, "not in this model", 0, 0.0)
     mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
+    if mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
+        mask = None
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
     status = "found" if voxels else "not found"

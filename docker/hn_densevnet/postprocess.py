@@ -9,7 +9,8 @@ import numpy as np
 
 from .grid import Box
 
-SMALLEST_ORGAN_ML = 0.1  # smaller findings are specks; the smallest organ, an eye cut by the scan's end aside, has 6 ml
+SMALLEST_PART_ML = 0.1  # smaller findings are specks, also where the scan's end cuts an organ
+SMALLEST_WHOLE_ML = 1.0  # and so are these where nothing cuts them: the smallest organ, an eye, has 6 ml
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def largest_component(probability: np.ndarray, box: Box, voxel_ml: float) -> Com
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     largest = int(sizes.argmax())
-    if sizes[largest] * voxel_ml < SMALLEST_ORGAN_ML:
+    if sizes[largest] * voxel_ml < SMALLEST_PART_ML:
         return None
     organ = np.zeros(inside.shape, bool)
     organ[found] = labels == largest
@@ -42,6 +43,20 @@ def largest_component(probability: np.ndarray, box: Box, voxel_ml: float) -> Com
     )
     kept = np.where(_dilated(organ[around]), probability[around], np.float32(0))
     return Component(kept, tuple(slice(p.start + a.start, p.start + a.stop) for p, a in zip(box, around)))
+
+
+def is_speck(mask: np.ndarray, box: Box, shape: tuple[int, ...], voxel_ml: float) -> bool:
+    """Whether an organ lies within the image, not cut by its faces, and is too small to be one.
+
+    mask: uint8 0/1 [z, y, x] in `box` of an image of `shape`; voxel_ml: volume of one of its voxels.
+    """
+    if np.count_nonzero(mask) * voxel_ml >= SMALLEST_WHOLE_ML:
+        return False
+    faces = [np.moveaxis(mask, axis, 0) for axis in range(3)]
+    return not any(
+        (part.start == 0 and face[0].any()) or (part.stop == n and face[-1].any())
+        for face, part, n in zip(faces, box, shape)
+    )
 
 
 def _bounds(mask: np.ndarray) -> Box:

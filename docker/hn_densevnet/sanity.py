@@ -10,7 +10,7 @@ import numpy as np
 from .errors import UnusableInput
 
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.1, 10.0
-SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = 40.0, 2500.0
+SMALLEST_EXTENT_MM, LARGEST_EXTENT_MM = 20.0, 2500.0
 LARGEST_SHEAR = 0.01  # cosine between two axes: above it the voxels are no boxes
 MOST_VOXELS = 1_000_000_000
 METRES, MICROMETRES = 1, 3  # NIfTI-1's codes in xyzt_units

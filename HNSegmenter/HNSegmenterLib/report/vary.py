@@ -85,6 +85,7 @@ def _compare(trial: Trial, case: Case, varied: Varied, prediction: Prediction | 
         return
     found = {organ: prediction.mask(_called(organ, varied)) for organ in case.references}
     masks = {organ: None if mask is None else varied.back(mask) for organ, mask in found.items()}
+    masks = {organ: None if _is_the_donors(case, organ, mask, varied) else mask for organ, mask in masks.items()}
     trial.rows = [compare_varied(case, organ, _or_empty(mask, case), varied.in_view, name) for organ, mask in masks.items()]
     look_for_faults(trial, case.grid, case.references, masks)
     look_for_silence(trial, prediction, {_called(organ, varied): mask for organ, mask in found.items()})
@@ -97,6 +98,13 @@ def _compare(trial: Trial, case: Case, varied: Varied, prediction: Prediction | 
 def _called(organ: str, varied: Varied) -> str:
     """What the network has to call the organ."""
     return other_side(organ) if varied.mirrored else organ
+
+
+def _is_the_donors(case: Case, organ: str, mask: np.ndarray | None, varied: Varied) -> bool:
+    """Whether an organ that this patient's scan does not show was found, most of it, in tissue of the other patient."""
+    if mask is None or varied.foreign is None or not case.patient.is_absent(organ, case.references[organ]):
+        return False
+    return 2 * np.count_nonzero(mask & varied.foreign) > np.count_nonzero(mask)
 
 
 def _or_empty(mask: np.ndarray | None, case: Case) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from monai.transforms import Compose, MapTransform, RandAffined, Randomizable, RandGaussianSmoothd
 from torch.nn import functional as F
@@ -48,15 +49,14 @@ class MirrorSides(RandomTransform):
 
 
 class BlankHalfSpace(RandomTransform):
-    """Blanks all beyond a plane, mostly above or below, as a cut scan or a dose region does.
+    """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction.
 
     Organs that are blanked are background from then on: the network must not guess them.
     """
 
     def change(self, data: dict) -> dict:
         shape = data["image"].shape[1:]
-        normal = torch.tensor([1.0, 0.0, 0.0]) * self.R.choice([-1.0, 1.0])
-        normal += torch.tensor(self.R.normal(0, self.R.choice([0.02, 0.4]), 3), dtype=torch.float32)
+        normal = torch.tensor(self.direction(), dtype=torch.float32)
         axes = [torch.linspace(-1, 1, n) for n in shape]
         depth = (axes[0].view(-1, 1, 1) * normal[0] + axes[1].view(1, -1, 1) * normal[1]
                  + axes[2].view(1, 1, -1) * normal[2])
@@ -64,6 +64,13 @@ class BlankHalfSpace(RandomTransform):
         return {"image": data["image"].masked_fill(beyond, AIR_HU),
                 "labels": data["labels"].masked_fill(beyond, 0),
                 "unknown": data["unknown"].masked_fill(beyond, 0)}
+
+    def direction(self) -> np.ndarray:
+        """Where the blanked side lies, (z, y, x)."""
+        if self.R.random() < 0.5:
+            return np.array([self.R.choice([-1.0, 1.0]), 0, 0]) + self.R.normal(0, self.R.choice([0.02, 0.4]), 3)
+        anywhere = self.R.normal(size=3)
+        return anywhere / np.linalg.norm(anywhere)
 
 
 class BlankBox(RandomTransform):

@@ -39,7 +39,7 @@ def void_filled(scan: Scan, draw: Draw) -> Varied:
     foreign = _laid_over(donor, scan)
     spoilt = np.array([not is_whole(plane, scan.ct.GetSpacing()[:2]) for plane in scan.hu])
     void = (scan.hu <= BLANK_HU) & spoilt[:, None, None]
-    return Varied(like(np.where(void, foreign, scan.hu), scan.ct), ~void)
+    return Varied(like(np.where(void, foreign, scan.hu), scan.ct), ~void, foreign=void)
 
 
 def is_whole(plane: np.ndarray, spacing: tuple[float, float]) -> bool:
