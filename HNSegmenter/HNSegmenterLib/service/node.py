@@ -139,8 +139,10 @@ class Node:
     def attach_instead(self, series_id: str, name: str, content: bytes, version: str | None) -> None:
         """Put an attachment only in place of that version, None: only where there is none. Raises AlreadyThere.
 
-        The node compares only if its CheckRevisions is on (system() tells).
+        The node compares only if its CheckRevisions is on (system() tells). Raises NotThere where the series is not.
         """
+        if version is None:
+            self.attachments(series_id)  # Orthanc 1.10 takes attachments of a series that it has not got, and loses them
         self._ask(self._client.put_series_id_attachments_name, series_id, name, content, _if_match(version))
 
     def _version(self, series_id: str, name: str) -> str | None:

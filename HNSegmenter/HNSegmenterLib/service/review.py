@@ -1,0 +1,151 @@
+"""Approving or rejecting a waiting result.
+
+The node compares versions, so that of two reviewers one is first and the other is told. A crash before the review is put
+leaves nothing; after it, the same again is answered with what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import HNSegmenterError, UnusableInput, WrongUsage
+from ..events import CancelToken, Emit, ignore
+from ..result import Result
+from . import finalising, inbox
+from .node import JOB, REVIEW, AlreadyThere, Node
+from .review_record import APPROVE, REJECT, Review, packed, parsed, read
+from .settings import ServiceSettings
+from .table import State, digest_of
+
+__all__ = ["Late", "Review", "approve", "read", "reject"]
+
+
+class Late(HNSegmenterError):
+    """Somebody else decided first, or there is another result by now: nothing was changed."""
+
+
+def approve(
+    node: Node,
+    settings: ServiceSettings,
+    series: str,
+    reviewer: str,
+    rtstruct: Path,
+    *,
+    destinations: Sequence[str] = (),
+    job: str | None = None,
+    ct_folder: Path | None = None,
+    emit: Emit = ignore,
+    cancel: CancelToken | None = None,
+) -> Review:
+    """Hand a reviewed structure set to the worker, which sends it.
+
+    series: Orthanc's id. job: the one that was reviewed, if known. ct_folder: the series' files as inbox.fetch left them,
+    else they are read from the node. Raises Late; WrongUsage, UnusableInput (not of this CT, say); NodeFault; Cancelled.
+    """
+    reviewer = finalising.check_reviewer(reviewer)
+    if unknown := [name for name in destinations if name not in settings.destinations]:
+        raise WrongUsage(f"{unknown[0]} is no destination of the configuration: choose from {', '.join(settings.destinations) or 'none'}.")
+    if not any(name for name in destinations or settings.destinations if destinations or not settings.destinations[name].automatic):
+        raise WrongUsage("No destination gets reviewed structure sets: add one to [destinations], or name one.")
+    try:
+        content = Path(rtstruct).read_bytes()
+    except OSError as error:
+        raise UnusableInput(f"{rtstruct} cannot be read ({error.strerror}): give the structure set that was reviewed.") from error
+    now = datetime.now().astimezone()
+    made = Review(
+        uuid=uuid.uuid4().hex,
+        job=_reviewed_job(node, series, job),
+        decision=APPROVE,
+        reviewer=reviewer,
+        time=now.isoformat(timespec="seconds"),
+        destinations=tuple(destinations),
+        source=hashlib.sha256(content).hexdigest(),
+    )
+    earlier, version = _earlier(node, series, made)
+    if earlier:
+        return earlier
+    _require_waiting(node, series, made.job)
+    drawn = finalising.read_rtstruct(content)
+    result = Result.from_dict(json.loads(inbox.results_part(node, series, "result.json")))
+    with inbox.planning_ct(node, series, ct_folder, emit, cancel) as ct:
+        dataset = finalising.finalised(drawn, ct, result, reviewer, now)
+    made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
+    return _put(node, series, made, version, finalising.to_bytes(dataset))
+
+
+def reject(node: Node, series: str, reviewer: str, reason: str, *, job: str | None = None) -> Review:
+    """Say that a result is not to be used. Raises Late, WrongUsage, NodeFault."""
+    reviewer, reason = finalising.check_reviewer(reviewer), " ".join(reason.split())
+    if not reason:
+        raise WrongUsage("The reason is missing: say in a few words why the result is rejected.")
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    made = Review(uuid.uuid4().hex, _reviewed_job(node, series, job), REJECT, reviewer, now, reason)
+    earlier, version = _earlier(node, series, made)
+    if earlier:
+        return earlier
+    _require_waiting(node, series, made.job)
+    return _put(node, series, made, version, None)
+
+
+def _reviewed_job(node: Node, series: str, job: str | None) -> str:
+    if not node.system().get("CheckRevisions"):
+        raise UnusableInput(
+            "The node lets one reviewer overwrite another: set CheckRevisions to true (hn-segmenter node configure writes it)."
+        )
+    record = node.attached_json(series, JOB)
+    if record is None:
+        raise UnusableInput("This series has no result to review: choose one of  hn-segmenter inbox list.")
+    if job is not None and record.get("job") != job:
+        raise Late("The series was segmented anew meanwhile, so this result is superseded: open it again.")
+    return str(record.get("job"))
+
+
+def _earlier(node: Node, series: str, made: Review) -> tuple[Review | None, str | None]:
+    """The same decision if it was made before, and the version of a review of an older result, to be replaced."""
+    found = node.versioned(series, REVIEW)
+    if found is None:
+        return None, None
+    earlier = parsed(found[0])
+    if earlier is None or earlier.job != made.job:
+        return None, found[1]
+    if made.same_as(earlier):
+        return earlier, found[1]
+    raise Late(_first(earlier))
+
+
+def _first(review: Review) -> str:
+    what = {APPROVE: "approved", REJECT: "rejected"}[review.decision]
+    return f"{review.reviewer} {what} this result first, {datetime.fromisoformat(review.time):%Y-%m-%d %H:%M}: nothing was changed."
+
+
+def _require_waiting(node: Node, series: str, job: str) -> None:
+    """Raises Late unless that job waits for a review of the series as it is on the node now."""
+    record = node.attached_json(series, JOB) or {}
+    if record.get("job") != job:
+        raise Late("The series was segmented anew meanwhile, so this result is superseded: open it again.")
+    if record.get("state") != State.WAITING:
+        raise Late(f"This result does not wait for a review, it is {record.get('state')}: see  hn-segmenter inbox list.")
+    uids = [tags["SOPInstanceUID"] for tags in node.headers(series).values()]
+    if record.get("sop_digest") and digest_of(uids) != record["sop_digest"]:
+        raise Late("The series has changed since it was segmented: wait for the new result and review that.")
+
+
+def _put(node: Node, series: str, review: Review, version: str | None, reviewed: bytes | None) -> Review:
+    try:
+        node.attach_instead(series, REVIEW, packed(review, reviewed), version)
+    except AlreadyThere as fault:
+        first = read(node, series, review.job)
+        if first is None:
+            raise Late("Somebody else changed this at the same moment: open it again.") from fault
+        if not first.same_as(review):
+            raise Late(_first(first)) from fault
+        return first
+    if (node.attached_json(series, JOB) or {}).get("job") != review.job:
+        raise Late("The series was segmented anew at this moment, so this result is superseded: open it again.")
+    return review
