@@ -52,6 +52,13 @@ def test_in_slicer(name, start):
     assert PASSED in said, said[-6000:]
 
 
+def test_real_ct_by_clicks(start, real_data):
+    """Loaded, segmented, edited and saved; SlicerRT reads it back at Dice 0.99."""
+    patient = real_data / "openkbp" / "validation" / "pt_204"
+    said = start(HERE / "validation_ct.py", HNSEG_TEST_NIFTI=str(patient / "data.nii.gz"))
+    assert PASSED in said, said[-6000:]
+
+
 @pytest.mark.docker
 def test_in_slicer_with_docker(start, our_image):
     from HNSegmenterLib.settings import Settings

@@ -111,10 +111,10 @@ def drop(target, path) -> None:
 class Answers:
     """Clicks a button of each dialog that opens, and closes those that it does not know.
 
-    answers: {objectName: button text}; seen, unknown: the dialogs that opened.
+    answers: {objectName: button text, or (button text, what to do in the dialog before)}; seen, unknown: the dialogs that opened.
     """
 
-    def __init__(self, answers: dict[str, str]):
+    def __init__(self, answers: dict):
         self.answers, self.seen, self.unknown = answers, [], []
         self._timer = qt.QTimer()
         self._timer.setInterval(100)
@@ -131,9 +131,12 @@ class Answers:
         if dialog is None or dialog.className() == "QProgressDialog":
             return
         name = dialog.objectName
+        answer = self.answers.get(name)
+        text, fill = answer if isinstance(answer, tuple) else (answer, lambda dialog: None)
         for button in slicer.util.findChildren(dialog, className="QPushButton"):
-            if button.text.replace("&", "") == self.answers.get(name):
+            if button.text.replace("&", "") == text:
                 self.seen.append(name)
+                fill(dialog)
                 screenshot(f"dialog-{name or 'message'}")
                 button.click()
                 return
@@ -168,11 +171,56 @@ class Stalls:
         self._last = now
 
 
+def chosen_path(path):
+    """For Answers: what to do in Qt's file dialog to choose a folder or a file."""
+
+    def fill(dialog):
+        slicer.util.findChild(dialog, "fileNameEdit").text = str(path)
+
+    return fill
+
+
+def chosen_item(text: str):
+    """For Answers: click on the line that holds this text, in a dialog with a list."""
+
+    def fill(dialog):
+        view = slicer.util.findChildren(dialog, className="QListView")[0]
+        model = view.model()
+        rows = [model.index(row, 0) for row in range(model.rowCount())]
+        index = next(index for index in rows if text in str(model.data(index)))
+        middle = view.visualRect(index).center()
+        click(view.viewport(), middle.x(), middle.y())
+
+    return fill
+
+
+def typed(text: str):
+    """For Answers: type into the dialog's only line."""
+
+    def fill(dialog):
+        slicer.util.findChildren(dialog, className="QLineEdit")[0].text = text
+
+    return fill
+
+
 def click(widget, x: int, y: int) -> None:
     """Press and release the left mouse button at a point of a widget."""
     for kind, buttons in ((qt.QEvent.MouseButtonPress, qt.Qt.LeftButton), (qt.QEvent.MouseButtonRelease, qt.Qt.NoButton)):
         event = qt.QMouseEvent(kind, qt.QPointF(x, y), qt.Qt.LeftButton, buttons, qt.Qt.NoModifier)
         qt.QCoreApplication.sendEvent(widget, event)
+    slicer.app.processEvents()
+
+
+def paint(editor, start: tuple[int, int], end: tuple[int, int], diameter_mm: float = 8) -> None:
+    """A stroke of the Segment Editor's brush on the red slice; start, end: pixels from the middle of the view."""
+    editor.setActiveEffectByName("Paint")
+    effect = editor.activeEffect()
+    effect.setCommonParameter("BrushSizeIsRelative", 0)
+    effect.setCommonParameter("BrushAbsoluteDiameter", diameter_mm)
+    view = slicer.app.layoutManager().sliceWidget("Red")
+    x, y = view.sliceView().width // 2, view.sliceView().height // 2
+    slicer.util.clickAndDrag(view, start=(x + start[0], y + start[1]), end=(x + end[0], y + end[1]), steps=5)
+    editor.setActiveEffect(None)
     slicer.app.processEvents()
 
 

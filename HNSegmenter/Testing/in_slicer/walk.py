@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import pydicom  # noqa: E402
 import slicer  # noqa: E402
-from driver import Stalls, WidgetTest, click, run, screenshot, wait  # noqa: E402
+from driver import Stalls, WidgetTest, click, paint, run, screenshot, wait  # noqa: E402
 from HNSegmenterLib import scene  # noqa: E402
 
 ORGANS = {"Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"}
@@ -46,7 +46,7 @@ class Walk(WidgetTest):
         self.assertEqual(editor.currentSegmentID(), rows["Parotid_L"].segment_id)
         self.assertEqual(editor.sourceVolumeNode(), volume)
         screenshot("editing")
-        self.paint(editor)
+        paint(editor, (4, 0), (16, 0))
         screenshot("edited")
         slicer.util.selectModule("HNSegmenter")
         slicer.app.processEvents()
@@ -69,18 +69,6 @@ class Walk(WidgetTest):
         center = scene.organ_center(node, segment)
         red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
         self.assertAlmostEqual(red.GetSliceToRAS().GetElement(2, 3), center[2], delta=3.0)
-
-    def paint(self, editor):
-        """A stroke of the brush across the red slice."""
-        editor.setActiveEffectByName("Paint")
-        effect = editor.activeEffect()
-        effect.setCommonParameter("BrushSizeIsRelative", 0)
-        effect.setCommonParameter("BrushAbsoluteDiameter", 8)
-        view = slicer.app.layoutManager().sliceWidget("Red")
-        width, height = view.sliceView().width, view.sliceView().height
-        slicer.util.clickAndDrag(view, start=(width // 2 + 4, height // 2), end=(width // 2 + 16, height // 2), steps=5)
-        editor.setActiveEffect(None)
-        slicer.app.processEvents()
 
     def check(self, path, volume):
         written = pydicom.dcmread(path)
