@@ -34,7 +34,8 @@ class HNSegmenter(ScriptedLoadableModule):
         parent.contributors = ["The HN Segmenter contributors"]
         parent.helpText = _(
             "Contours the organs at risk of the head and neck on a planning CT, and saves them as DICOM RTSTRUCT on the "
-            "original CT series.<br>1. <b>Load</b> a CT folder, 2. <b>Segment</b>, review every contour, 3. <b>Save</b>.<br>"
+            "original CT series.<br>1. <b>Load</b> a CT folder, 2. <b>Segment</b>, review every contour, 3. <b>Save</b>; or review what a DICOM node has "
+            "segmented, from its 4. <b>Inbox</b>.<br>"
             "<b>Research use, not a medical device: a clinician must review every contour.</b>"
         )
         parent.acknowledgementText = _(
@@ -84,6 +85,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
         from HNSegmenterWidgets.earlier_runs import EarlierRuns
+        from HNSegmenterWidgets.inbox_section import InboxSection
         from HNSegmenterWidgets.load_section import LoadSection
         from HNSegmenterWidgets.quitting import QuitGuard
         from HNSegmenterWidgets.save_section import SaveSection
@@ -92,11 +94,14 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/HNSegmenter.ui"))
         self.layout.addWidget(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        inbox = slicer.util.loadUI(self.resourcePath("UI/HNSegmenterInbox.ui"))
+        uiWidget.layout().insertWidget(uiWidget.layout().count() - 1, inbox)  # above the spacer
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.logic = HNSegmenterLogic()
         self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
         self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
         self.saveSection = SaveSection(self.ui, self.logic, self.segmentation)
+        self.inboxSection = InboxSection(self.ui, self.logic, self.loadSection.clearScene, self.segmentation, self._choose)
         self.earlierRuns = EarlierRuns(self.ui, self.logic, self.segmentSection.show)
         self.quitGuard = QuitGuard(self.logic)
         mrml = slicer.mrmlScene
@@ -108,7 +113,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Before the module is unloaded, reloaded, or Slicer ends."""
-        for part in (self.quitGuard, self.loadSection, self.segmentSection, self.earlierRuns):
+        for part in (self.quitGuard, self.loadSection, self.segmentSection, self.inboxSection, self.earlierRuns):
             part.close()
         self.setParameterNode(None)
         self.removeObservers()
@@ -150,6 +155,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, _caller, _event):
         self.segmentSection.stopImport()
+        self.inboxSection.stopImport()
         self.logic.cancel()
         self.setParameterNode(None)
 
@@ -162,6 +168,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A CT that is deleted while it is segmented takes its run along."""
         if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
             self.segmentSection.stopImport()
+            self.inboxSection.stopImport()
         if self.logic.running and node is not None and node.GetID() == self.logic.volumeId:
             self.logic.cancel()
 
@@ -185,6 +192,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def updateSections(self, _caller=None, _event=None):
         self.segmentSection.update()
+        self.inboxSection.update()
         node = self.segmentation()
         if (node.GetID() if node is not None else None) != self._shown:
             self.refreshSections()
@@ -217,12 +225,12 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
 
     # Load
 
-    def load(self, path, seriesUid=None, onEvent=None):
+    def load(self, path, seriesUid=None, onEvent=None, copy=False):
         """A DICOM folder or a NIfTI, NRRD or MetaImage file -> volume node, shown in a soft-tissue window.
 
-        Raises UnusableInput; its candidates list the series where several could be the planning CT.
+        copy: into the DICOM database, for a folder that will go away. Raises UnusableInput; its candidates list the series where several could be the planning CT.
         """
-        volume = scene.load(Path(path), seriesUid, onEvent)
+        volume = scene.load(Path(path), seriesUid, onEvent, copy)
         scene.show_ct(volume)
         if slicer.app.layoutManager() is not None:
             slicer.util.setSliceViewerLayers(background=volume, fit=True)

@@ -37,7 +37,7 @@ class LoadSection:
 
     def load(self, path: str) -> None:
         """Load it, asking where something is unclear. An empty path loads nothing."""
-        if not path or not self._clearScene():
+        if not path or not self.clearScene():
             return
         qt.QSettings().setValue(LAST_FOLDER, str(Path(path).parent))
         volume = self._tried(path)
@@ -65,8 +65,8 @@ class LoadSection:
                 dialogs.show_fault(_("HN Segmenter: load"), fault.sentence)
                 return None
 
-    def _clearScene(self) -> bool:
-        """False if the user does not want to load after all."""
+    def clearScene(self) -> bool:
+        """Close the scene, after asking if it is unsaved. False if the user does not want to load after all."""
         if not self._mayClose() or not _holdsData():
             return True
         close = dialogs.confirm_close_scene() if _unsaved() else True

@@ -12,19 +12,24 @@ import slicer
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 from slicer.i18n import tr as _
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
+RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
+REQUIREMENTS, INBOX_REQUIREMENTS = RESOURCES / "requirements.txt", RESOURCES / "requirements-inbox.txt"
 LOCAL = ("nibabel", "openvino", "connected-components-3d")
 DOCKER = ("docker",)
-NOT_NEEDED = {"docker": LOCAL, "local": DOCKER}
+INBOX = "inbox"
+NOT_NEEDED = {"docker": LOCAL, "local": DOCKER, INBOX: LOCAL + DOCKER}
 
 
-def missing(runtime: str = "auto") -> list[str]:
-    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local") that this Python does not meet."""
+def missing(purpose: str = "auto") -> list[str]:
+    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local") or the inbox that this Python does not meet."""
+    wanted = _requirements(REQUIREMENTS) + (_requirements(INBOX_REQUIREMENTS) if purpose == INBOX else [])
+    return [str(item) for item in wanted if item.name not in NOT_NEEDED.get(purpose, ()) and not _met(item)]
+
+
+def _requirements(path: Path) -> list:
     from packaging.requirements import Requirement
 
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [str(item) for item in wanted if item.name not in NOT_NEEDED.get(runtime, ()) and not _met(item)]
+    return [Requirement(line) for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
 
 
 def _met(requirement) -> bool:
@@ -34,17 +39,17 @@ def _met(requirement) -> bool:
         return False
 
 
-def ensure(runtime: str = "auto") -> None:
+def ensure(purpose: str = "auto") -> None:
     """Ask, then install what is missing. Raises Cancelled if the user declines, HNSegmenterError if pip fails.
 
     Nothing is installed in Slicer's testing mode.
     """
-    lacking = missing(runtime)
+    lacking = missing(purpose)
     if not lacking:
         return
     if slicer.app.testingEnabled():
         raise HNSegmenterError(f"Python packages are missing ({', '.join(lacking)}): install them into this Slicer first.")
-    install(lacking, _ask(lacking))
+    install(lacking, _ask(lacking, "10 MB" if purpose == INBOX else "100 MB"))
 
 
 def install(requirements: list[str], wheels: Path | None = None) -> None:
@@ -52,6 +57,8 @@ def install(requirements: list[str], wheels: Path | None = None) -> None:
 
     Raises HNSegmenterError with pip's own way out if that is not possible.
     """
+    from packaging.requirements import Requirement
+
     source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
@@ -67,7 +74,7 @@ def install(requirements: list[str], wheels: Path | None = None) -> None:
                 ).format(where=where)
             ) from error
     importlib.invalidate_caches()
-    if still := [item for item in requirements if item in missing()]:
+    if still := [item for item in requirements if not _met(Requirement(item))]:
         raise HNSegmenterError(_("After the installation these are still missing: {names}.").format(names=", ".join(still)))
 
 
@@ -84,7 +91,7 @@ def _installed(requirements: list[str]) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(versions.items()) if name not in asked]
 
 
-def _ask(lacking: list[str]) -> Path | None:
+def _ask(lacking: list[str], size: str) -> Path | None:
     """The folder of wheels, or None for the network. Raises Cancelled."""
     box = qt.QMessageBox(slicer.util.mainWindow())
     box.setObjectName("HNSegmenterPackages")
@@ -92,9 +99,9 @@ def _ask(lacking: list[str]) -> Path | None:
     box.setWindowTitle(_("HN Segmenter: Python packages"))
     box.setText(
         _(
-            "At its first use HN Segmenter needs Python packages that Slicer does not have (about 100 MB): {names}.\n\n"
+            "For this HN Segmenter needs Python packages that Slicer does not have (about {size}): {names}.\n\n"
             "They are added to this Slicer; nothing that is there changes. Install them now?"
-        ).format(names=", ".join(lacking))
+        ).format(size=size, names=", ".join(lacking))
     )
     online = box.addButton(_("Install"), qt.QMessageBox.AcceptRole)
     offline = box.addButton(_("From a folder..."), qt.QMessageBox.ActionRole)
@@ -107,5 +114,5 @@ def _ask(lacking: list[str]) -> Path | None:
         return None
     folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of wheels")) if clicked == offline else ""
     if not folder:
-        raise Cancelled(_("Not installed: HN Segmenter needs these Python packages to segment."))
+        raise Cancelled(_("Not installed: HN Segmenter needs these Python packages for this."))
     return Path(folder)

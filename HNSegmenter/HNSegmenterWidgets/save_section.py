@@ -61,7 +61,7 @@ class SaveSection:
         dialog.execDialog(item)
 
     def _saveRtstruct(self, node, folder: Path) -> str:
-        types = self._askTypes(node)
+        types = ask_types(node)
         with slicer.util.WaitCursor():
             saved = self._logic.exportDicomRt(node, folder, types)
         lines = [_("Saved and read back: {path}").format(path=saved.path)]
@@ -74,18 +74,6 @@ class SaveSection:
         with slicer.util.WaitCursor():
             paths = scene.save_labelmaps(node, folder)
         return _("Saved {number} files in {folder}.").format(number=len(paths), folder=folder)
-
-    def _askTypes(self, node) -> dict[str, str]:
-        """Of the segments whose names and terminology do not tell. Raises Cancelled."""
-        types = {}
-        for roi in scene.roi_plan(node):
-            if roi.interpreted_type is None and not roi.empty:
-                text = _("What is {name}? Its name and terminology do not tell.").format(name=roi.name)
-                chosen = dialogs.choose("HNSegmenterRoiType", _("HN Segmenter: save"), text, KINDS)
-                if chosen is None:
-                    raise Cancelled()
-                types[roi.name] = KINDS[chosen]
-        return types
 
     def _propose(self, node, volume) -> None:
         """A new folder beside the CT; one that was chosen for other contours, another patient's maybe, does not stay."""
@@ -124,3 +112,16 @@ class SaveSection:
         if problem := scene.slicer_rt_problem(volume):
             lines.append(_("HN Segmenter draws the contours itself, since {problem}.").format(problem=problem))
         return lines
+
+
+def ask_types(node) -> dict[str, str]:
+    """Of the segments whose names and terminology do not tell. Raises Cancelled."""
+    types = {}
+    for roi in scene.roi_plan(node):
+        if roi.interpreted_type is None and not roi.empty:
+            text = _("What is {name}? Its name and terminology do not tell.").format(name=roi.name)
+            chosen = dialogs.choose("HNSegmenterRoiType", _("HN Segmenter: save"), text, KINDS)
+            if chosen is None:
+                raise Cancelled()
+            types[roi.name] = KINDS[chosen]
+    return types

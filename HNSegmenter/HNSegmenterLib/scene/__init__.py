@@ -45,6 +45,10 @@ _HOMES = {
     "source_folder": "dicom_database",
     "propose_folder": "dicom_database",
     "planning_ct": "dicom_database",
+    "Case": "inbox",
+    "PrivateFolder": "inbox",
+    "case_of": "inbox",
+    "mark": "inbox",
     "segment": "workflow",
     "segment_and_save": "workflow",
 }

@@ -39,14 +39,11 @@ def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolu
     Where Slicer offers several readings (a localizer apart, say), the one with most slices stays. Raises
     HNSegmenterError if Slicer can do neither.
     """
-    import ctk
     from DICOMLib import DICOMUtils
 
     database = _database()
     paths = [str(file) for file in files]
-    indexer = ctk.ctkDICOMIndexer()
-    indexer.addListOfFiles(database, paths, False)
-    indexer.waitForImportFinished()
+    _index(paths, copy=False)
     if not database.filesForSeries(series_uid):
         raise HNSegmenterError(f"Series {series_uid} could not be imported into Slicer's DICOM database: is its disk full?")
     offered, _ = DICOMUtils.getLoadablesFromFileLists([paths], [SCALAR_VOLUMES])
@@ -62,6 +59,22 @@ def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolu
             slicer.mrmlScene.RemoveNode(transform)
         slicer.mrmlScene.RemoveNode(other)
     return volumes[-1]
+
+
+def copied(files: Sequence[Path], uids: Sequence[str], series_uid: str) -> list[Path]:
+    """Copies of a series' slices in the database's own folder, for files that will go away.
+
+    uids: the files' SOP Instance UIDs. Slices that the database has stay where they are. Raises HNSegmenterError.
+    """
+    database = _database()
+    known = [database.fileForInstance(uid) for uid in uids]
+    if any(path and not Path(path).is_file() for path in known):
+        database.removeSeries(series_uid)  # or the indexer takes what is gone for there
+    _index([str(file) for file in files], copy=True)
+    try:
+        return files_of(uids)
+    except UnusableInput as error:
+        raise HNSegmenterError(f"Series {series_uid} could not be copied into Slicer's DICOM database: is its disk full?") from error
 
 
 def load_instances(uids: Sequence[str]) -> vtkMRMLScalarVolumeNode:
@@ -150,6 +163,14 @@ def propose_folder(volume: vtkMRMLScalarVolumeNode) -> Path:
     home, name = (Path.home(), SAVED) if source is None or copied else (source.parent, f"{source.name}-{SAVED}")
     numbers = (f"{name}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 1000))])
     return next((home / number for number in numbers if not (home / number).exists()), home / name)
+
+
+def _index(paths: list[str], copy: bool) -> None:
+    import ctk
+
+    indexer = ctk.ctkDICOMIndexer()
+    indexer.addListOfFiles(_database(), paths, copy)
+    indexer.waitForImportFinished()
 
 
 def _database():

@@ -196,7 +196,7 @@ def last_words(stderr: str, exit_code: int | None = None) -> str:
     """The sentence for a child that ended without saying why."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()][-LAST_LINES:]
     code = "" if exit_code is None else f" (exit code {exit_code})"
-    return f"The segmentation ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
+    return f"The command ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
 
 
 def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None) -> tuple[sitk.Image, list[str]]:

@@ -19,19 +19,22 @@ VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as a CT of the neck is read
 
 
-def load(path: Path, series_uid: str | None = None, emit: Emit | None = None) -> vtkMRMLScalarVolumeNode:
+def load(path: Path, series_uid: str | None = None, emit: Emit | None = None, copy: bool = False) -> vtkMRMLScalarVolumeNode:
     """Load a DICOM folder (or one of its files), or a NIfTI, NRRD or MetaImage file; see load_dicom and load_file."""
     path = Path(path)
     if path.is_file() and path.name.lower().endswith(VOLUME_FILES):
         return load_file(path)
-    return load_dicom(path, series_uid, emit)
+    return load_dicom(path, series_uid, emit, copy)
 
 
-def load_dicom(folder: Path, series_uid: str | None = None, emit: Emit | None = None) -> vtkMRMLScalarVolumeNode:
+def load_dicom(
+    folder: Path, series_uid: str | None = None, emit: Emit | None = None, copy: bool = False
+) -> vtkMRMLScalarVolumeNode:
     """Import the planning CT below a folder into the DICOM database and load exactly that series.
 
-    series_uid: which, where several could be it. Only its own files are indexed, where they are. Raises UnusableInput with
-    the library's own sentences where there is none, several (`candidates`) or it would give wrong contours.
+    series_uid: which, where several could be it. copy: for a folder that will go away; else its files are indexed where
+    they are. Only the series' own are, in any case. Raises UnusableInput with the library's own sentences where there is
+    none, several (`candidates`) or it would give wrong contours.
     """
     from ..dicom import find_series
     from ..dicom.accept import check_headers
@@ -44,7 +47,10 @@ def load_dicom(folder: Path, series_uid: str | None = None, emit: Emit | None = 
         slices = images(series)
         check_headers(slices, series.uid)
         ordered = stack(slices)
-    volume = dicom_database.import_and_load([header.path for header in slices], series.uid)
+    files = [header.path for header in slices]
+    if copy:
+        files = dicom_database.copied(files, [header.text("SOPInstanceUID") for header in slices], series.uid)
+    volume = dicom_database.import_and_load(files, series.uid)
     if not (ordered.even and ordered.upright) and not bends(volume):
         name = volume.GetName()
         slicer.mrmlScene.RemoveNode(volume)

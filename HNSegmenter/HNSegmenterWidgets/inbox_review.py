@@ -1,0 +1,185 @@
+"""The review of one patient of the inbox: opened, edited, approved and sent, or rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+from HNSegmenterLib import scene
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from slicer.i18n import tr as _
+
+from . import dialogs, inbox_dialogs
+from .importing import Importing
+from .inbox_access import NodeAccess
+from .inbox_table import patient_name
+from .run import Run
+from .save_section import ask_types
+
+
+class InboxReview:
+    """One action at a time, told on the section's status line.
+
+    clearScene() is asked before a CT is loaded; onOpened(volume, contours or None) and onDecided(row) follow when an action
+    is done, onChange() whenever one begins or ends.
+    """
+
+    def __init__(self, ui, logic, access: NodeAccess, clearScene: Callable, onOpened: Callable, onDecided: Callable, onChange: Callable):
+        self._ui, self._logic, self._access = ui, logic, access
+        self._clearScene, self._onOpened, self._onDecided, self._onChange = clearScene, onOpened, onDecided, onChange
+        self._folder: scene.PrivateFolder | None = None
+        self._run: Run | None = None
+        self._importing: Importing | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._folder is not None
+
+    @property
+    def cancellable(self) -> bool:
+        return self._run is not None
+
+    def close(self) -> None:
+        """Nothing of it stays, and nobody is told."""
+        if self._importing is not None:
+            self._importing.stop()
+        self._forget()
+
+    def stopImport(self) -> None:
+        """The scene or the CT goes away while contours are being loaded."""
+        if self._importing is not None:
+            self._importing.stop()
+            self._end(_("Cancelled: the patient still waits at the node."))
+
+    def cancel(self) -> None:
+        """Stop the fetching; a second time kills it."""
+        if self._run is not None:
+            if self._run.cancelling:
+                self._run.kill()
+            self._run.cancel()
+
+    def open(self, row: dict) -> None:
+        """Fetch CT and results, and show them."""
+
+        def ask() -> None:
+            target = self._folder.path / "patient"
+            self._run = self._access.ask(
+                ["fetch", row["series"], "--out", str(target)], lambda result: self._fetched(row, target), self._failed, self._onEvent
+            )
+
+        self._begin(_("Fetching {patient} ...").format(patient=patient_name(row)), ask)
+
+    def approve(self, row: dict, node) -> None:
+        """Write the contours as RTSTRUCT, and hand it to the node under the reviewer's name."""
+        case = scene.case_of(scene.volume_of(node))
+
+        def ask() -> None:
+            plan = [roi for roi in scene.roi_plan(node) if not roi.empty]
+            contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in plan)
+            choice = inbox_dialogs.approve(patient_name(row), f"{node.GetName()}: {contours}", self._destinations(row))
+            if choice is None:
+                raise Cancelled("")
+            types = ask_types(node)
+            self._tell(_("Writing the structure set ..."))
+            slicer.app.processEvents()
+            with slicer.util.WaitCursor():
+                saved = self._logic.exportDicomRt(node, self._folder.path / "rtstruct", types)
+            chosen = [word for name in choice.destinations for word in ("--destination", name)]
+            self._access.ask(
+                ["approve", case.series, "--job", case.job, "--reviewer", choice.reviewer, "--rtstruct", str(saved.path), *chosen],
+                lambda _result: self._decided(row, _("Approved. The node sends it now.")),
+                self._failed,
+            )
+
+        self._begin("", ask)
+
+    def reject(self, row: dict) -> None:
+        """Ask for the reason, and tell the node."""
+
+        def ask() -> None:
+            choice = inbox_dialogs.reject(patient_name(row))
+            if choice is None:
+                raise Cancelled("")
+            reviewer, reason = choice
+            self._access.ask(
+                ["reject", row["series"], "--job", row["job"], "--reviewer", reviewer, "--reason", reason],
+                lambda _result: self._decided(row, _("Rejected: nothing is sent.")),
+                self._failed,
+            )
+
+        self._begin("", ask)
+
+    def _begin(self, text: str, ask: Callable[[], None]) -> None:
+        try:
+            self._folder = scene.PrivateFolder()
+            self._tell(text)
+            self._onChange()
+            ask()
+            self._onChange()
+        except Cancelled as declined:
+            self._end(declined.sentence)
+        except HNSegmenterError as fault:
+            self._failed(fault.sentence)
+
+    def _end(self, text: str) -> None:
+        self._forget()
+        self._tell(text)
+        self._onChange()
+
+    def _forget(self) -> None:
+        if self._folder is not None:
+            self._folder.remove()
+        self._folder = self._run = self._importing = None
+        self._ui.inboxProgress.setVisible(False)
+
+    def _failed(self, sentence: str) -> None:
+        """sentence: "" after a cancel."""
+        self._end(sentence or _("Cancelled: the patient still waits at the node."))
+        if sentence:
+            dialogs.show_fault(_("HN Segmenter: inbox"), sentence)
+
+    def _importFailed(self, sentence: str) -> None:
+        self._failed(sentence or _("The contours could not be loaded: the Python console says why."))
+
+    def _onEvent(self, event: dict) -> None:
+        if event.get("fraction") is not None:
+            self._ui.inboxProgress.setVisible(True)
+            self._ui.inboxProgress.setValue(round(1000 * event["fraction"]))
+
+    def _fetched(self, row: dict, folder: Path) -> None:
+        self._run = None
+        try:
+            if not self._clearScene():
+                raise Cancelled(_("Not opened: the patient still waits at the node."))
+            self._tell(_("Loading {patient} ...").format(patient=patient_name(row)))
+            slicer.app.processEvents()
+            with slicer.util.WaitCursor():
+                volume = self._logic.load(folder / "ct", copy=True)
+            scene.mark(volume, scene.Case(row["series"], row["job"]))
+            if (folder / "results").is_dir():
+                steps = scene.show_in_steps(folder / "results", volume)
+                self._importing = Importing(steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed)
+            else:
+                self._shown(row, volume, None)
+        except Cancelled as declined:
+            self._end(declined.sentence)
+        except HNSegmenterError as fault:
+            self._failed(fault.sentence)
+
+    def _shown(self, row: dict, volume, node) -> None:
+        self._end(_("Opened: {patient}. Review every contour.").format(patient=patient_name(row)))
+        self._onOpened(volume, node)
+
+    def _decided(self, row: dict, text: str) -> None:
+        self._end(text)
+        self._onDecided(row)
+
+    def _destinations(self, row: dict) -> dict[str, str]:
+        """Planning systems to choose from, with the approval status that each gets."""
+        known = self._access.settings.destinations
+        reviewed = [name for name, destination in known.items() if not destination.automatic]
+        return {name: known[name].approval if name in known else "" for name in row.get("destinations") or reviewed}
+
+    def _tell(self, text: str) -> None:
+        dialogs.tell(self._ui.inboxStatus, text)
