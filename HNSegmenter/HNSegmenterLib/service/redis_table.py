@@ -89,9 +89,9 @@ class RedisTable:
     def deliveries(self, job: str) -> list[Delivery]:
         return self._read(Delivery, self._members(Delivery, f"of:{job}"))
 
-    def move(self, kind: type[Row], key: str, before: str, after: str, owner: str | None = None, **changes: Any) -> bool:
+    def move(self, kind: type[Row], key: str, before: str, after: str, by: str | None = None, **changes: Any) -> bool:
         values = _flat({**changes, "state": str(after), "updated": time.time()})
-        arguments = [_prefix(kind), key, str(before), str(after), "0" if owner is None else "1", owner or "", *values]
+        arguments = [_prefix(kind), key, str(before), str(after), "0" if by is None else "1", by or "", *values]
         return bool(self._run("move", kind, key, arguments))
 
     def beat(self, kind: type[Row], key: str, owner: str, lease_until: float) -> bool:
@@ -102,12 +102,6 @@ class RedisTable:
 
     def mark_published(self, job: Job) -> None:
         self._run("published", Job, job.key, [_prefix(Job), job.key, repr(job.updated)])
-
-    def cursor(self) -> int:
-        return int(self._do(self._redis.get, PREFIX + "cursor") or 0)
-
-    def set_cursor(self, number: int) -> None:
-        self._do(self._redis.set, PREFIX + "cursor", number)
 
     def close(self) -> None:
         self._redis.connection_pool.disconnect()

@@ -38,7 +38,6 @@ class SqliteTable:
                 run(f"CREATE INDEX IF NOT EXISTS {name}_state ON {name} (state)")
             run("CREATE INDEX IF NOT EXISTS job_node_id ON job (node_id)")
             run("CREATE INDEX IF NOT EXISTS delivery_job ON delivery (job)")
-            run("CREATE TABLE IF NOT EXISTS cursor (id INTEGER PRIMARY KEY CHECK (id = 0), number INTEGER NOT NULL)")
         path.chmod(0o600)
 
     def add(self, row: Row) -> bool:
@@ -63,14 +62,14 @@ class SqliteTable:
     def deliveries(self, job: str) -> list[Delivery]:
         return self._select(Delivery, "job = ?", [job])
 
-    def move(self, kind: type[Row], key: str, before: str, after: str, owner: str | None = None, **changes: Any) -> bool:
+    def move(self, kind: type[Row], key: str, before: str, after: str, by: str | None = None, **changes: Any) -> bool:
         values = _stored({**changes, "state": str(after), "updated": time.time()})
         assignments = ", ".join(f"{name} = ?" for name in values)
         arguments = [*values.values(), key, str(before)]
         condition = "key = ? AND state = ?"
-        if owner is not None:
+        if by is not None:
             condition += " AND owner = ?"
-            arguments.append(owner)
+            arguments.append(by)
         with self._transaction() as run:
             return run(f"UPDATE {NAMES[kind]} SET {assignments} WHERE {condition}", arguments).rowcount == 1
 
@@ -85,15 +84,6 @@ class SqliteTable:
     def mark_published(self, job: Job) -> None:
         with self._transaction() as run:
             run("UPDATE job SET published = ? WHERE key = ?", [job.updated, job.key])
-
-    def cursor(self) -> int:
-        with self._transaction() as run:
-            found = run("SELECT number FROM cursor").fetchone()
-        return found["number"] if found else 0
-
-    def set_cursor(self, number: int) -> None:
-        with self._transaction() as run:
-            run("INSERT INTO cursor VALUES (0, ?) ON CONFLICT (id) DO UPDATE SET number = excluded.number", [number])
 
     def close(self) -> None:
         with self._lock:

@@ -128,8 +128,8 @@ class Table(Protocol):
     def deliveries(self, job: str) -> list[Delivery]:
         """The deliveries of a job, oldest first."""
 
-    def move(self, kind: type[Row], key: str, before: str, after: str, owner: str | None = None, **changes: Any) -> bool:
-        """Compare and swap: if the row is in state `before` (and `owner` has it, where given), set `after` and the
+    def move(self, kind: type[Row], key: str, before: str, after: str, by: str | None = None, **changes: Any) -> bool:
+        """Compare and swap: if the row is in state `before` (and `by` owns it, where given), set `after` and the
         changes; False if not. `updated` is set."""
 
     def beat(self, kind: type[Row], key: str, owner: str, lease_until: float) -> bool:
@@ -140,11 +140,6 @@ class Table(Protocol):
 
     def mark_published(self, job: Job) -> None:
         """This version of the job has been attached."""
-
-    def cursor(self) -> int:
-        """The last change of the node that was looked at; 0 at first."""
-
-    def set_cursor(self, number: int) -> None: ...
 
     def close(self) -> None: ...
 

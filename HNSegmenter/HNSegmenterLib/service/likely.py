@@ -1,0 +1,23 @@
+"""Whether a scan is one of the head and neck: told by what was found in it, never by its tags."""
+
+from __future__ import annotations
+
+from ..result import Organ
+
+TELLING = ("Eye_L", "Eye_R", "Parotid_L", "Parotid_R", "Brainstem")
+UNLIKELY = "Unlikely head and neck: "
+
+
+def unlikely(organs: list[Organ]) -> str:
+    """The reason to hold a result whose head organs are all missing or odd; "" where at least one is as it should be.
+
+    organs: after the checks. The organs of another model, with none of TELLING among them, are all asked.
+    """
+    asked = [organ for organ in organs if organ.name in TELLING] or organs
+    if any(organ.found and not organ.checks for organ in asked):
+        return ""
+    missing = [organ.name for organ in asked if not organ.found]
+    odd = [organ.name for organ in asked if organ.found]
+    told = [f"not found: {', '.join(missing)}"] if missing else []
+    told += [f"found, but not plausible: {', '.join(odd)}"] if odd else []
+    return f"{UNLIKELY}{'; '.join(told)}."
