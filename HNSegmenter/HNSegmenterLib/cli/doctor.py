@@ -40,10 +40,13 @@ def add_parser(sub) -> None:
     parser.add_argument("--docker-host", metavar="URL", help="engine (default: settings, DOCKER_HOST, Docker context)")
     parser.add_argument("--image", metavar="NAME", help="image (default: the settings')")
     parser.add_argument("--contract", choices=("1", "thesis"), help="thesis: the image is a copy of the thesis's")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="service.toml: the DICOM connections are tried too")
 
 
 def run(args, ui) -> int:
     findings = list(examine(args.docker_host, args.image, args.contract))
+    if args.config:
+        findings += _connections(args.config)
     rows = [(item.what, item.state, item.found, item.fix) for item in findings]
     ui.table(("What", "State", "Found", "What to do"), rows)
     ui.result({"findings": [asdict(item) for item in findings]})
@@ -239,6 +242,30 @@ def _local_runtime() -> Finding:
         )
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES.values())
     return Finding("Network on this computer", OK, f"predict.py with {versions}")
+
+
+def _connections(config: Path) -> Iterator[Finding]:
+    """The node by its REST interface, then C-ECHO to the node and to every planning system."""
+    from ..errors import HNSegmenterError, WrongUsage
+
+    try:
+        from ..service import inbox
+        from ..service.node import Node
+        from ..service.settings import load
+    except ModuleNotFoundError as error:
+        yield Finding("DICOM service", FAULT, f"lacks {error.name}", f"{_python_command()} -m pip install 'hn-segmenter[service]'")
+        return
+    try:
+        settings = load(config)
+        with Node(settings.node) as node:
+            yield Finding("Node, REST", OK, f"Orthanc {node.system()['Version']} at {node.url}")
+    except HNSegmenterError as fault:
+        yield Finding("Node, REST", FAULT, *_parted(fault.sentence))
+        if isinstance(fault, WrongUsage):
+            return
+    for light in inbox.connections(settings):
+        said = (light.sentence, "") if light.ok else _parted(light.sentence)
+        yield Finding(f"C-ECHO {light.name}", OK if light.ok else FAULT, f"{light.address}: {said[0]}", said[1])
 
 
 def _parted(sentence: str) -> tuple[str, str]:

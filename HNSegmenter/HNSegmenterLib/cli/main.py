@@ -19,7 +19,7 @@ from ..errors import Cancelled, HNSegmenterError, WrongUsage
 from ..events import CancelToken
 from .ui import open_ui
 
-COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue")
+COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
 FAULT = 1
 
 

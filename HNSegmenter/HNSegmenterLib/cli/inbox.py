@@ -1,0 +1,126 @@
+"""hn-segmenter inbox: patients that wait for a review on the node, what to do with them, and whether the connections work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+
+def add_parser(sub) -> None:
+    parser = sub.add_parser(
+        "inbox",
+        help="review what the node's worker has segmented",
+        description="Patients on the DICOM node: list them, fetch CT and structures, approve (which sends) or reject.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _action(actions, "list", "patients, newest first")
+    fetch = _action(actions, "fetch", "write a patient's CT and results into a folder", series=True)
+    fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; holds the patient's data")
+    approve = _action(actions, "approve", "hand a reviewed structure set to the worker, which sends it", series=True, review=True)
+    approve.add_argument("--rtstruct", type=Path, required=True, metavar="FILE", help="the structure set as it was reviewed")
+    approve.add_argument(
+        "--destination", action="append", default=[], metavar="NAME", help="where to (default: all that are not automatic)"
+    )
+    approve.add_argument("--ct", type=Path, metavar="DIR", help="the CT that fetch wrote (default: read from the node again)")
+    reject = _action(actions, "reject", "say that a result is not to be used", series=True, review=True)
+    reject.add_argument("--reason", required=True, metavar="TEXT", help="in a few words, without the patient's name")
+    _action(actions, "connections", "C-ECHO to the node and the planning systems")
+
+
+def _action(actions, name: str, text: str, series: bool = False, review: bool = False):
+    action = actions.add_parser(name, help=text)
+    if series:
+        action.add_argument("series", metavar="SERIES", help="the series' id in the list, or its Series Instance UID")
+    if review:
+        action.add_argument("--reviewer", required=True, metavar="NAME", help="who reviewed it; stands in the structure set")
+        action.add_argument("--job", metavar="ID", help="the result that was reviewed: refused if there is a newer one")
+    action.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
+    action.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
+    action.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
+    return action
+
+
+def run(args, ui) -> int:
+    from ..service.settings import load
+
+    return _ACTIONS[args.action](args, ui, load(args.config))
+
+
+def _list(args, ui, settings) -> int:
+    from ..service import inbox
+    from ..service.node import Node
+
+    with Node(settings.node) as node:
+        rows = inbox.patients(node)
+    columns = ("Received", "Patient", "ID", "Description", "State", "Remarks", "Series")
+    keys = ("received", "patient_name", "patient_id", "description", "state")
+    remarks = [" ".join(filter(None, [row["reason"], *row["warnings"]])) for row in rows]
+    ui.table(columns, [(*(row[key] for key in keys), said, row["series"]) for row, said in zip(rows, remarks, strict=True)])
+    ui.result({"patients": rows})
+    return 0
+
+
+def _fetch(args, ui, settings) -> int:
+    from ..service import inbox
+    from ..service.node import Node
+
+    with Node(settings.node) as node:
+        found = inbox.fetch(node, _series(node, args.series), args.out, ui.emit, args.cancel)
+    ui.say(f"Wrote {found['ct']}" + (f" and {found['results']}." if found["results"] else ": there is no result."))
+    ui.result(found)
+    return 0
+
+
+def _approve(args, ui, settings) -> int:
+    from ..service import review
+    from ..service.node import Node
+
+    with Node(settings.node) as node:
+        made = review.approve(
+            node,
+            settings,
+            _series(node, args.series),
+            args.reviewer,
+            args.rtstruct,
+            destinations=args.destination,
+            job=args.job,
+            ct_folder=args.ct,
+            emit=ui.emit,
+            cancel=args.cancel,
+        )
+    ui.say(f"Approved by {made.reviewer}: the worker sends it as {made.sop_instance_uid}.")
+    ui.result({"review": asdict(made)})
+    return 0
+
+
+def _reject(args, ui, settings) -> int:
+    from ..service import review
+    from ..service.node import Node
+
+    with Node(settings.node) as node:
+        made = review.reject(node, _series(node, args.series), args.reviewer, args.reason, job=args.job)
+    ui.say(f"Rejected by {made.reviewer}: it will not be sent.")
+    ui.result({"review": asdict(made)})
+    return 0
+
+
+def _connections(args, ui, settings) -> int:
+    from ..service import inbox
+
+    lights = inbox.connections(settings)
+    ui.table(("Connection", "Address", "Works", "Found"), [(li.name, li.address, "yes" if li.ok else "no", li.sentence) for li in lights])
+    ui.result({"lights": [asdict(light) for light in lights]})
+    return 0 if all(light.ok for light in lights) else 1
+
+
+def _series(node, named: str) -> str:
+    """Orthanc's id of a series that is named by it or by its Series Instance UID. Raises UnusableInput."""
+    from ..errors import UnusableInput
+
+    found = named if "-" in named else node.find_series(named)
+    if found is None:
+        raise UnusableInput("The node has no series with that Series Instance UID: choose one of  hn-segmenter inbox list.")
+    return found
+
+
+_ACTIONS = {"list": _list, "fetch": _fetch, "approve": _approve, "reject": _reject, "connections": _connections}
