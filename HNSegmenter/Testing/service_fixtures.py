@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import ssl
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from conftest import require_program
 from docker_daemon import free_port
 from docker_support import wait_for
 
+from HNSegmenterLib.service import https_proxy as https_config
 from HNSegmenterLib.service import orthanc_config
 from HNSegmenterLib.service.settings import ServiceSettings, load
 
@@ -84,8 +86,7 @@ class OrthancNode(Program):
 
     def get(self, path: str, **options) -> httpx.Response:
         """Ask the REST interface with user and password (another `auth`, None among them, may be given)."""
-        trust = self.settings.node.ca_file
-        options = {"auth": self.auth, "timeout": 10, "verify": str(trust) if trust else True, **options}
+        options = {"auth": self.auth, "timeout": 10, "verify": trusting(self.settings.node.ca_file), **options}
         return httpx.get(self.url + path, trust_env=False, **options)
 
     def instances(self) -> list[str]:
@@ -93,6 +94,17 @@ class OrthancNode(Program):
 
     def series(self) -> list[str]:
         return self.get("/series").json()
+
+
+def trusting(authority: Path | None) -> ssl.SSLContext | bool:
+    return ssl.create_default_context(cafile=str(authority)) if authority else True
+
+
+def https_proxy(node: OrthancNode) -> Program:
+    """The nginx that `node configure` wrote the configuration of."""
+    folder = node.config.parent
+    command = [require_program("nginx"), "-p", str(folder), "-c", str(folder / orthanc_config.NGINX_FILE), "-e", "stderr"]
+    return Program(command, folder / "nginx.log", lambda: listens(https_config.url_port(node.settings.node)), folder)
 
 
 class PlanningSystem(Program):
@@ -170,6 +182,10 @@ def make_node(tmp_path) -> Iterator[Callable[..., OrthancNode]]:
 
         def make(name: str = "node", **parts) -> OrthancNode:
             made = OrthancNode(write_service_toml(tmp_path / name, **parts))
+            if made.settings.https:
+                proxy = https_proxy(made)
+                undo.callback(proxy.stop)
+                proxy.start()
             undo.callback(made.stop)
             made.start()
             return made

@@ -29,7 +29,7 @@ def run(args, ui) -> int:
     from ..service.settings import load
 
     settings = load(args.config)
-    orthanc_config.write(settings, args.out, args.storage)
+    files = orthanc_config.write(settings, args.out, args.storage)
     peers = orthanc_config.peers(settings)
     remote = orthanc_config.is_remote(settings)
     if remote and settings.https is None:
@@ -38,10 +38,12 @@ def run(args, ui) -> int:
         _warn(ui, "No scanner may send to the node: name one in [scanners.NAME].")
     rows = [(peer.ae_title, peer.address, ", ".join(sorted(peer.may)).lower()) for peer in peers]
     ui.table(("AE title", "Address", "May"), rows, title=f"Who may connect to {settings.node.ae_title}, port {settings.node.dicom_port}")
-    ui.say(f"Wrote {args.out}. It holds the node's password: only you can read it. Orthanc reads it when it starts.")
+    for file in files:
+        ui.say(f"Wrote {file}")
+    ui.say("Only you can read it: the node's password is in it. It takes effect when Orthanc starts anew.")
     ui.result(
         {
-            "file": str(args.out),
+            "files": [str(file) for file in files],
             "remote": remote,
             "peers": [{"ae_title": p.ae_title, "address": p.address, "may": sorted(p.may)} for p in peers],
         }

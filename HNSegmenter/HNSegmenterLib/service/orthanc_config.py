@@ -1,7 +1,8 @@
 """orthanc.json from service.toml: only what the workflow needs is open, whatever Orthanc's own defaults are.
 
 Made for Orthanc 1.10 and newer. Two of its habits shape this file: it compares a peer's host letter by letter with the
-address that calls, so that names are resolved here; and it knows one host an AE title.
+address that calls, so that names are resolved here; and it knows one host an AE title. HTTPS is not its own
+(https_proxy.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import HNSegmenterError, WrongUsage
+from . import https_proxy
+from .https_proxy import check_pair, url_port
 from .settings import ServiceSettings
 
-HTTPS_FILE = "orthanc-https.pem"  # certificate and key in one file, as Orthanc wants them
+NGINX_FILE = "nginx.conf"
 MINIMUM_PASSWORD = 10
 NO_PORT = 104  # of a peer that nobody connects to; Orthanc wants one
 OPERATIONS = ("Echo", "Store", "Find", "FindWorklist", "Get", "Move", "StorageCommitment")
@@ -41,6 +44,7 @@ SHUT: dict[str, Any] = {
     "OverwriteInstances": False,
     "CheckRevisions": True,  # of two reviews at once one is refused
     "AuthenticationEnabled": True,
+    "SslEnabled": False,
     "ExecuteLuaEnabled": False,
     "OrthancExplorerEnabled": False,
     "WebDavEnabled": False,
@@ -62,15 +66,13 @@ class Peer:
     may: frozenset[str]
 
 
-def configuration(settings: ServiceSettings, storage: Path, https_file: Path) -> dict[str, Any]:
-    """The content of orthanc.json, with the password in it.
+def configuration(settings: ServiceSettings, storage: Path) -> dict[str, Any]:
+    """The content of orthanc.json, with the password in it. storage: Orthanc's folder of DICOM files and index.
 
-    storage: Orthanc's folder of DICOM files and index; https_file: where write() puts the HTTPS certificate. Raises
-    WrongUsage for a password too weak, a host without an address, an AE title at two addresses, or a certificate that
-    cannot be used.
+    Raises WrongUsage for a password too weak, a host without an address, an AE title at two addresses, or
+    certificates that cannot be used.
     """
     node = settings.node
-    encrypted = _is_https(settings)
     return {
         "Name": "HN Segmenter",
         "StorageDirectory": str(storage),
@@ -80,11 +82,9 @@ def configuration(settings: ServiceSettings, storage: Path, https_file: Path) ->
         "DicomPort": node.dicom_port,
         "DicomModalities": {f"peer{number}": _entry(peer) for number, peer in enumerate(peers(settings), 1)},
         "DatabaseServerIdentifier": node.ae_title,
-        "HttpPort": urlsplit(node.url).port or (443 if encrypted else 80),
-        "RemoteAccessAllowed": is_remote(settings),
+        "HttpPort": settings.https.orthanc_port if settings.https else url_port(node),
+        "RemoteAccessAllowed": is_remote(settings) and not settings.https,
         "RegisteredUsers": {node.user: _password(settings)},
-        "SslEnabled": encrypted,
-        **({"SslCertificate": str(https_file)} if encrypted else {}),
         **_dicom_tls(settings),
         **SHUT,
     }
@@ -118,30 +118,20 @@ def is_remote(settings: ServiceSettings) -> bool:
     return not ip_address(_address(_host(settings))).is_loopback
 
 
-def write(settings: ServiceSettings, out: Path, storage: Path | None = None) -> dict[str, Any]:
-    """Write orthanc.json (and the HTTPS certificate beside it), readable by this user alone; returns its content.
+def write(settings: ServiceSettings, out: Path, storage: Path | None = None) -> list[Path]:
+    """Write orthanc.json and, for HTTPS, nginx.conf beside it, readable by this user alone; returns the files.
 
     storage: default the folder `node` in worker.folder. Raises WrongUsage (see configuration), HNSegmenterError.
     """
     out = out.absolute()
-    https_file = out.with_name(HTTPS_FILE)
-    values = configuration(settings, (storage or settings.worker.folder / "node").absolute(), https_file)
+    values = configuration(settings, (storage or settings.worker.folder / "node").absolute())
     # Orthanc puts environment variables in place of ${NAME} before it reads the JSON: a password may hold one.
-    text = json.dumps(values, indent=2).replace("$", "\\u0024")
-    if settings.https and _is_https(settings):
-        check_pair(settings.https.certificate, settings.https.key)
-        _write_private(https_file, settings.https.certificate.read_text() + "\n" + settings.https.key.read_text())
-    _write_private(out, text + "\n")
-    return values
-
-
-def _is_https(settings: ServiceSettings) -> bool:
-    encrypted = urlsplit(settings.node.url).scheme == "https"
-    if encrypted and settings.https is None:
-        raise WrongUsage("The node's url is https, but there is no [https] with certificate and key: add it to service.toml.")
-    if settings.https and not encrypted:
-        raise WrongUsage("There is an [https] in service.toml, but the node's url is http: write https there, or remove [https].")
-    return encrypted
+    files = {out: json.dumps(values, indent=2).replace("$", "\\u0024") + "\n"}
+    if text := https_proxy.configuration(settings):
+        files[out.with_name(NGINX_FILE)] = text
+    for path, content in files.items():
+        _write_private(path, content)
+    return list(files)
 
 
 def _host(settings: ServiceSettings) -> str:
@@ -190,17 +180,6 @@ def _dicom_tls(settings: ServiceSettings) -> Mapping[str, Any]:
         "DicomTlsTrustedCertificates": str(tls.ca),
         "DicomTlsRemoteCertificateRequired": True,
     }
-
-
-def check_pair(certificate: Path, key: Path) -> None:
-    """Raises WrongUsage where the two PEM files cannot be read, do not belong together, or the key has a password."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ssl.SSLError) as error:
-        raise WrongUsage(
-            f"The certificate {certificate} and the key {key} cannot be used together: give PEM files that belong to "
-            "each other, the key without a password."
-        ) from error
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -55,10 +55,11 @@ class TlsSettings:
 
 @dataclass(frozen=True)
 class HttpsSettings:
-    """Orthanc's own certificate and key, where the node's url is https."""
+    """Certificate and key of the node's url, where that is https. orthanc_port: Orthanc's own, behind it on loopback."""
 
     certificate: Path
     key: Path
+    orthanc_port: int = 8042
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ CHECKS = {
     "host": (lambda value: value.strip(), "a host name or address"),
     "port": (lambda value: 0 < value < 65536, "a port from 1 to 65535"),
     "dicom_port": (lambda value: 0 < value < 65536, "a port from 1 to 65535"),
+    "orthanc_port": (lambda value: 0 < value < 65536, "a port from 1 to 65535"),
     "approval": (lambda value: value in (UNAPPROVED, APPROVED), f'"{UNAPPROVED}" or "{APPROVED}"'),
     "queue": (lambda value: value == "sqlite" or re.match(r"rediss?://|unix://", value), '"sqlite" or an address as redis://host:6379/0'),
     "runtime": (lambda value: value in ("auto", "docker", "local"), '"auto", "docker" or "local"'),
