@@ -41,6 +41,8 @@ SEARCH_MM = 8.0
 REACH_MM = 34.0
 AIR_MM = 6.0
 """Void this far before an eye's centre is air."""
+FITTED_SHARE = 0.88
+"""Of an eye's volume: fits to a phantom with experts' eyes, on voxels as large as these CTs' (eyes/README.md)."""
 VOID_SHARE = 0.02
 """More of an eye than this blanked or beyond the scan: it is cut."""
 
@@ -55,6 +57,10 @@ class Eye:
     @property
     def volume_ml(self) -> float:
         return float(4 / 3 * np.pi * self.radii.prod() / 1000)
+
+    def whole(self) -> Eye:
+        """As large as the eye is of which this is the fit."""
+        return Eye(self.centre, self.radii / FITTED_SHARE ** (1 / 3))
 
     def as_json(self, spacing: Sequence[float]) -> dict:
         return {"centre_ijk": np.round(self.centre / spacing, 2).tolist(), "radii_mm": np.round(self.radii, 2).tolist()}
@@ -200,7 +206,7 @@ def fit_split(data: Path, index: Path, review: Path) -> dict[str, dict]:
         if max(void_share(image, spacing, eye) for eye in pair) > VOID_SHARE:
             out[folder.name] = {"state": "unknown"}
         else:
-            out[folder.name] = {"state": "drawn"} | {n: eye.as_json(spacing) for n, eye in zip(LABELS, pair)}
+            out[folder.name] = {"state": "drawn"} | {n: eye.whole().as_json(spacing) for n, eye in zip(LABELS, pair)}
     return out
 
 

@@ -54,6 +54,11 @@ def test_painted_eyes_are_found_within_a_millimetre():
     assert left.centre[0] > right.centre[0]
 
 
+def test_a_fit_is_made_as_large_as_its_eye():
+    fitted = fit_eyes.Eye(LEFT, RADII)
+    assert fitted.whole().volume_ml == pytest.approx(fitted.volume_ml / fit_eyes.FITTED_SHARE)
+
+
 def test_a_cut_eye_is_told():
     image = head()
     image[int(LEFT[2] / SPACING[2]) + 2:] = fit_eyes.VOID_HU
