@@ -107,10 +107,11 @@ def store(
             status = association.send_c_store(dataset).get("Status")
         except (RuntimeError, ValueError, AttributeError) as error:  # the peer hung up meanwhile
             raise DeliveryFault(f"{peer.name} broke the connection off before it was sent the structure set.") from error
-    return _answer(status, peer)
+    return answer_of(status, peer)
 
 
-def _answer(status: int | None, peer: Peer) -> Answer:
+def answer_of(status: int | None, peer: Peer) -> Answer:
+    """What a C-STORE status (None: none came) means. Raises DeliveryFault unless the peer has stored the data set."""
     if status is None:
         raise DeliveryFault(f"{peer.name} broke off or gave no answer to the structure set: whether it keeps it is not known.")
     if status == _SUCCESS:
