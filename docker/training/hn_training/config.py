@@ -17,7 +17,7 @@ NETWORKS = ("densevnet", "monai-segresnet")
 
 SHARES = ("flip", "blank", "blank_box", "fill", "couch", "mask", "blur", "scale", "gain", "ema")
 """Settings between 0 and 1."""
-AT_LEAST_ONE = ("steps", "batch", "warmup_steps", "threads", "validate_patients")
+AT_LEAST_ONE = ("steps", "batch", "warmup_steps", "threads", "validate_patients", "workers")
 OVER_ZERO = ("learning_rate", "checkpoint_s", "validate_s")
 
 
@@ -98,6 +98,7 @@ class Optimise:
     validate_s: float
     validate_patients: int
     start_from: str = ""
+    workers: int = 1
 
 
 @dataclass(frozen=True)

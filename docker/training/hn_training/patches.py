@@ -120,11 +120,11 @@ def cut(volume: np.ndarray, centre: Sequence[int], size: Sequence[int], fill: in
 
 
 def loader(volumes: Sequence[Path], config: Config, first_step: int) -> DataLoader:
-    """Batches from `first_step` to the end of the schedule, prepared in one process beside."""
-    batch, steps = config.optimise.batch, config.optimise.steps
+    """Batches from `first_step` to the end of the schedule, prepared in processes beside; the same for any number of them."""
+    batch, steps, workers = config.optimise.batch, config.optimise.steps, config.optimise.workers
     patches = Patches(volumes, config, steps * batch)
     rest = Subset(patches, range(first_step * batch, steps * batch))
-    return DataLoader(rest, batch_size=batch, num_workers=1, prefetch_factor=4, worker_init_fn=single_thread)
+    return DataLoader(rest, batch_size=batch, num_workers=workers, prefetch_factor=4, worker_init_fn=single_thread)
 
 
 def single_thread(_worker: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from hn_training import cache, config, patients, score
 from hn_training.augment import BlankBox, BlankHalfSpace
 from hn_training.grid import AIR_HU
-from hn_training.patches import ALL_UNKNOWN, Patches
+from hn_training.patches import ALL_UNKNOWN, Patches, loader
 
 BRAINSTEM, PAROTID_L, EYE_L, EYE_R = 1, 3, 5, 6
 BLANKED = slice(0, 10)
@@ -86,6 +86,17 @@ def test_patches_show_drawn_organs_often_and_where_absent_ones_are_looked_for(ey
     assert list(patches.absent) == [1] and sum(patient == 1 and organ is None for patient, organ, _ in places) > 30
     image = np.load(patches.volumes[1] / "image.npy")
     assert patches.absent[1][:, 0].min() >= len(image) - 32 - 7  # 80 mm and the margin over the head
+
+
+def test_several_processes_prepare_the_same_batches(eyes):
+    volumes = cache.build(eyes, "train")
+
+    def batches(workers: int) -> list[torch.Tensor]:
+        optimise = replace(eyes.optimise, workers=workers, steps=5, batch=1)
+        return [batch["image"] for batch in loader(volumes, replace(eyes, optimise=optimise), first_step=1)]
+
+    one, three = batches(1), batches(3)
+    assert len(one) == 4 and all(torch.equal(a, b) for a, b in zip(one, three, strict=True))
 
 
 def test_the_void_is_filled_with_another_patients_tissue_that_teaches_nothing(eyes):
