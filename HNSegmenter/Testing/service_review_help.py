@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pydicom
 from conftest import ROOT, require_program
-from rtstruct_help import head_organs, make_ct, result
-
 from HNSegmenterLib.rtstruct import write_rtstruct
 from HNSegmenterLib.service.node import JOB, RESULTS, Node
 from HNSegmenterLib.service.segmenting import pack
 from HNSegmenterLib.service.table import digest_of
+from rtstruct_help import head_organs, make_ct, result
 
 SHAPE, SPACING = (24, 64, 64), (4.0, 4.0, 4.0)
 REVIEWER = "Reviewer^Test"
@@ -62,10 +61,11 @@ def put_waiting(node: Node, folder: Path, **variations) -> Waiting:
 def contours(dataset: pydicom.Dataset) -> dict[str, list]:
     """ROI name -> its contours as (slice, points)."""
     names = {item.ROINumber: str(item.ROIName) for item in dataset.StructureSetROISequence}
-    return {
-        names[roi.ReferencedROINumber]: [(c.ContourImageSequence[0].ReferencedSOPInstanceUID, list(c.ContourData)) for c in roi.ContourSequence]
-        for roi in dataset.ROIContourSequence
-    }
+    found = {}
+    for roi in dataset.ROIContourSequence:
+        placed = [(item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.ContourSequence]
+        found[names[roi.ReferencedROINumber]] = placed
+    return found
 
 
 def make_certificates(folder: Path) -> Path:
@@ -77,9 +77,10 @@ def make_certificates(folder: Path) -> Path:
         subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
 
     for ca, names in (("ca", ("us", "peer")), ("otherca", ("other",))):
-        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-days", "2", "-subj", f"/CN=test {ca}")
+        keys = ("-newkey", "rsa:2048", "-nodes", "-keyout")
+        run("req", "-x509", *keys, f"{ca}.key", "-out", f"{ca}.pem", "-days", "2", "-subj", f"/CN=test {ca}")
         for name in names:
-            run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN=test {name}")
+            run("req", *keys, f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN=test {name}")
             signed = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-days", "2", "-out", f"{name}.pem")
             run("x509", "-req", "-in", f"{name}.csr", *signed)
     return folder

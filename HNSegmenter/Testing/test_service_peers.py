@@ -10,12 +10,11 @@ import pydicom
 import pytest
 from conftest import require_program
 from docker_daemon import free_port
+from HNSegmenterLib.rtstruct import write_rtstruct
+from HNSegmenterLib.service.peers import DeliveryFault, Peer, answer_of, echo, store
 from rtstruct_help import dciodvfy_complaints, head_organs, make_ct, result
 from service_fixtures import PlanningSystem, Program, listens, make_node, node, planning_system  # noqa: F401
 from service_review_help import SHAPE, SPACING, make_certificates
-
-from HNSegmenterLib.rtstruct import write_rtstruct
-from HNSegmenterLib.service.peers import DeliveryFault, Peer, answer_of, echo, store
 
 OURS = "HNSEG"
 
@@ -195,7 +194,10 @@ def test_a_duplicate_is_what_we_sent_before():
     assert "has it already" in answer_of(0x0111, Peer("Monaco", "MONACO", "127.0.0.1", 104)).sentence
 
 
-@pytest.mark.parametrize(("status", "final"), [(0xA700, False), (0xA900, True), (0xC123, True), (0x0122, True), (0x0110, False), (None, False)])
+FAILURES = [(0xA700, False), (0xA900, True), (0xC123, True), (0x0122, True), (0x0110, False), (None, False)]
+
+
+@pytest.mark.parametrize(("status", "final"), FAILURES)
 def test_a_failure_is_final_where_a_repeat_cannot_mend_it(status, final):
     with pytest.raises(DeliveryFault, match="Monaco") as caught:
         answer_of(status, Peer("Monaco", "MONACO", "127.0.0.1", 104))

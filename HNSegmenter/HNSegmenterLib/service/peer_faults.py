@@ -35,7 +35,8 @@ def tls_context(tls: TlsFiles | None, peer: Peer) -> ssl.SSLContext:
         context.load_cert_chain(str(tls.certificate), str(tls.key), password="")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not PEM"
-        raise NoConnection(f"The files of [tls] cannot be used ({reason}): give certificate, key without password, and ca as PEM.") from error
+        what = "give certificate, key without password, and ca as PEM."
+        raise NoConnection(f"The files of [tls] cannot be used ({reason}): {what}") from error
     return context
 
 
