@@ -34,6 +34,11 @@ class NodeAccess:
         """Of the configuration file; empty if none was chosen."""
         return slicer.util.settingsValue(CONFIGURATION, "")
 
+    @property
+    def silent(self) -> bool:
+        """Whether the node can be asked without a question to the user."""
+        return self.settings is not None and not packages.missing(packages.INBOX) and (bool(self._password) or self._found())
+
     def choose(self, path: str) -> None:
         """Keep another configuration for this machine. Raises WrongUsage, and keeps the former one, if it is not usable."""
         service.load(Path(path))
@@ -64,7 +69,7 @@ class NodeAccess:
 
         def end(run: Run) -> None:
             self._runs.remove(run)
-            if run.state == RunState.DONE and results:
+            if results and run.state != RunState.CANCELLED:  # connections that fail are a result, too
                 onResult(results[-1])
             else:
                 self._heed(run.sentence)
@@ -97,15 +102,19 @@ class NodeAccess:
 
     def _secret(self) -> dict[str, str]:
         """The password for the child, where it does not find it by itself: asked once, kept in memory alone."""
-        if not self._password:
-            try:
-                self.settings.node.password()
-                return {}
-            except HNSegmenterError:
-                self._password = inbox_dialogs.password(self.settings.node.user, self.settings.node.url)
+        if not self._password and self._found():
+            return {}
+        self._password = self._password or inbox_dialogs.password(self.settings.node.user, self.settings.node.url)
         if not self._password:
             raise Cancelled(_("The node's password is needed: Refresh asks for it again."))
         return {service.PASSWORD_VARIABLE: self._password}
+
+    def _found(self) -> bool:
+        """Whether the configuration leads to a password."""
+        try:
+            return bool(self.settings.node.password())
+        except HNSegmenterError:
+            return False
 
     def _heed(self, sentence: str) -> None:
         """A password that was refused is asked for again."""

@@ -48,6 +48,12 @@ class InboxSection:
         ui.inboxFilterBox.connect("currentIndexChanged(int)", lambda index: self._table.showAll(bool(index)))
         ui.inboxSection.connect("contentsCollapsed(bool)", self._onCollapsed)
         self._showSetup()
+        ui.inboxSection.collapsed = self._access.settings is None
+
+    def enter(self) -> None:
+        """The module is shown: who waits is looked up, if nothing has to be asked for it."""
+        if not self._listed and not self._ui.inboxSection.collapsed and self._access.silent:
+            self.onRefresh()
 
     def close(self) -> None:
         self._timer.stop()

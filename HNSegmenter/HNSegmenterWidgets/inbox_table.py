@@ -50,14 +50,14 @@ class InboxTable:
         """How many are in which state, in words."""
         counts = {state: sum(row["state"] == state for row in self._patients) for state in (WAITING, *TROUBLE)}
         waiting = _("{number} waiting for review").format(number=counts[WAITING]) if counts[WAITING] else _("Nobody waits for review")
-        troubles = [_("{number} {state}").format(number=counts[state], state=state_word(state)) for state in TROUBLE if counts[state]]
+        troubles = [f"{counts[state]} {state_word(state)}" for state in TROUBLE if counts[state]]
         return "; ".join([waiting, *troubles]) + "."
 
     def _fill(self) -> None:
         kept = self.chosen
         self._table.blockSignals(True)
         self._rows = [row for row in self._patients if self._all or row["state"] == WAITING]
-        self._table.clearSelection()
+        self._table.setRowCount(0)  # or the selection would pass on to another patient
         self._table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
             self._fillRow(number, row)
@@ -68,7 +68,7 @@ class InboxTable:
         self._onChosen()
 
     def _fillRow(self, number: int, row: dict) -> None:
-        texts = (patient_name(row), _when(row.get("received")), state_word(row["state"]), to_look_at(row))
+        texts = ("\n".join(_identity(row)), _when(row.get("received")), state_word(row["state"]), to_look_at(row))
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(_details(row) if column == PATIENT else text)
@@ -83,15 +83,20 @@ class InboxTable:
 
 def patient_name(row: dict) -> str:
     """As the screen shows it: name and ID."""
-    name = " ".join(filter(None, str(row.get("patient_name") or "").replace("^", " ").split()))
-    return f"{name or _('without name')} ({row.get('patient_id') or _('without ID')})"
+    name, number = _identity(row)
+    return f"{name} ({number})"
+
+
+def _identity(row: dict) -> tuple[str, str]:
+    name = " ".join(str(row.get("patient_name") or "").replace("^", " ").split())
+    return name or _("without name"), row.get("patient_id") or _("without ID")
 
 
 def state_word(state: str) -> str:
     words = {
         "queued": _("queued"),
         "segmenting": _("being segmented"),
-        WAITING: _("waiting for review"),
+        WAITING: _("waiting"),
         "sending": _("being sent"),
         "sent": _("sent"),
         "held": _("held"),
@@ -105,16 +110,30 @@ def state_word(state: str) -> str:
 def to_look_at(row: dict) -> str:
     """Why it is held, failed or rejected; else what the checks noticed."""
     missing = [organ["name"] for organ in row.get("organs") or [] if not organ.get("found")]
-    lines = [row.get("reason") or "", *(row.get("warnings") or [])]
+    lines = [row.get("reason") or "", *deliveries(row), *(row.get("warnings") or [])]
     if missing:
         lines.append(_("not found: {names}").format(names=", ".join(missing)))
     return " ".join(filter(None, lines))
 
 
+def deliveries(row: dict) -> list[str]:
+    """A sentence for each planning system that was sent to; failures are in the row's reason already, once it has failed."""
+    return [f"{item['destination']}: {_delivered(item)}" for item in row.get("deliveries") or [] if item["state"] != "failed"]
+
+
+def _delivered(item: dict) -> str:
+    unreviewed = _(" (without review)") if item.get("kind") == "automatic" else ""
+    if item["state"] == "sent":
+        return _("confirmed{unreviewed}.").format(unreviewed=unreviewed)
+    if item.get("reason"):
+        return _("not yet{unreviewed}. {reason} It is tried again.").format(unreviewed=unreviewed, reason=item["reason"])
+    return _("on its way{unreviewed}.").format(unreviewed=unreviewed)
+
+
 def _when(text: str | None) -> str:
     """An ISO time as local time."""
     try:
-        return datetime.fromisoformat(text or "").astimezone().strftime("%Y-%m-%d %H:%M")
+        return datetime.fromisoformat(text or "").astimezone().strftime("%Y-%m-%d\n%H:%M")
     except ValueError:
         return text or ""
 

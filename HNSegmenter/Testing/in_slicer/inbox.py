@@ -1,0 +1,142 @@
+"""The inbox, by clicks: open, edit, approve and send, reject. HNSEG_TEST_SERVICE: service.toml of a node with three patients."""
+
+import os
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import qt  # noqa: E402
+import slicer  # noqa: E402
+from driver import Stalls, WidgetTest, run, screenshot, wait  # noqa: E402
+from HNSegmenterLib import scene  # noqa: E402
+from HNSegmenterWidgets import packages  # noqa: E402
+
+CONFIG = os.environ["HNSEG_TEST_SERVICE"]
+
+
+@unittest.skipIf(packages.missing(packages.INBOX), "Python packages of the inbox are missing in this Slicer")
+class Inbox(WidgetTest):
+    def test_review(self):
+        for section in (self.ui.loadSection, self.ui.segmentSection, self.ui.saveSection):
+            section.collapsed = True
+        self.assertTrue(self.ui.inboxSection.collapsed)
+        self.ui.inboxSection.collapsed = False
+        self.assertIn("Not set up", self.ui.inboxSetupLabel.text)
+        screenshot("inbox-not-set-up")
+        self.widget.inboxSection.configure(CONFIG)
+        wait(lambda: self.ui.inboxTable.rowCount == 2, 240)
+        wait(lambda: not self.widget.inboxSection._lights._asking, 60)
+        self.assertEqual(self.ui.inboxLightFaults.text, "")
+        self.ui.inboxFilterBox.setCurrentIndex(1)
+        wait(lambda: self.state("Held") == "held", 60)
+        self.assertIn("only 48 mm long", self.cell("Held", 3))
+        screenshot("inbox-all")
+        self.ui.inboxFilterBox.setCurrentIndex(0)
+        self.assertIsNone(self.row("Held"))
+        screenshot("inbox-waiting")
+        self.open("Approved")
+        self.edit()
+        self.approve()
+        self.not_opened("Rejected")
+        self.reject()
+
+    def row(self, name):
+        table = self.ui.inboxTable
+        return next((n for n in range(table.rowCount) if name in table.item(n, 0).text()), None)
+
+    def cell(self, name, column):
+        row = self.row(name)
+        return "" if row is None else self.ui.inboxTable.item(row, column).text()
+
+    def state(self, name):
+        return self.cell(name, 2)
+
+    def refreshed(self):
+        """One more look at the node."""
+        wait(lambda: self.ui.inboxRefreshButton.enabled, 60)
+        self.ui.inboxRefreshButton.click()
+        wait(lambda: self.ui.inboxRefreshButton.enabled, 60)
+
+    def open(self, name):
+        self.ui.inboxTable.selectRow(self.row(name))
+        self.assertTrue(self.ui.inboxOpenButton.enabled)
+        stalls = Stalls()
+        self.ui.inboxOpenButton.click()
+        wait(lambda: self.ui.inboxProgress.visible, 60)
+        screenshot("inbox-fetching")
+        self.assertFalse(self.ui.inboxOpenButton.enabled)
+        wait(lambda: "Opened" in self.ui.inboxStatus.text, 120)
+        print("longest stall while a patient is opened:", stalls.restart())
+        stalls.stop()
+        self.assertEqual(self.jobs(), [])
+        volume = self.ui.inputSelector.currentNode()
+        self.assertTrue(all(file.is_file() for file in scene.dicom_database.original_files(volume)))
+        self.assertIn("In review", self.ui.inboxReviewLabel.text)
+        screenshot("inbox-opened")
+
+    def edit(self):
+        """A voxel more of the brain stem."""
+        node = self.ui.segmentationSelector.currentNode()
+        volume = scene.volume_of(node)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(node, "Brainstem", volume)
+        k, j, i = (int(axis.mean()) for axis in array.nonzero())
+        array[k, j, i : i + 25] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, "Brainstem", volume)
+
+    def approve(self):
+        """Without a name nothing goes; then for one of the two planning systems."""
+        self.filled = []  # what was seen in the dialog, whose faults Qt would swallow
+
+        def fill(dialog):
+            button = next(b for b in slicer.util.findChildren(dialog, className="QPushButton") if "Approve" in b.text)
+            edit = slicer.util.findChild(dialog, "reviewerEdit")
+            self.filled.append((button.enabled, edit.text))
+            edit.text = "TEST Reviewer"
+            boxes = {box.text.split(":")[0]: box for box in slicer.util.findChildren(dialog, className="QCheckBox")}
+            self.filled.append(set(boxes))
+            boxes["MONACO"].setChecked(False)
+
+        self.dialogs.answers = {"HNSegmenterApprove": ("Approve and send", fill)}
+        self.ui.inboxApproveButton.click()
+        self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}])
+        wait(lambda: ": sent" in self.ui.inboxStatus.text, 120)
+        self.assertIn("SECOND: confirmed", self.ui.inboxStatus.text)
+        self.assertIsNone(self.widget.inboxSection._table.chosen, "no other patient is chosen now")
+        screenshot("inbox-sent")
+        self.assertFalse(self.ui.inboxApproveButton.enabled)
+        self.assertEqual(self.jobs(), [])
+        self.assertEqual(qt.QSettings().value("HNSegmenter/Reviewer"), "TEST Reviewer")
+
+    def not_opened(self, name):
+        """Cancelled while it is fetched; then the scene that holds contours is not to be closed."""
+        before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+        self.ui.inboxTable.selectRow(self.row(name))
+        self.ui.inboxOpenButton.click()
+        wait(lambda: self.ui.inboxProgress.visible, 60)
+        self.ui.inboxCancelButton.click()
+        wait(lambda: "Cancelled" in self.ui.inboxStatus.text, 60)
+        self.assertEqual(self.jobs(), [])
+        self.dialogs.answers = {"HNSegmenterCloseScene": "Cancel"}
+        self.ui.inboxOpenButton.click()
+        wait(lambda: "Not opened" in self.ui.inboxStatus.text, 120)
+        self.assertIn("HNSegmenterCloseScene", self.dialogs.seen)
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), before)
+        self.assertEqual(self.jobs(), [])
+
+    def reject(self):
+        def fill(dialog):
+            slicer.util.findChild(dialog, "reasonEdit").text = "Wrong patient position"
+
+        self.dialogs.answers = {"HNSegmenterReject": ("Reject", fill)}
+        self.ui.inboxTable.selectRow(self.row("Rejected"))
+        self.ui.inboxRejectButton.click()
+        self.ui.inboxFilterBox.setCurrentIndex(1)
+        wait(lambda: self.state("Rejected") == "rejected", 120)
+        self.assertIn("Wrong patient position", self.cell("Rejected", 3))
+        screenshot("inbox-rejected")
+        self.assertEqual({self.state(name) for name in ("Approved", "Held")}, {"sent", "held"})
+
+
+run(Inbox)
