@@ -16,6 +16,7 @@ from service_fixtures import SCANNER, make_node, send, trusting, write_service_t
 
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.errors import WrongUsage
+from HNSegmenterLib.service.calling import address_towards, of_address
 from HNSegmenterLib.service.orthanc_config import write
 from HNSegmenterLib.service.settings import PASSWORD_VARIABLE, load
 
@@ -183,3 +184,19 @@ def test_dicom_tls_takes_a_scanner_with_a_certificate_and_no_other(make_node, ce
     sent = send(ct, node.port, options=with_tls(certificates))
     assert sent.returncode == 0, sent.stderr
     assert len(node.instances()) == len(ct)
+
+
+@pytest.mark.parametrize(
+    ("address", "ae_title"),
+    [("192.0.2.41", "SLICER1"), ("192.0.2.42", "HNSEG"), ("192.0.2.10", "HNSEG"), ("", "HNSEG"), ("127.0.0.1", "SLICER2")],
+)
+def test_a_workstation_calls_with_its_own_ae_title(tmp_path, address, ae_title):
+    workstations = {"a": {"ae_title": "SLICER1", "host": "192.0.2.41"}, "b": {"ae_title": "SLICER2", "host": "localhost"}}
+    workstations["node"] = {"ae_title": "SLICER3", "host": "192.0.2.10"}
+    settings = load(write_service_toml(tmp_path / "site", workstations=workstations))
+    assert of_address(settings, address, "192.0.2.10") == ae_title
+
+
+def test_our_address_towards_a_host():
+    assert address_towards("127.0.0.1") == "127.0.0.1"
+    assert address_towards("no-such-host.invalid") == ""
