@@ -249,7 +249,7 @@ def _connections(config: Path) -> Iterator[Finding]:
     from ..errors import HNSegmenterError, WrongUsage
 
     try:
-        from ..service import inbox
+        from ..service.lights import connections
         from ..service.node import Node
         from ..service.settings import load
     except ModuleNotFoundError as error:
@@ -263,7 +263,7 @@ def _connections(config: Path) -> Iterator[Finding]:
         yield Finding("Node, REST", FAULT, *_parted(fault.sentence))
         if isinstance(fault, WrongUsage):
             return
-    for light in inbox.connections(settings):
+    for light in connections(settings):
         said = (light.sentence, "") if light.ok else _parted(light.sentence)
         yield Finding(f"C-ECHO {light.name}", OK if light.ok else FAULT, f"{light.address}: {said[0]}", said[1])
 

@@ -105,9 +105,9 @@ def _reject(args, ui, settings) -> int:
 
 
 def _connections(args, ui, settings) -> int:
-    from ..service import inbox
+    from ..service.lights import connections
 
-    lights = inbox.connections(settings)
+    lights = connections(settings)
     ui.table(("Connection", "Address", "Works", "Found"), [(li.name, li.address, "yes" if li.ok else "no", li.sentence) for li in lights])
     ui.result({"lights": [asdict(light) for light in lights]})
     return 0 if all(light.ok for light in lights) else 1

@@ -1,4 +1,4 @@
-"""The inbox: which patients wait on the node, their CT and results as files, and whether the connections work."""
+"""The inbox: which patients wait on the node, and their CT and results as files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from ..events import CancelToken, Emit, Event, ignore
 from ..staging import move_in, staging
 from .node import JOB, RESULTS, REVIEW, Node, NotThere
 from .review_record import parsed
-from .settings import ServiceSettings
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT
-    from .peers import Light
 
 CT, RESULTS_FOLDER, RTSTRUCT = "ct", "results", "rtstruct.dcm"
 _AT_ONCE = 8  # requests in flight while listing
@@ -169,17 +167,3 @@ def planning_ct(
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def connections(settings: ServiceSettings) -> list[Light]:
-    """C-ECHO to the node, where the scanners send to, and to every destination, in that order, all at once."""
-    from urllib.parse import urlsplit
-
-    from .peers import Peer, echo
-
-    node = settings.node
-    here = urlsplit(node.url).hostname or "127.0.0.1"
-    peers = [Peer("node", node.ae_title, here, node.dicom_port, settings.tls is not None)]
-    peers += [Peer(d.name, d.ae_title, d.host, d.port, d.tls) for d in settings.destinations.values()]
-    with ThreadPoolExecutor(len(peers)) as pool:
-        return list(pool.map(lambda peer: echo(peer, node.ae_title, settings.tls), peers))

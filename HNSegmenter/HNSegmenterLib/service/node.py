@@ -73,6 +73,18 @@ class Node:
         """Name, version and AE title, as Orthanc says them."""
         return self._json(self._client.get_system)
 
+    def echo(self, ae_title: str) -> bool | None:
+        """Whether a system answers the node's C-ECHO; None if the node does not know it."""
+        known = self._json(self._client.get_modalities, {"expand": ""})
+        name = next((name for name, peer in known.items() if peer["AET"].upper() == ae_title.upper()), None)
+        if name is None:
+            return None
+        try:
+            self._ask(self._client.post_modalities_id_echo, name, {})
+        except NodeFault:
+            return False
+        return True
+
     def changes(self, since: int, limit: int = 500) -> tuple[list[Change], int, bool]:
         """Changes after number `since`, the number to go on from, and whether that was all."""
         answer = self._json(self._client.get_changes, {"since": since, "limit": limit})
