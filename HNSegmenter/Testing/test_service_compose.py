@@ -1,4 +1,7 @@
-"""docker/compose.yaml with a real engine: comes up from service.toml and a password file alone, takes a patient, delivers."""
+"""docker/compose.yaml with a real engine: comes up from service.toml and a password file alone, takes a patient, delivers.
+
+With HTTPS in front, as where Slicer runs on another machine: its certificates are the only other files.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from conftest import ROOT, require_program
+from conftest import ROOT, require, require_program
+from docker_daemon import free_port, make_certificates
 from docker_fixtures import engine  # noqa: F401
 from docker_support import BASE, wait_for
 from rtstruct_help import dciodvfy_complaints
-from service_fixtures import OrthancNode, PlanningSystem, planning_system, send, write_service_toml  # noqa: F401
+from service_fixtures import OrthancNode, listens, planning_system, send, write_service_toml  # noqa: F401
 
 from HNSegmenterLib.sample import write_dicom
+from HNSegmenterLib.service import https_proxy as https_config
 
 WORKER_USER = 10001
 SOURCES = (
@@ -46,6 +51,7 @@ class Compose:
             "HNSEG_BASE_IMAGE": BASE,
             "HNSEG_BUILD_NETWORK": "host",
             "HNSEG_TAG": "test",
+            "COMPOSE_PROFILES": "https",
             "HNSEG_CA_BUNDLE": "docker/proxy.crt" if (sources / "docker" / "proxy.crt").exists() else "",
         }
 
@@ -79,10 +85,17 @@ def sources(engine, tmp_path_factory) -> Path:  # noqa: F811
 @pytest.fixture
 def compose(sources, tmp_path, planning_system, engine):  # noqa: F811
     """A site with the planning system as destination; after the test, nothing of it is left."""
+    require(shutil.which("openssl") is not None, "the program openssl")
+    make_certificates(tmp_path / "site")
     config = write_service_toml(
-        tmp_path / "site", planning_port=planning_system.port, worker={"folder": "/var/lib/hn-segmenter", "poll_s": 0.5}
+        tmp_path / "site",
+        planning_port=planning_system.port,
+        node={"url": f"https://127.0.0.1:{free_port()}", "ca_file": "ca.pem"},
+        https={"certificate": "server-cert.pem", "key": "server-key.pem", "orthanc_port": free_port()},
+        worker={"folder": "/var/lib/hn-segmenter", "poll_s": 0.5},
     )
-    os.chown(config.parent / "node-password", WORKER_USER, -1)
+    for secret in ("node-password", "server-key.pem"):
+        os.chown(config.parent / secret, WORKER_USER, -1)
     project = Compose(sources, config.parent)
     yield project
     project("down", "--volumes", "--timeout", "20")
@@ -104,6 +117,7 @@ def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_sy
     config = tmp_path / "site" / "service.toml"
     node = OrthancNode(config)  # not started: the container is, with the same service.toml
     wait_for(lambda: health(engine, compose, "node") == "healthy", 120)
+    wait_for(lambda: listens(https_config.url_port(node.settings.node)), 60)
     assert node.get("/system", auth=None).status_code == 401
 
     assert send(ct, node.port).returncode == 0
