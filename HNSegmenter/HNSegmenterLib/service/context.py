@@ -23,6 +23,7 @@ from .settings import ServiceSettings
 from .table import Delivery, Job, Row, Sending, State, Table, open_table
 
 LOG = logging.getLogger("hn_segmenter.service")
+DELETED = "The series was deleted from the node."
 LONGEST_PAUSE_S = 300.0  # between two attempts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..result import Organ
+from ..result import NOT_IN_MODEL, Organ
 
 TELLING = ("Eye_L", "Eye_R", "Parotid_L", "Parotid_R", "Brainstem")
 UNLIKELY = "Unlikely head and neck: "
@@ -11,10 +11,10 @@ UNLIKELY = "Unlikely head and neck: "
 def unlikely(organs: list[Organ]) -> str:
     """The reason to hold a result whose head organs are all missing or odd; "" where at least one is as it should be.
 
-    organs: after the checks. The organs of another model, with none of TELLING among them, are all asked.
+    organs: after the checks. A model that has none of TELLING cannot tell.
     """
-    asked = [organ for organ in organs if organ.name in TELLING] or organs
-    if any(organ.found and not organ.checks for organ in asked):
+    asked = [organ for organ in organs if organ.name in TELLING and organ.status != NOT_IN_MODEL]
+    if not asked or any(organ.found and not organ.checks for organ in asked):
         return ""
     missing = [organ.name for organ in asked if not organ.found]
     odd = [organ.name for organ in asked if organ.found]

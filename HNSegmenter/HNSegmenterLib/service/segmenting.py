@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import Cancelled, HNSegmenterError, RuntimeFault, UnusableInput
@@ -16,14 +16,13 @@ from ..events import CancelToken
 from ..job import Job as JobFolder
 from ..pipeline import Outcome, segment
 from ..runtimes.base import Runtime
-from .context import LOG, Service
+from .context import DELETED, LOG, Service
 from .likely import UNLIKELY, unlikely
 from .node import RESULTS, NotThere
 from .rules import judge
 from .settings import Worker
 from .table import Job, State
 
-DOWNLOADS = 4  # at once: each waits for the node most of its time
 NONE_FOUND = "none of the organs was found."
 # A job holds the files, the image, a labelmap of half its size for each organ and, for a moment, both copies of these.
 ROOM = 6
@@ -46,7 +45,7 @@ def segment_job(service: Service, key: str) -> None:
         reason = neutral(refusal.sentence)
         service.end(job, State.HELD, reason=UNLIKELY + NONE_FOUND if NONE_FOUND in reason else reason)
     except NotThere:
-        service.end(job, State.FAILED, reason="The series was deleted from the node.")
+        service.end(job, State.FAILED, reason=DELETED)
     except RuntimeFault as fault:
         service.again(job, neutral(fault.sentence), limited=True)
     except HNSegmenterError as fault:  # node, table or disk
@@ -64,7 +63,7 @@ def _work(service: Service, job: Job, cancel: CancelToken) -> None:
         raise UnusableInput(reason)
     with JobFolder(cancel=cancel) as folder:
         _check_room(folder.path, headers)
-        fetch(service, list(headers), folder.path / "ct", cancel)
+        fetch(service, sorted(headers), folder.path / "ct", cancel)
         outcome = segment(folder.path / "ct", folder.path / "results", service.runtime, series_uid=job.series_uid, cancel=cancel)
         summary = summarise(outcome)
         if reason := unlikely(outcome.result.organs):
@@ -87,21 +86,12 @@ def _hand_in(service: Service, job: Job, packed: bytes, summary: dict) -> None:
                 service.move(other, State.QUEUED, next_try_at=0.0)
 
 
-def fetch(service: Service, instances: list[str], folder: Path, cancel: CancelToken) -> None:
+def fetch(service: Service, instances: Iterable[str], folder: Path, cancel: CancelToken) -> None:
     """Download instances as 0001.dcm, ... into a new folder for this user alone."""
     folder.mkdir(mode=0o700)
-
-    def one(numbered: tuple[int, str]) -> None:
+    for number, instance in enumerate(instances, 1):
         cancel.raise_if_cancelled()
-        number, instance = numbered
         (folder / f"{number:04d}.dcm").write_bytes(service.node.download(instance))
-
-    with ThreadPoolExecutor(DOWNLOADS) as pool:
-        try:
-            list(pool.map(one, enumerate(sorted(instances), 1)))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def summarise(outcome: Outcome) -> dict:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import HNSegmenterError
-from .context import LOG, Service
+from .context import DELETED, LOG, Service
 from .node import RESULTS, NotThere
 from .rules import judge
 from .sending import add_automatic, settle, take_review
@@ -52,7 +52,7 @@ class Watch:
             sentence = f"An unforeseen fault ({type(fault).__name__})."
         else:
             sentence = ""
-        if sentence and isinstance(self._swept_at, float) and name == "node":
+        if sentence and name == "node":
             self._swept_at = None  # the node may have been started anew and forgotten what it had to tell
         if sentence != self._faults.get(name, ""):
             LOG.warning("%s: %s", name, sentence or "works again.")
@@ -68,11 +68,12 @@ class Watch:
             self._cursor, self._swept_at = cursor, now
         done = False
         while not done and not self._service.stopping.cancelled:
-            changes, self_cursor, done = node.changes(self._cursor)
+            changes, last, done = node.changes(self._cursor)
             for change in changes:
                 if change.kind == "StableSeries":
+                    self._seen.pop(change.resource, None)  # it may have been deleted and sent again
                     self._consider(change.resource)
-            self._cursor = max(self._cursor, self_cursor)
+            self._cursor = max(self._cursor, last)
 
     def _consider(self, series_id: str) -> None:
         """Make a job of a series as it is now, unless there is one; jobs of what it was before are superseded."""
@@ -98,6 +99,7 @@ class Watch:
             if service.table.add(job):
                 service.note("added", job, state=str(job.state), reason=reason, instances=len(headers))
                 service.publish(key)
+            job = service.table.get(Job, key)
         elif job is not None:
             self._revive(job, others)
         if job is not None:
@@ -110,7 +112,7 @@ class Watch:
         by = next((other for other in others if other.id == job.superseded_by), None)
         back = job.state == State.SUPERSEDED and by is not None and by.sop_digest != job.sop_digest
         lost = job.state == State.WAITING and RESULTS not in node.attachments(job.node_id)
-        deleted = job.state == State.FAILED and not job.summary
+        deleted = job.state == State.FAILED and job.reason == DELETED
         if back or lost or deleted:
             self._service.move(job, State.QUEUED, attempts=0, next_try_at=0.0, superseded_by="")
 
@@ -129,7 +131,7 @@ class Watch:
             try:
                 take_review(service, job)
             except NotThere:
-                service.move(job, State.FAILED, reason="The series was deleted from the node.", summary={})
+                service.move(job, State.FAILED, reason=DELETED)
         for job in service.table.rows(Job, [State.SENDING]):
             settle(service, job.id)
 
