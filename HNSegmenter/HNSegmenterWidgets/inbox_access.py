@@ -13,9 +13,11 @@ from HNSegmenterLib.service import settings as service
 from slicer.i18n import tr as _
 
 from . import inbox_dialogs, packages
+from .process import CANCEL_MS
 from .run import Run, RunState
 
 CONFIGURATION = "HNSegmenter/NodeConfiguration"
+DECISIONS = ("approve", "reject")
 ABOUT_PASSWORD = "password"  # in the sentence of a node that refuses it
 
 
@@ -26,7 +28,7 @@ class NodeAccess:
         self.settings: service.ServiceSettings | None = None
         self.fault = ""
         self._password = ""
-        self._runs: list[Run] = []
+        self._runs: dict[Run, str] = {}
         self._read()
 
     @property
@@ -68,7 +70,7 @@ class NodeAccess:
                 onEvent(event)
 
         def end(run: Run) -> None:
-            self._runs.remove(run)
+            self._runs.pop(run, None)
             if results and run.state != RunState.CANCELLED:  # connections that fail are a result, too
                 onResult(results[-1])
             else:
@@ -78,19 +80,20 @@ class NodeAccess:
         run = Run(None, listen, end)
         arguments = scene.child_arguments("inbox", *command, "--config", self.path, "--json")
         environment = scene.HandOver.environment() | self._secret()
-        self._runs.append(run)
+        self._runs[run] = command[0]
         try:
             run.start(arguments, environment)
         except HNSegmenterError:
-            self._runs.remove(run)
+            del self._runs[run]
             raise
         return run
 
     def close(self) -> None:
-        """Stop what runs; nobody is called."""
-        runs, self._runs = self._runs, []
-        for run in runs:
-            run.abandon()
+        """Stop what only reads, wait for a decision that is on its way; nobody is called."""
+        runs, self._runs = self._runs, {}
+        for run, command in runs.items():
+            decides = command in DECISIONS
+            run.abandon(CANCEL_MS if decides else 0, cancel=not decides)
 
     def _read(self) -> None:
         self.settings, self.fault = None, ""

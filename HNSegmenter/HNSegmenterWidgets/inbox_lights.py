@@ -38,8 +38,8 @@ class Lights:
     def _shown(self, result: dict) -> None:
         self._asking = False
         lights = result.get("lights", [])
-        self._show([(GREEN if light["ok"] else RED, light["name"], f"{light['address']}: {light['sentence']}") for light in lights])
-        self._say("\n".join(f"{light['name']}: {light['sentence']}" for light in lights if not light["ok"]))
+        self._show([(GREEN if light["ok"] else RED, light["name"], f"{light['address']}\n{light['sentence']}") for light in lights])
+        self._say("\n".join(light["sentence"] for light in lights if not light["ok"]))
 
     def _failed(self, sentence: str) -> None:
         self._asking = False

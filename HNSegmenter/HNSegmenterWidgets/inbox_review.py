@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import qt
 import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
@@ -81,10 +82,9 @@ class InboxReview:
             if choice is None:
                 raise Cancelled("")
             types = ask_types(node)
-            self._tell(_("Writing the structure set ..."))
-            slicer.app.processEvents()
             with slicer.util.WaitCursor():
-                saved = self._logic.exportDicomRt(node, self._folder.path / "rtstruct", types)
+                saved = self._logic.exportDicomRt(node, self._folder.path / "rtstruct", types, onEvent=self._onDrawing)
+            self._tell(_("Handing it to the node ..."))
             chosen = [word for name in choice.destinations for word in ("--destination", name)]
             self._access.ask(
                 ["approve", case.series, "--job", case.job, "--reviewer", choice.reviewer, "--rtstruct", str(saved.path), *chosen],
@@ -147,6 +147,12 @@ class InboxReview:
             self._ui.inboxProgress.setVisible(True)
             self._ui.inboxProgress.setValue(round(1000 * event["fraction"]))
 
+    def _onDrawing(self, event) -> None:
+        """Drawing holds the window up: say so before."""
+        words = _("Writing the structure set: {percent} %").format(percent=round(100 * (event.fraction or 0.0)))
+        dialogs.tell(self._ui.inboxStatus, words)
+        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
     def _fetched(self, row: dict, folder: Path) -> None:
         self._run = None
         try:
@@ -168,7 +174,8 @@ class InboxReview:
             self._failed(fault.sentence)
 
     def _shown(self, row: dict, volume, node) -> None:
-        self._end(_("Opened: {patient}. Review every contour.").format(patient=patient_name(row)))
+        said = _("Opened: {patient}. Review every contour.") if node is not None else _("Opened: {patient}, without contours.")
+        self._end(said.format(patient=patient_name(row)))
         self._onOpened(volume, node)
 
     def _decided(self, row: dict, text: str) -> None:

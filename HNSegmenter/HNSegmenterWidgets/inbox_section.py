@@ -18,7 +18,6 @@ from .inbox_table import WAITING, InboxTable, patient_name, state_word, to_look_
 
 EVERY_MS, FOLLOWING_MS = 60_000, 4_000
 PATIENCE_S = 60.0  # after which a worker that has not taken a decision up is spoken of
-OPENABLE = (WAITING, "sending", "sent", "rejected")  # the node has contours of these
 OVER = ("sent", "failed", "rejected", "superseded")
 
 
@@ -96,7 +95,7 @@ class InboxSection:
         """Buttons and the line on the patient in review, after something was chosen, began or ended."""
         ready, busy, chosen = self._access.settings is not None, self._review.busy, self._table.chosen
         state = chosen["state"] if chosen is not None else None
-        self._ui.inboxOpenButton.enabled = state in OPENABLE and not busy
+        self._ui.inboxOpenButton.enabled = chosen is not None and not busy
         self._ui.inboxRejectButton.enabled = state == WAITING and not busy
         self._ui.inboxRefreshButton.enabled = ready and not self._listing
         self._ui.inboxConfigureButton.enabled = not busy
@@ -150,7 +149,7 @@ class InboxSection:
             self._review.open(self._table.chosen)
 
     def _onTimer(self) -> None:
-        if self._followed or self._ui.inboxTable.visible:
+        if self._access.silent and (self._followed or self._ui.inboxTable.visible):
             self._list()
         else:
             self._wait()
@@ -178,11 +177,9 @@ class InboxSection:
         self._wait()
 
     def _onListFault(self, sentence: str) -> None:
-        """It is asked again by itself, unless a password is needed."""
         self._listing = False
         self._ui.inboxSummary.text = sentence
-        if self._listed:
-            self._wait()
+        self._wait()
         self.update()
 
     def _opened(self, volume, node) -> None:

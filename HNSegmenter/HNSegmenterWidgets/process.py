@@ -56,12 +56,13 @@ class ChildProcess:
         if self._process:
             self._process.write(b"cancel\n")
 
-    def stop(self, wait_ms: int = CANCEL_MS) -> None:
-        """Cancel and wait; a child that does not obey in time is killed. onEnd is not called."""
+    def stop(self, wait_ms: int = CANCEL_MS, cancel: bool = True) -> None:
+        """Cancel, or not, and wait; a child that does not end in time is killed. onEnd is not called."""
         process = self._forget()
         if process is None:
             return
-        process.write(b"cancel\n")
+        if cancel:
+            process.write(b"cancel\n")
         if not process.waitForFinished(wait_ms):
             process.kill()
             process.waitForFinished(1000)

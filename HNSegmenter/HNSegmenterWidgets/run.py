@@ -10,7 +10,7 @@ import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.scene.handover import IMAGE
 
-from .process import ChildProcess
+from .process import CANCEL_MS, ChildProcess
 
 CANCELLED_EXIT = 130
 
@@ -68,12 +68,12 @@ class Run:
         self._cancelled = True
         self._child.kill()
 
-    def abandon(self) -> None:
-        """Stop now, wait until its container is gone, and remove its folder; nobody is called."""
+    def abandon(self, wait_ms: int = CANCEL_MS, cancel: bool = True) -> None:
+        """Stop now, wait until its container is gone, and remove its folder; nobody is called. cancel False: let it end in that time."""
         if not self.running:
             return
         self.state = RunState.CANCELLED
-        self._child.stop()
+        self._child.stop(wait_ms, cancel)
         if self.job is not None:
             self.job.remove()
 
