@@ -128,6 +128,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Contours may have been edited meanwhile."""
         self.initializeParameterNode()
         self.refreshSections()
+        self.inboxSection.enter()
 
     def exit(self):
         if self._parameterNode is not None and self._guiTag is not None:
@@ -144,7 +145,10 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._choose(volume, None)
 
     def onSegmented(self, node):
+        from HNSegmenterWidgets.views import face_organs
+
         self._choose(scene.volume_of(node), node)
+        face_organs(node)
 
     def _choose(self, volume, segmentation):
         if self._parameterNode is None:  # the scene was closed while another module was shown
@@ -291,16 +295,17 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
 
     # Save
 
-    def exportDicomRt(self, segmentation, folder, types=None, slicerRt=True):
+    def exportDicomRt(self, segmentation, folder, types=None, slicerRt=True, onEvent=None):
         """Write the RTSTRUCT on the original CT series into a new or empty folder -> scene.Saved, read back and compared.
 
         types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer.
         """
-        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt)
+        hear = onEvent or (lambda event: None)
+        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt, emit=hear)
 
-    def segmentAndSave(self, path, folder, runtime="auto"):
+    def segmentAndSave(self, path, folder, runtime="auto", onEvent=None):
         """All steps: a DICOM folder in, an RTSTRUCT in folder out -> scene.Saved."""
-        return self.exportDicomRt(self.segment(self.load(path), runtime), folder)
+        return self.exportDicomRt(self.segment(self.load(path), runtime, onEvent=onEvent), folder)
 
 
 class HNSegmenterTest(ScriptedLoadableModuleTest):

@@ -8,6 +8,7 @@ from HNSegmenterLib import scene
 from slicer.i18n import tr as _
 
 ORGAN, VOLUME, FOUND, LOOK_AT = range(4)
+HIGHEST = 400  # pixels, then it scrolls
 
 
 class OrganTable:
@@ -19,6 +20,7 @@ class OrganTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(LOOK_AT, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
+        header.connect("sectionResized(int,int,int)", lambda column, _before, _after: self.fit() if column == LOOK_AT else None)
         table.connect("cellClicked(int,int)", self._onClicked)
 
     def show(self, node) -> None:
@@ -28,8 +30,15 @@ class OrganTable:
         self._table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
             self._fill(number, row)
-        self._table.resizeRowsToContents()
         self._table.setVisible(bool(self._rows))
+        self.fit()
+
+    def fit(self) -> None:
+        """As high as its rows, which wrap."""
+        self._table.resizeRowsToContents()
+        rows = sum(self._table.rowHeight(row) for row in range(self._table.rowCount))
+        self._table.setFixedHeight(min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST))
+        self._table.parentWidget().updateGeometry()  # the section keeps its old height otherwise
 
     @property
     def segmentId(self) -> str | None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import qt
 import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from HNSegmenterLib.rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC
 from HNSegmenterLib.scene.rois import KINDS
+from HNSegmenterLib.scene.slicer_rt import PLUGIN as SLICER_RT_PLUGIN
 from slicer.i18n import tr as _
 
 from . import dialogs
+
+CHOSEN_MS = 100  # after which Slicer's export dialog has chosen by itself
 
 
 class SaveSection:
@@ -36,6 +41,11 @@ class SaveSection:
         self._showPlan()
         dialogs.tell(self._ui.saveStatus, "")
         self._ui.dicomDialogButton.enabled = node is not None
+        self._ui.dicomDialogButton.toolTip = (
+            _("Slicer's own export, of the whole study. SlicerRT gives the CT new identifiers there.")
+            if node is not None
+            else _("Segment a CT, or choose contours, first.")
+        )
 
     def onSave(self) -> None:
         node, folder = self._segmentation(), Path(self._ui.saveFolderEdit.currentPath)
@@ -50,25 +60,43 @@ class SaveSection:
             return
         dialogs.tell(self._ui.saveStatus, text)
         self._proposedFor = None
-        self._ui.saveButton.enabled = False  # it is saved; another folder or an edit allows it again
+        self._ui.saveButton.enabled = False
+        self._ui.saveButton.toolTip = _("It is saved. Choose another folder, or edit the contours, to save again.")
 
     def onDicomDialog(self) -> None:
-        """Slicer's own dialog, with the contours chosen in its tree."""
+        """Slicer's own dialog on the study, for SlicerRT wants the CT too; on the contours alone where there is none."""
+        constants = slicer.vtkMRMLSubjectHierarchyConstants
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         item = hierarchy.GetItemByDataNode(self._segmentation())
+        study = hierarchy.GetItemAncestorAtLevel(item, constants.GetDICOMLevelStudy())
         dialog = slicer.qSlicerDICOMExportDialog()
         dialog.setMRMLScene(slicer.mrmlScene)
-        dialog.execDialog(item)
+        timer = qt.QTimer()
+        timer.setSingleShot(True)
+        timer.connect("timeout()", lambda: _choose_type(slicer.app.activeModalWidget()))
+        timer.start(CHOSEN_MS)
+        dialog.execDialog(study or item)
+        timer.stop()
 
     def _saveRtstruct(self, node, folder: Path) -> str:
         types = ask_types(node)
         with slicer.util.WaitCursor():
-            saved = self._logic.exportDicomRt(node, folder, types)
+            saved = self._logic.exportDicomRt(node, folder, types, onEvent=self._onEvent)
         lines = [_("Saved and read back: {path}").format(path=saved.path)]
-        lines.append(", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois))
+        least = min(roi.dice for roi in saved.rois)
+        text = _("{number} structures, each compared with its contours: smallest Dice {least}.")
+        lines.append(text.format(number=len(saved.rois), least=f"{least:.3f}"))
         lines.append(saved.why)
         lines += [f"! {warning}" for warning in saved.warnings]
         return "\n".join(lines)
+
+    def _onEvent(self, event) -> None:
+        """SlicerRT holds the window up while it draws: say so before."""
+        words = {"read": _("Reading the CT"), "rtstruct": _("Drawing the contours"), "write": _("Writing, and reading back")}
+        if event.stage in words:
+            text = f"{words[event.stage]}: {event.message}" if event.message else words[event.stage]
+            dialogs.tell(self._ui.saveStatus, f"{text} ...")
+            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 
     def _saveLabelmaps(self, node, folder: Path) -> str:
         with slicer.util.WaitCursor():
@@ -95,6 +123,9 @@ class SaveSection:
         self._ui.contentsLabel.text = "\n".join(lines)
         self._ui.saveButton.text = _("Save labelmaps") if self._impossible else _("Save RTSTRUCT")
         self._ui.saveButton.enabled = possible and bool(folder)
+        self._ui.saveButton.toolTip = (
+            _("Write the contours, read them back and compare.") if self._ui.saveButton.enabled else _("There is nothing to save yet.")
+        )
 
     def _planned(self, node, volume) -> list[str]:
         """Sentences about the contours, wherever they are saved."""
@@ -108,10 +139,28 @@ class SaveSection:
             rois = [roi for roi in scene.roi_plan(node) if not roi.empty]
         except HNSegmenterError as fault:
             return [fault.sentence]
-        lines = ["; ".join(f"{roi.name}: {roi.interpreted_type or _('to be asked')}, {roi.algorithm}" for roi in rois)]
+        lines = _summary(rois)
         if problem := scene.slicer_rt_problem(volume):
             lines.append(_("HN Segmenter draws the contours itself, since {problem}.").format(problem=problem))
         return lines
+
+
+def _summary(rois) -> list[str]:
+    """A line for each kind of structure and who drew it, in the file's own words too."""
+    authors = {AUTOMATIC: _("as the network drew it"), SEMIAUTOMATIC: _("edited"), MANUAL: _("added by hand")}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for roi in rois:
+        groups.setdefault((roi.interpreted_type or _("type to be asked"), roi.algorithm), []).append(roi.name)
+    return [f"{kind}, {authors[author]} ({author}): {', '.join(names)}" for (kind, author), names in groups.items()]
+
+
+def _choose_type(dialog) -> None:
+    """In Slicer's export dialog: the RTSTRUCT, where SlicerRT offers one."""
+    types = slicer.util.findChildren(dialog, name="ExportablesListWidget") if dialog is not None else []
+    for view in types:
+        row = next((row for row in range(view.count) if SLICER_RT_PLUGIN in view.item(row).text()), None)
+        if row is not None:
+            view.setCurrentRow(row)
 
 
 def ask_types(node) -> dict[str, str]:

@@ -59,9 +59,19 @@ class SegmentSection:
             _("A run is going on.") if running else _("Contour the organs at risk.") if volume else _("Load or choose a CT first.")
         )
         self._ui.cancelButton.enabled = self._logic.running
+        self._ui.cancelButton.toolTip = (
+            _("Stop the run. Nothing of it stays on this computer or in the Docker engine.")
+            if self._logic.running
+            else _("No run is going on.")
+        )
         for widget in (self._ui.runtimeBox, self._ui.engineEdit, self._ui.imageButton):
             widget.enabled = not running
         self._ui.editButton.enabled = self._segmentation() is not None
+        self._ui.editButton.toolTip = (
+            _("Open the Segment Editor on the organ chosen in the table.")
+            if self._ui.editButton.enabled
+            else _("Segment a CT, or choose contours in section 3, first.")
+        )
 
     def refresh(self) -> None:
         """Table, warnings and surfaces, after the contours changed."""
@@ -78,7 +88,8 @@ class SegmentSection:
         try:
             runtime, host = self._keepSettings()
             self._replaced = self._askReplace()
-            self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd)
+            with slicer.util.WaitCursor():  # tilted and uneven series are read from their files again
+                self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd)
         except Cancelled as declined:
             self._ui.stageLabel.text = declined.sentence
         except HNSegmenterError as fault:

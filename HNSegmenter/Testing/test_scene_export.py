@@ -91,7 +91,7 @@ def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image
 
     program = require_program("plastimatch")
 
-    def export(node, volume, ct):
+    def export(node, volume, ct, emit):
         (home / "segments").mkdir(parents=True)
         for name, image in hn.labelmaps(node, volume).items():
             sitk.WriteImage(change(name, image), str(home / "segments" / f"{name}.nii.gz"))
@@ -151,7 +151,7 @@ def test_contours_of_slicer_rt_that_differ_are_not_used(node, folder, tmp_path, 
 def test_a_refusal_of_slicer_rt_is_told(node, folder, tmp_path, monkeypatch):
     from HNSegmenterLib.scene import slicer_rt
 
-    def refused(node, volume, ct):
+    def refused(node, volume, ct, emit):
         raise HNSegmenterError("SlicerRT could not export the contours: Must export the primary anatomical (CT/MR) image")
 
     monkeypatch.setattr(slicer_rt, "slicer_rt_problem", lambda volume, ct: None)

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 HERE = Path(__file__).parent / "in_slicer"
-SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes", "beside")
+SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes", "other_series", "targets", "beside")
 MODULE = ROOT / "HNSegmenter"
 SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1400x1000x24"]
 PASSED = "HN Segmenter tests ended with 0"

@@ -95,7 +95,7 @@ def export_rtstruct(
     emit(Event("progress", "read", 0.0))
     job = _prepare(node, volume, types, names, dicom_folder)
     emit(Event("progress", "rtstruct", 0.3))
-    dataset, way, why, warnings = _drawn(job, use_slicer_rt)
+    dataset, way, why, warnings = _drawn(job, use_slicer_rt, emit)
     emit(Event("progress", "write", 0.8))
     with staging(folder, uuid.uuid4().hex, "RTSTRUCT") as staged:
         write(dataset, staged / RTSTRUCT)
@@ -142,14 +142,14 @@ def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
     )
 
 
-def _drawn(job: _Job, use_slicer_rt: bool) -> tuple[Dataset, str, str, list[str]]:
+def _drawn(job: _Job, use_slicer_rt: bool, emit: Emit) -> tuple[Dataset, str, str, list[str]]:
     """The completed data set, whose contours they are, why, and what had to be changed."""
     why = slicer_rt.slicer_rt_problem(job.volume, job.ct) if use_slicer_rt else "it was asked for"
     if why is None and (odd := [roi.name for roi in job.plan if not roi.name.isascii()]):
         why = f"SlicerRT cannot write the name {odd[0]}"
     if why is None:
         try:
-            dataset, warnings = _completed(slicer_rt.export(job.node, job.volume, job.ct), job)
+            dataset, warnings = _completed(slicer_rt.export(job.node, job.volume, job.ct, emit), job)
             scores = agreement(dataset, job.ct, _by_roi_name(job))
             if min(scores.values()) >= LEAST_DICE:
                 return dataset, SLICER_RT, "SlicerRT's exporter drew the contours.", warnings

@@ -58,16 +58,17 @@ def edited_segments(node) -> list[str]:
     return [segment_id for segment_id in segments(node) if algorithm_of(node, segment_id) != AUTOMATIC]
 
 
-def algorithm_of(node, segment_id: str) -> str:
+def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
     """ROI Generation Algorithm: AUTOMATIC as the network drew it, SEMIAUTOMATIC if changed since, MANUAL if added.
 
-    An organ that was given another organ's name is one that somebody changed.
+    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment, where it is
+    at hand.
     """
     segment = node.GetSegmentation().GetSegment(segment_id)
     organ, drawn = tag_of(segment, ORGAN), tag_of(segment, FINGERPRINT)
     if not organ or not drawn:
         return MANUAL
-    mask = own_mask(node, segment_id)
+    mask = mask or own_mask(node, segment_id)
     named = organ_behind(segment, result_of(node))
     same = mask is not None and mask.fingerprint() == drawn and named is not None and named.name == organ
     return AUTOMATIC if same else SEMIAUTOMATIC

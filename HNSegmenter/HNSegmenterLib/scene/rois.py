@@ -60,9 +60,9 @@ def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
         if organ is not None and any(other.organ == organ.name for other in plan):
             organ = None  # a second segment that was made of this organ is a region of its own
         kind = types.get(name) or ("ORGAN" if organ is not None else _kind(segment, name))
-        algorithm = provenance.algorithm_of(node, segment_id)
-        empty = provenance.own_mask(node, segment_id) is None
-        plan.append(PlannedRoi(segment_id, name, organ.name if organ else None, algorithm, kind, empty))
+        mask = provenance.own_mask(node, segment_id)
+        algorithm = provenance.algorithm_of(node, segment_id, mask)
+        plan.append(PlannedRoi(segment_id, name, organ.name if organ else None, algorithm, kind, mask is None))
     return plan
 
 

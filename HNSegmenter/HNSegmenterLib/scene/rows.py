@@ -50,7 +50,7 @@ def _row(node, segment_id: str, status: str, checks: list[str]) -> OrganRow:
     grid = Grid.of_segmentation(node)
     volume = round(mask.count * grid.voxel_ml, 1) if mask is not None and grid is not None else 0.0
     color = tuple(round(part * 255) for part in segment.GetColor())
-    edited = provenance.algorithm_of(node, segment_id) != provenance.AUTOMATIC
+    edited = provenance.algorithm_of(node, segment_id, mask) != provenance.AUTOMATIC
     return OrganRow(segment.GetName(), segment_id, volume, status, color, list(checks), edited)
 
 

@@ -15,11 +15,12 @@ import slicer
 import vtk
 
 from ..errors import HNSegmenterError
+from ..events import Emit, Event, ignore
 from . import provenance
 from .grid import Grid, as_matrix
 from .results import put_beside
 from .volumes import bends, frame_of
-from .voxels import segment_mask
+from .voxels import Mask, segment_mask, shared_image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 PLUGIN = "DicomRtImportExportPlugin"
 MARGIN = 2  # voxels: no contour runs along the edge of what SlicerRT sees
+NUMBERED = {
+    "StructureSetROISequence": ("ROINumber",),
+    "ROIContourSequence": ("ReferencedROINumber",),
+    "RTROIObservationsSequence": ("ObservationNumber", "ReferencedROINumber"),
+}
 
 
 def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
@@ -48,22 +54,40 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
     return None
 
 
-def export(node, volume, ct: PlanningCT) -> Dataset:
+def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
 
-    SlicerRT writes the CT along: it gets a blank one that just holds the segments, so that neither time nor a copy of the
-    patient's images is spent on that. The result names the CT's patient and study, whatever the subject hierarchy says.
-    Raises HNSegmenterError with SlicerRT's message if it refuses, or if there is no readable file.
+    SlicerRT searches the whole CT for every contour and writes it along: it gets one segment at a time, with a blank CT that
+    just holds it, so that neither time nor a copy of the patient's images is spent on that. emit hears a progress event
+    before each segment: the window is blocked until the next.
+    The result names the CT's patient and study, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's
+    message if it refuses, or if there is no readable file.
     """
+    grid = Grid.of_volume(volume)
+    masks = {segment_id: segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)}
+    there = {segment_id: mask for segment_id, mask in masks.items() if mask is not None}
+    whole: Dataset | None = None
+    for segment_id, mask in there.items():
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        emit(Event("progress", "rtstruct", message=segment.GetName()))
+        part = _drawn(segment, mask, grid, volume)
+        whole = part if whole is None else _joined(whole, part)
+    if whole is None:
+        raise HNSegmenterError("There is no contour that SlicerRT could export.")
+    whole.PatientID, whole.StudyInstanceUID = ct.header.get("PatientID"), ct.study_uid
+    return whole
+
+
+def _drawn(segment, mask: Mask, grid: Grid, volume) -> Dataset:
+    """The RTSTRUCT of one segment."""
     plugin = slicer.modules.dicomPlugins[PLUGIN]()
-    blank = _blank_around(node, volume)
+    blank, alone = _blank_around(mask, grid), _alone(segment, mask, grid)
     try:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        exportables = [
-            exportable
-            for data in (blank, node)  # the CT first: directory and tags are taken from the first
-            for exportable in plugin.examineForExport(hierarchy.GetItemByDataNode(data))
-        ]
+        exportables = []
+        for data in (blank, alone):  # the CT first: directory and tags are taken from the first
+            put_beside(data, volume)
+            exportables += plugin.examineForExport(hierarchy.GetItemByDataNode(data))
         with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
             for exportable in exportables:
                 exportable.directory = folder
@@ -73,22 +97,18 @@ def export(node, volume, ct: PlanningCT) -> Dataset:
             found = (_read(path) for path in sorted(Path(folder).rglob("*.dcm")))
             dataset = next((dataset for dataset in found if dataset is not None), None)
     finally:
+        slicer.mrmlScene.RemoveNode(alone)
         slicer.mrmlScene.RemoveNode(blank)
     if dataset is None:
         raise HNSegmenterError("SlicerRT said that it exported the contours, but wrote no RTSTRUCT.")
-    dataset.PatientID, dataset.StudyInstanceUID = ct.header.get("PatientID"), ct.study_uid
     return dataset
 
 
-def _blank_around(node, volume):
-    """A volume of zeros on the CT's lattice, MARGIN voxels larger than the box of all segments, beside the CT."""
-    grid = Grid.of_volume(volume)
-    masks = [segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)]
-    boxes = [(mask.corner, np.add(mask.corner, mask.voxels.shape[::-1])) for mask in masks if mask is not None]
-    low = np.min([box[0] for box in boxes], axis=0) - MARGIN
-    size = np.max([box[1] for box in boxes], axis=0) + MARGIN - low
+def _blank_around(mask: Mask, grid: Grid):
+    """A volume of zeros on the CT's lattice, MARGIN voxels larger than the segment."""
+    low = np.subtract(mask.corner, MARGIN)
     data = vtk.vtkImageData()
-    data.SetDimensions(*size.tolist())
+    data.SetDimensions(*(length + 2 * MARGIN for length in mask.voxels.shape[::-1]))
     data.AllocateScalars(vtk.VTK_SHORT, 1)
     data.GetPointData().GetScalars().Fill(0)
     place = grid.ijk_to_ras.copy()
@@ -98,9 +118,33 @@ def _blank_around(node, volume):
     blank.SetHideFromEditors(True)
     blank.SetIJKToRASMatrix(as_matrix(place))
     blank.SetAndObserveImageData(data)
-    slicer.mrmlScene.AddNode(blank)
-    put_beside(blank, volume)
-    return blank
+    return slicer.mrmlScene.AddNode(blank)
+
+
+def _alone(segment, mask: Mask, grid: Grid):
+    """A segmentation of that one segment, its voxels as they are on the CT's lattice."""
+    kind = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+    copy = slicer.vtkSegment()
+    copy.SetName(segment.GetName())
+    copy.SetColor(segment.GetColor())
+    copy.AddRepresentation(kind, shared_image({segment.GetName(): mask}, grid))
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName("Contours")
+    node.SetHideFromEditors(True)
+    node.GetSegmentation().SetSourceRepresentationName(kind)
+    node.GetSegmentation().AddSegment(copy)
+    return slicer.mrmlScene.AddNode(node)
+
+
+def _joined(whole: Dataset, part: Dataset) -> Dataset:
+    """The regions of part added to whole, under numbers of their own."""
+    taken = len(whole.StructureSetROISequence)
+    for sequence, numbers in NUMBERED.items():
+        for number, item in enumerate(part[sequence].value, start=taken + 1):
+            for name in numbers:
+                setattr(item, name, number)
+            whole[sequence].value.append(item)
+    return whole
 
 
 def _read(path: Path) -> Dataset | None:

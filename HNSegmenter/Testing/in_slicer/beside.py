@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import qt  # noqa: E402
 import slicer  # noqa: E402
 from driver import WidgetTest, run, screenshot  # noqa: E402
 
@@ -19,13 +20,22 @@ class Beside(WidgetTest):
         self.assertEqual(len(volumes), 1)
         self.assertTrue(volumes[0].GetAttribute("DICOM.instanceUIDs"))
 
-    def test_slicers_own_export_dialog_opens_on_the_contours(self):
+    def test_slicers_own_export_dialog_opens_on_the_study_as_rtstruct(self):
         self.drop(self.ct)
         self.segmented()
+        chosen = []
+        timer = qt.QTimer()
+        timer.setInterval(400)  # when the dialog and the module have chosen
+        timer.connect("timeout()", lambda: chosen.append(look_and_close(slicer.app.activeModalWidget())))
+        self.dialogs.stop()
+        timer.start()
         self.ui.dicomDialogButton.click()
-        _name, title, _text = self.dialogs.unknown[0]
-        self.assertIn("DICOM", title)
-        self.dialogs.unknown.clear()
+        timer.stop()
+        kind, modalities = chosen[0]
+        if "DicomRtImportExportPlugin" in slicer.modules.dicomPlugins:
+            self.assertIn("DicomRtImportExportPlugin", kind)
+            self.assertIn("2 series", kind)  # the study: the CT and its contours
+        self.assertTrue(modalities)
 
     def test_an_unsaved_scene_is_asked_about(self):
         self.drop(self.ct)
@@ -44,6 +54,17 @@ class Beside(WidgetTest):
         self.widget.loadSection.load(str(empty))
         self.assertTrue(self.dialogs.seen)
         self.assertTrue(self.ui.loadStatus.text)
+
+
+def look_and_close(dialog) -> tuple[str, list[str]]:
+    """The type chosen in Slicer's export dialog, and the texts of its tags."""
+    types = slicer.util.findChild(dialog, "ExportablesListWidget")
+    tags = slicer.util.findChildren(dialog, className="QTableWidget")
+    texts = [table.item(row, 1).text() for table in tags for row in range(table.rowCount) if table.item(row, 1)]
+    screenshot("export-dialog")
+    said = types.currentItem().text() if types.currentItem() else ""
+    dialog.reject()
+    return said, texts
 
 
 run(Beside)
