@@ -95,8 +95,7 @@ def peers(settings: ServiceSettings) -> list[Peer]:
 
     Our own AE title is there for the echo of the connection lights, from the node's own machine.
     """
-    own = (settings.node.ae_title, _host(settings), settings.node.dicom_port, frozenset({"Echo"}))
-    told = [own]
+    told = [(settings.node.ae_title, _own_address(settings), settings.node.dicom_port, frozenset({"Echo"}))]
     told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo", "Store"})) for peer in settings.scanners.values()]
     told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo"})) for peer in settings.destinations.values()]
     told += [(peer.ae_title, peer.host, NO_PORT, frozenset({"Echo"})) for peer in settings.workstations.values()]
@@ -114,8 +113,12 @@ def peers(settings: ServiceSettings) -> list[Peer]:
 
 
 def is_remote(settings: ServiceSettings) -> bool:
-    """Whether the REST interface serves other machines: where the node's address is not this machine's loopback."""
-    return not ip_address(_address(_host(settings))).is_loopback
+    """Whether the REST interface serves other machines: where the node's url names no loopback address."""
+    host = _host(settings)
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:  # a name; Debian's /etc/hosts has the machine's own at 127.0.1.1
+        return host.lower() != "localhost"
 
 
 def write(settings: ServiceSettings, out: Path, storage: Path | None = None) -> list[Path]:
@@ -136,6 +139,12 @@ def write(settings: ServiceSettings, out: Path, storage: Path | None = None) -> 
 
 def _host(settings: ServiceSettings) -> str:
     return urlsplit(settings.node.url).hostname or ""
+
+
+def _own_address(settings: ServiceSettings) -> str:
+    """Where a call of this machine to itself comes from: whatever loopback address is called, 127.0.0.1 is the caller."""
+    address = _address(_host(settings))
+    return "127.0.0.1" if ip_address(address).is_loopback else address
 
 
 def _entry(peer: Peer) -> dict[str, Any]:
