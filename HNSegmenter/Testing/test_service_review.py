@@ -101,13 +101,10 @@ def test_before_approval_the_node_holds_images_alone(waiting, node, approve):
     assert kinds() == before
 
 
-def test_the_ct_is_read_from_the_node_where_no_folder_is_named(approve, finalised, waiting, tmp_path, monkeypatch):
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+def test_the_ct_is_read_from_the_node_where_no_folder_is_named(approve, finalised, waiting, own_folders):
     approve(ct_folder=None)
     assert contours(finalised()) == contours(pydicom.dcmread(waiting.rtstruct))
-    assert list(temporary.iterdir()) == []
+    assert list((own_folders / "jobs").iterdir()) == []
 
 
 def test_edits_renames_and_additions_are_told_apart(approve, finalised, waiting, tmp_path):
@@ -282,11 +279,13 @@ def test_a_node_that_does_not_compare_versions_is_refused(make_node, tmp_path): 
             review.approve(rest, made.settings, waiting.series, REVIEWER, waiting.rtstruct, ct_folder=waiting.ct)
 
 
-# A client that a power cut ends: the step named in KILL_AT is its last, before or after the node took the review.
+# A client that a power cut ends: with the CT in its folder, before the node took the review, or after.
 KILLED = """
 import os, signal, sys
+from HNSegmenterLib.service import finalising
 from HNSegmenterLib.service.node import Node
 real, when = Node.attach_instead, os.environ["KILL_AT"]
+if when == "working": finalising.finalised = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 def attach_instead(self, *arguments):
     if when == "before": os.kill(os.getpid(), signal.SIGKILL)
     real(self, *arguments)
@@ -297,17 +296,19 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(node, waiting, rest, when):
+@pytest.mark.parametrize("when", ["working", "before", "after"])
+def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(node, waiting, rest, when, own_folders):
     words = ["inbox", "approve", waiting.series, "--reviewer", REVIEWER, "--rtstruct", str(waiting.rtstruct)]
     words += ["--config", str(node.config)]
     client = [sys.executable, "-c", KILLED, *words]
     killed = subprocess.run(client, cwd=ROOT / "HNSegmenter", env={**os.environ, "KILL_AT": when}, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     left = review.read(rest, waiting.series, "job1")
-    assert (left is None) == (when == "before")
+    assert (left is None) == (when != "after")
+    assert len(list((own_folders / "jobs").iterdir())) == (when == "working")
     again = command_line(*words, "--json")
     assert again.returncode == 0, again.stderr
+    assert list((own_folders / "jobs").iterdir()) == [], "the patient's files outlived the killed client"
     made = review.read(rest, waiting.series, "job1")
     assert json.loads(again.stdout.splitlines()[-1])["review"]["sop_instance_uid"] == made.sop_instance_uid
     assert left in (None, made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from io import BytesIO
@@ -89,12 +88,11 @@ def mark_not_reviewed(dataset: Dataset, sop_instance_uid: str) -> None:
     dataset.ApprovalStatus = "UNAPPROVED"
 
 
-def to_bytes(dataset: Dataset) -> bytes:
-    """The DICOM file, read back and compared before it counts. Raises HNSegmenterError."""
-    with tempfile.TemporaryDirectory() as folder:  # readable by this user alone
-        path = Path(folder) / "rtstruct.dcm"
-        write(dataset, path)
-        return path.read_bytes()
+def to_bytes(dataset: Dataset, folder: Path) -> bytes:
+    """The DICOM file, written into the folder, read back and compared before it counts. Raises HNSegmenterError."""
+    path = folder / "reviewed.dcm"
+    write(dataset, path)
+    return path.read_bytes()
 
 
 def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime) -> Options:

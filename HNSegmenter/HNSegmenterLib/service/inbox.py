@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -144,26 +140,21 @@ def results_part(node: Node, series: str, name: str) -> bytes:
         raise UnusableInput("The result on the node is damaged: have the series segmented again.") from error
 
 
-@contextmanager
 def planning_ct(
-    node: Node, series: str, folder: Path | None, emit: Emit = ignore, cancel: CancelToken | None = None
-) -> Iterator[PlanningCT]:
-    """The CT of a series, from a folder that fetch wrote or, if None, from the node into a folder that goes again.
+    node: Node, series: str, folder: Path | None, work: Path, emit: Emit = ignore, cancel: CancelToken | None = None
+) -> PlanningCT:
+    """The CT of a series, from a folder that fetch wrote or, if None, from the node into the folder `work`.
 
     Raises UnusableInput where the folder holds another series than the node, or other slices.
     """
     from ..dicom import read_planning_ct
 
     uid = node.series(series)["MainDicomTags"]["SeriesInstanceUID"]
-    temporary = None if folder else Path(tempfile.mkdtemp())
-    try:
-        if temporary:
-            download(node, series, temporary / CT, emit, cancel or CancelToken())
-        ct = read_planning_ct(folder or temporary / CT, series_uid=uid, cancel=cancel)
-        there = {tags["SOPInstanceUID"] for tags in node.headers(series).values()} if folder else None
-        if there is not None and not {slice_.sop_instance_uid for slice_ in ct.slices} <= there:
-            raise UnusableInput("The CT's files are not those on the node: fetch the patient again.")
-        yield ct
-    finally:
-        if temporary:
-            shutil.rmtree(temporary, ignore_errors=True)
+    if folder is None:
+        download(node, series, work / CT, emit, cancel or CancelToken())
+        return read_planning_ct(work / CT, series_uid=uid, cancel=cancel)
+    ct = read_planning_ct(folder, series_uid=uid, cancel=cancel)
+    there = {tags["SOPInstanceUID"] for tags in node.headers(series).values()}
+    if not {slice_.sop_instance_uid for slice_ in ct.slices} <= there:
+        raise UnusableInput("The CT's files are not those on the node: fetch the patient again.")
+    return ct

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import CancelToken, Emit, ignore
+from ..job import Job as JobFolder
 from ..result import Result
 from . import finalising, inbox
 from .node import JOB, REVIEW, AlreadyThere, Node
@@ -73,10 +74,12 @@ def approve(
     _require_waiting(node, series, made.job)
     drawn = finalising.read_rtstruct(content)
     result = Result.from_dict(json.loads(inbox.results_part(node, series, "result.json")))
-    with inbox.planning_ct(node, series, ct_folder, emit, cancel) as ct:
+    with JobFolder(cancel=cancel) as work:  # which the next job removes if this process is killed
+        ct = inbox.planning_ct(node, series, ct_folder, work.path, emit, cancel)
         dataset = finalising.finalised(drawn, ct, result, reviewer, now)
+        content = finalising.to_bytes(dataset, work.path)
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
-    return _put(node, series, made, version, finalising.to_bytes(dataset))
+    return _put(node, series, made, version, content)
 
 
 def reject(node: Node, series: str, reviewer: str, reason: str, *, job: str | None = None) -> Review:
