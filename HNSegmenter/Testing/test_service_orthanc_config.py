@@ -13,12 +13,14 @@ import pytest
 from conftest import require
 from docker_daemon import free_port, make_certificates
 from phantoms import head_phantom, write_ct_series
-from service_fixtures import SCANNER, make_node, send, trusting, write_service_toml  # noqa: F401
+from service_fixtures import SCANNER, PlanningSystem, make_node, send, trusting, write_service_toml  # noqa: F401
+from service_review_help import make_certificates as dicom_tls_certificates
 
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.errors import WrongUsage
 from HNSegmenterLib.service.calling import address_towards, of_address
-from HNSegmenterLib.service.orthanc_config import write
+from HNSegmenterLib.service.node import Node
+from HNSegmenterLib.service.orthanc_config import peers, write
 from HNSegmenterLib.service.settings import PASSWORD_VARIABLE, load
 
 
@@ -174,25 +176,60 @@ def test_https_in_front_of_the_wrong_port_is_refused(tmp_path, certificates):
     assert "orthanc_port" in refusal(write_service_toml(tmp_path / "site", node={"url": "https://127.0.0.1:8043"}, https=https))
 
 
-def test_dicom_tls_takes_a_scanner_with_a_certificate_and_no_other(make_node, certificates, strangers, ct):
-    node = make_node(
-        tls={
-            "certificate": str(certificates / "server-cert.pem"),
-            "key": str(certificates / "server-key.pem"),
-            "ca": str(certificates / "ca.pem"),
-        }
-    )
+@pytest.fixture(scope="module")
+def dicom_certificates(tmp_path_factory):
+    """Of one authority, ca.pem: us and peer, for both ends of a connection; of another: other."""
+    return dicom_tls_certificates(tmp_path_factory.mktemp("dicom") / "pem")
 
-    def with_tls(owner) -> list[str]:
-        return ["+tls", str(owner / "key.pem"), str(owner / "cert.pem"), "+cf", str(certificates / "ca.pem")]
 
+@pytest.fixture
+def tls(dicom_certificates) -> dict:
+    """A [tls] for the node."""
+    return {name: str(dicom_certificates / file) for name, file in {"certificate": "us.pem", "key": "us.key", "ca": "ca.pem"}.items()}
+
+
+def with_tls(folder, owner: str) -> list[str]:
+    """DCMTK's options for a certificate."""
+    return ["+tls", str(folder / f"{owner}.key"), str(folder / f"{owner}.pem"), "+cf", str(folder / "ca.pem")]
+
+
+def test_dicom_tls_takes_a_scanner_with_a_certificate_and_no_other(make_node, dicom_certificates, tls, ct):
+    node = make_node(tls=tls)
     assert send(ct, node.port).returncode != 0
-    assert send(ct, node.port, options=with_tls(strangers)).returncode != 0
-    assert send(ct, node.port, options=["+tla", "+cf", str(certificates / "ca.pem")]).returncode != 0
+    assert send(ct, node.port, options=with_tls(dicom_certificates, "other")).returncode != 0
+    assert send(ct, node.port, options=["+tla", "+cf", str(dicom_certificates / "ca.pem")]).returncode != 0
     assert node.instances() == []
-    sent = send(ct, node.port, options=with_tls(certificates))
+    sent = send(ct, node.port, options=with_tls(dicom_certificates, "peer"))
     assert sent.returncode == 0, sent.stderr
     assert len(node.instances()) == len(ct)
+
+
+def test_the_node_itself_reaches_planning_systems_with_and_without_tls(make_node, dicom_certificates, tls, tmp_path):
+    """As the connection lights of a workstation ask it to."""
+    secure = PlanningSystem(tmp_path, "SECURE", options=with_tls(dicom_certificates, "peer"))
+    systems = {"PLAIN": PlanningSystem(tmp_path, "PLAIN"), "SECURE": secure}
+    destinations = {
+        name: {"ae_title": name, "host": "127.0.0.1", "port": system.port, "tls": name == "SECURE"} for name, system in systems.items()
+    }
+    made = make_node(tls=tls, destinations=destinations)
+    with Node(made.settings.node) as node:
+        for name, system in systems.items():
+            assert node.echo(name) is False
+            system.start()
+            try:
+                assert node.echo(name) is True, made.log.read_text()[-2000:]
+            finally:
+                system.stop()
+        assert node.echo("STRANGER") is None
+
+
+def test_one_system_may_have_two_roles_and_two_systems_not_one_ae_title(tmp_path):
+    both = {"ae_title": "PACS", "host": "192.0.2.5"}
+    config = write_service_toml(tmp_path / "site", scanners={"PACS": both}, destinations={"ARCHIVE": both | {"ae_title": "pacs", "port": 105}})
+    (pacs,) = [peer for peer in peers(load(config)) if peer.ae_title.upper() == "PACS"]
+    assert pacs.may == {"Echo", "Store"} and pacs.port == 105
+    two = write_service_toml(tmp_path / "two", scanners={"A": both, "B": both | {"host": "192.0.2.6"}})
+    assert "two hosts" in refusal(two)
 
 
 @pytest.mark.parametrize(

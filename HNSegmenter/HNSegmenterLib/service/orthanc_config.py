@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,16 @@ SHUT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Peer:
-    """A system that may speak DICOM to the node from one IPv4 address, and what it may ask for."""
+    """A system that may speak DICOM to the node from one IPv4 address, and what it may ask for.
+
+    port, tls: how the node reaches it for an echo of its own.
+    """
 
     ae_title: str
     address: str
     port: int
     may: frozenset[str]
+    tls: bool = False
 
 
 def configuration(settings: ServiceSettings, storage: Path) -> dict[str, Any]:
@@ -95,20 +99,21 @@ def peers(settings: ServiceSettings) -> list[Peer]:
 
     Our own AE title is there for the echo of the connection lights, from the node's own machine.
     """
-    told = [(settings.node.ae_title, _own_address(settings), settings.node.dicom_port, frozenset({"Echo"}))]
-    told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo", "Store"})) for peer in settings.scanners.values()]
-    told += [(peer.ae_title, peer.host, peer.port, frozenset({"Echo"})) for peer in settings.destinations.values()]
-    told += [(peer.ae_title, peer.host, NO_PORT, frozenset({"Echo"})) for peer in settings.workstations.values()]
+    node, echo = settings.node, frozenset({"Echo"})
+    told = [Peer(node.ae_title, _own_address(settings), node.dicom_port, echo, settings.tls is not None)]
+    told += [Peer(peer.ae_title, _address(peer.host), peer.port, echo | {"Store"}) for peer in settings.scanners.values()]
+    told += [Peer(peer.ae_title, _address(peer.host), peer.port, echo, peer.tls) for peer in settings.destinations.values()]
+    told += [Peer(peer.ae_title, _address(peer.host), NO_PORT, echo) for peer in settings.workstations.values()]
     by_title: dict[str, Peer] = {}
-    for ae_title, host, port, may in told:
-        key, address = ae_title.strip().upper(), _address(host)  # Orthanc compares AE titles whatever the case
-        earlier = by_title.get(key)
-        if earlier and earlier.address != address:
+    for peer in told:
+        key = peer.ae_title.strip().upper()  # Orthanc compares AE titles whatever the case
+        earlier = by_title.get(key, peer)
+        if earlier.address != peer.address:
             raise WrongUsage(
-                f"The AE title {ae_title} is given to two hosts ({earlier.address} and {address}); the node can tell "
-                "systems apart by their AE titles alone: give each its own."
+                f"The AE title {peer.ae_title} is given to two hosts ({earlier.address} and {peer.address}); the node can "
+                "tell systems apart by their AE titles alone: give each its own."
             )
-        by_title[key] = Peer(ae_title, address, port, may | earlier.may if earlier else may)
+        by_title[key] = replace(peer, may=peer.may | earlier.may)
     return list(by_title.values())
 
 
@@ -149,7 +154,7 @@ def _own_address(settings: ServiceSettings) -> str:
 
 def _entry(peer: Peer) -> dict[str, Any]:
     rights = {f"Allow{operation}": operation in peer.may for operation in OPERATIONS}
-    return {"AET": peer.ae_title, "Host": peer.address, "Port": peer.port, **rights}
+    return {"AET": peer.ae_title, "Host": peer.address, "Port": peer.port, "UseDicomTls": peer.tls, **rights}
 
 
 def _password(settings: ServiceSettings) -> str:
