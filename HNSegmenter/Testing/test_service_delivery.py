@@ -14,10 +14,11 @@ from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.service import delivery, review
 from HNSegmenterLib.service.node import RESULTS, Node
 from HNSegmenterLib.service.peers import DeliveryFault
+from HNSegmenterLib.service.settings import TlsSettings
 from HNSegmenterLib.service.table import AUTOMATIC, REVIEWED, Delivery, Job
 from rtstruct_help import dciodvfy_complaints
 from service_fixtures import MONACO, OrthancNode, PlanningSystem, make_node, node, planning_system, write_service_toml  # noqa: F401
-from service_review_help import PATIENT, REVIEWER, STORED, command_line, contours, put_waiting
+from service_review_help import PATIENT, REVIEWER, STORED, command_line, contours, make_certificates, put_waiting
 from service_worker import WorkerProcess, audit, job_of, written
 
 AUTO_UID = "2.25.1234567890"
@@ -45,11 +46,11 @@ def waiting(rest, tmp_path):
 
 @pytest.fixture
 def send(rest, own_node, waiting, planning_system):  # noqa: F811
-    """Delivers as the worker does; **changes: of the destination MONACO."""
+    """Delivers as the worker does; files: for TLS; changes: of the destination MONACO."""
 
-    def run(row: Delivery, **changes) -> str:
-        monaco = replace(own_node.settings.destinations[MONACO], port=planning_system.port, **changes)
-        settings = replace(own_node.settings, destinations={MONACO: monaco})
+    def run(row: Delivery, files: TlsSettings | None = None, **changes) -> str:
+        monaco = replace(own_node.settings.destinations[MONACO], **{"port": planning_system.port, **changes})
+        settings = replace(own_node.settings, destinations={MONACO: monaco}, tls=files)
         return delivery.send(rest, settings, Job("job1", waiting.series, waiting.uid, "", ""), row)
 
     return run
@@ -88,6 +89,28 @@ def test_approved_with_reviewer_date_and_time(send, approved, planning_system): 
     assert (dataset.ApprovalStatus, dataset.ReviewerName) == ("APPROVED", REVIEWER)
     assert (dataset.ReviewDate, dataset.ReviewTime) == (f"{when:%Y%m%d}", f"{when:%H%M%S}")
     assert dataset.SOPInstanceUID == approved.sop_instance_uid
+
+
+@pytest.mark.parametrize("name", ["Müller^Änne", "Иванова^Анна"])
+def test_a_reviewers_name_arrives_as_it_is(send, waiting, rest, own_node, planning_system, name):  # noqa: F811
+    made = review.approve(rest, own_node.settings, waiting.series, name, waiting.rtstruct, ct_folder=waiting.ct)
+    send(Delivery("job1", MONACO, REVIEWED, made.sop_instance_uid, made.reviewer, made.time), approval="APPROVED")
+    dataset = only(planning_system)
+    assert dataset.ReviewerName == name and name in dataset.StructureSetDescription
+
+
+def test_by_tls(send, approved, own_node, tmp_path, planning_system):  # noqa: F811
+    folder = make_certificates(tmp_path / "certificates")
+    options = ["+tls", str(folder / "peer.key"), str(folder / "peer.pem"), "+cf", str(folder / "ca.pem")]
+    system = PlanningSystem(tmp_path / "secure", options=options)
+    system.start()
+    try:
+        files = TlsSettings(folder / "us.pem", folder / "us.key", folder / "ca.pem")
+        assert send(approved, port=system.port, tls=True, files=files) == "MONACO stored it."
+        assert only(system).SOPInstanceUID == approved.sop_instance_uid
+        assert planning_system.received() == []
+    finally:
+        system.stop()
 
 
 def test_every_repeat_sends_the_same(send, approved, planning_system):  # noqa: F811

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
-from conftest import require_program
+from conftest import ROOT, require_program
 from docker_daemon import free_port
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.events import CancelToken
@@ -17,7 +19,7 @@ from HNSegmenterLib.service.node import RESULTS, Node, NodeFault
 from phantoms import head_phantom, write_ct_series
 from rtstruct_help import digests
 from service_fixtures import MONACO, OrthancNode, PlanningSystem, Program, listens, make_node, write_service_toml  # noqa: F401
-from service_review_help import PATIENT, command_line, put_waiting
+from service_review_help import PATIENT, command_line, make_certificates, put_waiting
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,16 @@ def test_a_node_that_is_away_is_said(tmp_path):
     assert "Nothing listens at http://127.0.0.1" in said.stderr and "Traceback" not in said.stderr
 
 
+@pytest.mark.parametrize("package", ["pyorthanc", "httpx", "pynetdicom"])
+def test_a_missing_package_is_named_with_its_cure(node, package):
+    without = f"import sys; sys.modules[{package!r}] = None; from HNSegmenterLib.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    action = "connections" if package == "pynetdicom" else "list"
+    command = [sys.executable, "-c", without, "inbox", action, "--config", str(node.config)]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "HNSegmenter")
+    assert said.returncode == 64
+    assert f"needs the package {package}: run  pip install 'hn-segmenter[service]'" in said.stderr
+
+
 # The connection lights.
 
 
@@ -203,6 +215,22 @@ def test_lights_of_node_and_planning_systems(make_node, monaco):  # noqa: F811
     made.stop()
     node_light = connections(made.settings)[0]
     assert not node_light.ok and "is closed" in node_light.sentence
+
+
+def test_lights_by_tls(make_node, tmp_path):  # noqa: F811
+    folder = make_certificates(tmp_path / "certificates")
+    files = {"certificate": str(folder / "us.pem"), "key": str(folder / "us.key"), "ca": str(folder / "ca.pem")}
+    options = ["+tls", str(folder / "peer.key"), str(folder / "peer.pem"), "+cf", str(folder / "ca.pem")]
+    system = PlanningSystem(tmp_path / "secure", options=options)
+    system.start()
+    try:
+        destination = {MONACO: {"ae_title": MONACO, "host": "127.0.0.1", "port": system.port, "tls": True}}
+        made = make_node(tls=files, destinations=destination)
+        lights = connections(made.settings)
+        assert [light.ok for light in lights] == [True, True], lights
+        assert all(light.address.endswith("(TLS)") for light in lights)
+    finally:
+        system.stop()
 
 
 def test_on_a_workstation_the_nodes_own_connection_counts(make_node, monaco):  # noqa: F811

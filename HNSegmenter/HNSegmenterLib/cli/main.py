@@ -21,6 +21,7 @@ from .ui import open_ui
 
 COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
 FAULT = 1
+SERVICE_PACKAGES = ("httpx", "huey", "pynetdicom", "pyorthanc")  # the extra `service` of pyproject.toml
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         args.cancel = _cancel_token(listen="--json" in argv)
         with ui:
-            return import_module(f".{args.command}", __package__).run(args, ui)
+            return _run(args, ui)
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except HNSegmenterError as fault:
@@ -69,6 +70,15 @@ def main(argv: list[str] | None = None) -> int:
             logging.exception("unforeseen fault")
         ui.error(f"An unforeseen fault ({type(error).__name__}). Run again with --debug and report it.", FAULT)
         return FAULT
+
+
+def _run(args: argparse.Namespace, ui) -> int:
+    try:
+        return import_module(f".{args.command}", __package__).run(args, ui)
+    except ModuleNotFoundError as missing:
+        if missing.name not in SERVICE_PACKAGES:
+            raise
+        raise WrongUsage(f"The DICOM service needs the package {missing.name}: run  pip install 'hn-segmenter[service]'") from missing
 
 
 def _cancel_token(listen: bool) -> CancelToken:
