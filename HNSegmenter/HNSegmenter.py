@@ -90,6 +90,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from HNSegmenterWidgets.quitting import QuitGuard
         from HNSegmenterWidgets.save_section import SaveSection
         from HNSegmenterWidgets.segment_section import SegmentSection
+        from HNSegmenterWidgets.views import FullHeight
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/HNSegmenter.ui"))
         self.layout.addWidget(uiWidget)
@@ -97,6 +98,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         inbox = slicer.util.loadUI(self.resourcePath("UI/HNSegmenterInbox.ui"))
         uiWidget.layout().insertWidget(uiWidget.layout().count() - 1, inbox)  # above the spacer
         self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.fullHeight = FullHeight(uiWidget)
         self.logic = HNSegmenterLogic()
         self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
         self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
@@ -113,7 +115,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Before the module is unloaded, reloaded, or Slicer ends."""
-        for part in (self.quitGuard, self.loadSection, self.segmentSection, self.inboxSection, self.earlierRuns):
+        for part in (self.fullHeight, self.quitGuard, self.loadSection, self.segmentSection, self.inboxSection, self.earlierRuns):
             part.close()
         self.setParameterNode(None)
         self.removeObservers()

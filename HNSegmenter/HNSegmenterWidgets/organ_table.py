@@ -38,7 +38,6 @@ class OrganTable:
         self._table.resizeRowsToContents()
         rows = sum(self._table.rowHeight(row) for row in range(self._table.rowCount))
         self._table.setFixedHeight(min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST))
-        self._table.parentWidget().updateGeometry()  # the section keeps its old height otherwise
 
     @property
     def segmentId(self) -> str | None:
@@ -51,7 +50,7 @@ class OrganTable:
         swatch = qt.QPixmap(12, 12)
         swatch.fill(qt.QColor(*row.color))
         volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
-        remarks = [_("edited")] if row.edited else []
+        remarks = [_("edited")] if row.edited and row.status == "found" else []
         texts = (row.name, volume, _statuses().get(row.status, row.status), " ".join([*remarks, *row.checks]))
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
