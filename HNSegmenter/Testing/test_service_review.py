@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -261,9 +262,14 @@ def test_files_of_another_ct_are_refused(approve, waiting, tmp_path):
         approve(ct_folder=other)
 
 
-def test_destinations_must_be_known(approve, rest, waiting):
+def test_destinations_must_be_known(approve, rest, waiting, node):
     with pytest.raises(WrongUsage, match="PINNACLE is no destination of the configuration: choose from MONACO"):
         approve(destinations=["PINNACLE"])
+    automatic = {MONACO: replace(node.settings.destinations[MONACO], automatic=True)}
+    for none_left in ({}, automatic):
+        with pytest.raises(WrongUsage, match="No destination gets reviewed structure sets"):
+            settings = replace(node.settings, destinations=none_left)
+            review.approve(rest, settings, waiting.series, REVIEWER, waiting.rtstruct, ct_folder=waiting.ct)
     assert approve(destinations=[MONACO]).destinations == (MONACO,)
 
 

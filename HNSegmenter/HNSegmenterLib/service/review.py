@@ -52,7 +52,7 @@ def approve(
     reviewer = finalising.check_reviewer(reviewer)
     if unknown := [name for name in destinations if name not in settings.destinations]:
         raise WrongUsage(f"{unknown[0]} is no destination of the configuration: choose from {', '.join(settings.destinations) or 'none'}.")
-    if not any(name for name in destinations or settings.destinations if destinations or not settings.destinations[name].automatic):
+    if not destinations and all(destination.automatic for destination in settings.destinations.values()):
         raise WrongUsage("No destination gets reviewed structure sets: add one to [destinations], or name one.")
     try:
         content = Path(rtstruct).read_bytes()
