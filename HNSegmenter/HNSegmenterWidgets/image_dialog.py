@@ -20,7 +20,7 @@ def ask() -> list[str] | None:
         _("A file is what  docker save  or  hn-segmenter image save  wrote on another computer."),
     )
     if answer == load:
-        chosen = dialogs.file(_("Docker image as a file"), "Docker image (*.tar *.tar.gz *.tgz);;* (*)")
+        chosen = dialogs.file(_("Docker image as a file"), _("Docker image") + " (*.tar *.tar.gz *.tgz);;* (*)")
         return ["load", chosen] if chosen else None
     if answer == pull:
         name = _name()

@@ -48,7 +48,8 @@ def ensure(purpose: str = "auto") -> None:
     if not lacking:
         return
     if slicer.app.testingEnabled():
-        raise HNSegmenterError(f"Python packages are missing ({', '.join(lacking)}): install them into this Slicer first.")
+        sentence = _("Python packages are missing ({names}): install them into this Slicer first.")
+        raise HNSegmenterError(sentence.format(names=", ".join(lacking)))
     install(lacking, _ask(lacking, "10 MB" if purpose == INBOX else "100 MB"))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import qt
 import slicer
 from HNSegmenterLib.errors import RuntimeFault
+from slicer.i18n import tr as _
 
 CANCEL_MS = 10_000  # what an engine that hangs may take to remove the container
 
@@ -38,7 +39,7 @@ class ChildProcess:
         """Raises RuntimeFault if PythonSlicer is missing."""
         program = shutil.which("PythonSlicer")
         if program is None:
-            raise RuntimeFault("PythonSlicer was not found: the installation of Slicer is incomplete. Install it again.")
+            raise RuntimeFault(_("PythonSlicer was not found: the installation of Slicer is incomplete. Install it again."))
         process = qt.QProcess()
         variables = qt.QProcessEnvironment.systemEnvironment()
         for name, value in environment.items():

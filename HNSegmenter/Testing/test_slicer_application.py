@@ -10,10 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from docker_fixtures import engine  # noqa: F401
+from docker_registry import Registry
 
 HERE = Path(__file__).parent / "in_slicer"
 SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes", "other_series", "targets", "beside")
@@ -56,6 +59,32 @@ def test_real_ct_by_clicks(start, real_data):
     """Loaded, segmented, edited and saved; SlicerRT reads it back at Dice 0.99."""
     patient = real_data / "openkbp" / "validation" / "pt_204"
     said = start(HERE / "validation_ct.py", HNSEG_TEST_NIFTI=str(patient / "data.nii.gz"))
+    assert PASSED in said, said[-6000:]
+
+
+def test_first_use_with_a_folder_of_wheels(start, tmp_path):
+    """pip gets a made-up wheel, and may ask no index."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    about = "hnseg_offline_probe-1.0.dist-info"
+    with zipfile.ZipFile(wheels / "hnseg_offline_probe-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("hnseg_offline_probe.py", "")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: hnseg-offline-probe\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    said = start(HERE / "offline.py", HNSEG_TEST_WHEELS=str(wheels))
+    assert PASSED in said, said[-6000:]
+
+
+@pytest.mark.docker
+def test_image_is_pulled_by_clicks(start, engine):
+    """From a slow registry on loopback, its progress in sight."""
+    with Registry(chunk_s=0.3) as registry:
+        name = f"{registry.host}/hnseg/pulled:1"
+        try:
+            said = start(HERE / "pull.py", HNSEG_TEST_IMAGE=name)
+        finally:
+            subprocess.run(["docker", "rmi", "--force", name], capture_output=True)
     assert PASSED in said, said[-6000:]
 
 
