@@ -1,0 +1,13 @@
+"""The way without a node: Slicer's own DICOM listener in a real Slicer."""
+
+from __future__ import annotations
+
+from conftest import require_program
+from docker_daemon import free_port
+from test_slicer_application import HERE, PASSED, slicer, start  # noqa: F401
+
+
+def test_slicers_own_listener_feeds_the_module(start):  # noqa: F811
+    require_program("storescu")
+    said = start(HERE / "listener.py", HNSEG_TEST_PORT=str(free_port()))
+    assert PASSED in said, said[-6000:]
