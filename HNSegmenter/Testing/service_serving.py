@@ -106,8 +106,13 @@ class Look:
             time.sleep(0.05)
 
     def until_settled(self, count: int, worker: Serving | None = None, seconds: float = 300) -> list[Job]:
-        """Wait until there are so many jobs and none is queued or being segmented."""
-        self.until(lambda: len(self.jobs()) >= count and not OPEN_STATES & set(self.states()), worker, seconds)
+        """Wait until there are so many jobs, none is queued or being segmented, and the node has been told."""
+
+        def settled() -> bool:
+            jobs = self.jobs()
+            return len(jobs) >= count and not any(job.state in OPEN_STATES or job.published != job.updated for job in jobs)
+
+        self.until(settled, worker, seconds)
         return self.jobs()
 
     def close(self) -> None:
@@ -133,8 +138,8 @@ def small_head() -> np.ndarray:
     return sitk.GetArrayFromImage(sample_volume(0)[0])[::2, ::8, ::8]
 
 
-def write_head(folder: Path, patient: int = 1, slices: slice = slice(None), **tags) -> list[Path]:
-    """A head as a CT series of a made-up patient with a number."""
+def write_head(folder: Path, patient: int = 1, slices: slice = slice(24, None), **tags) -> list[Path]:
+    """A head as a CT series of a made-up patient with a number: 44 slices, as the rules ask for 40, or others."""
     return write_ct_series(folder, small_head()[slices], HEAD_SPACING, patient=identity(patient), tags=tags)
 
 

@@ -19,6 +19,7 @@ from service_fixtures import make_node, redis_url  # noqa: F401
 from service_serving import QUICK, Look, arrived, identity, look, serve, write_head  # noqa: F401
 
 PATIENTS = 20
+SLICES, RULES = slice(40, 66), {"minimum_slices": 20, "minimum_coverage_mm": 100}
 TWICE, GAP, GROWING = range(1, 5), range(5, 9), range(9, 13)
 BROKEN = 13  # one of its images says nothing of its rescale: found when it is read
 
@@ -33,18 +34,19 @@ def interleaved(series: list[list[Path]]) -> list[Path]:
 def test_twenty_patients_at_once(queue, make_node, serve, look, tmp_path, request):  # noqa: F811
     """With two workers at one queue."""
     url = "sqlite" if queue == "sqlite" else request.getfixturevalue("redis_url")
-    node = make_node(worker={**QUICK, "queue": url, "lease_s": 60.0})
-    patients = {n: write_head(tmp_path / f"SECRETFOLDER{n:03d}", n, BodyPartExamined="HEADNECK") for n in range(1, PATIENTS + 1)}
+    # Slices of twenty series in turn: no series may seem complete between two of its own.
+    node = make_node(node={"stable_age_s": 6}, rules=RULES, worker={**QUICK, "queue": url, "lease_s": 60.0})
+    patients = {n: write_head(tmp_path / f"SECRETFOLDER{n:03d}", n, SLICES, BodyPartExamined="HEADNECK") for n in range(1, PATIENTS + 1)}
     edit(patients[BROKEN][7], RescaleSlope=None)
     uids = {n: str(pydicom.dcmread(files[0]).SeriesInstanceUID) for n, files in patients.items()}
     table = look(node)
     workers = [serve(node.config, name) for name in ("first", "second")]
 
-    at_once = {n: files[:30] + files[31:] if n in GAP else files[:50] if n in GROWING else files for n, files in patients.items()}
+    at_once = {n: files[:10] + files[11:] if n in GAP else files[:22] if n in GROWING else files for n, files in patients.items()}
     arrived(node, interleaved(list(at_once.values())))
     arrived(node, interleaved([patients[n] for n in TWICE]))
     table.until(lambda: len({job.series_uid for job in table.jobs()}) == PATIENTS, workers[0])
-    arrived(node, interleaved([patients[n][50:] for n in GROWING]))
+    arrived(node, interleaved([patients[n][22:] for n in GROWING]))
     table.until(lambda: all(grown(table, uids[n]) for n in GROWING), workers[0])
     jobs = table.until_settled(PATIENTS + len(GROWING), workers[0], 400)
 

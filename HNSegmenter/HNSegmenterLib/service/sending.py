@@ -12,6 +12,8 @@ from .context import LOG, Service
 from .node import NotThere
 from .table import AUTOMATIC, REVIEWED, Delivery, Job, Sending, State
 
+NOWHERE = "Approved, but no destination in service.toml gets reviewed sets: add one, then  hn-segmenter queue retry."
+
 
 def take_review(service: Service, job: Job) -> None:
     """Follow the reviewer's decision on a waiting job, if there is one. Raises NodeFault, TableFault."""
@@ -21,7 +23,11 @@ def take_review(service: Service, job: Job) -> None:
     if decision.decision == "reject":
         service.move(job, State.REJECTED, reason=decision.reason, reviewer=decision.reviewer)
         return
-    for name in decision.destinations or reviewed_destinations(service):
+    names = decision.destinations or reviewed_destinations(service)
+    if not names:
+        service.move(job, State.FAILED, reviewer=decision.reviewer, reason=NOWHERE)
+        return
+    for name in names:
         row = Delivery(job.id, name, REVIEWED, decision.sop_instance_uid, decision.reviewer, decision.time)
         if service.table.add(row):
             service.note("added", row, reviewer=row.reviewer)
