@@ -155,6 +155,7 @@ class InboxReview:
 
     def _fetched(self, row: dict, folder: Path) -> None:
         self._run = None
+        self._onChange()
         try:
             if not self._clearScene():
                 raise Cancelled(_("Not opened: the patient still waits at the node."))

@@ -14,7 +14,7 @@ from . import dialogs
 from .inbox_access import NodeAccess
 from .inbox_lights import Lights
 from .inbox_review import InboxReview
-from .inbox_table import WAITING, InboxTable, patient_name, state_word, to_look_at
+from .inbox_table import WAITING, InboxTable, deliveries, patient_name, state_word
 
 EVERY_MS, FOLLOWING_MS = 60_000, 4_000
 PATIENCE_S = 60.0  # after which a worker that has not taken a decision up is spoken of
@@ -208,5 +208,5 @@ def _progress(row: dict | None, seconds: float) -> str:
     if row["state"] == WAITING:
         late = _(" It has waited for a minute: does the node's worker run (hn-segmenter serve)?") if seconds > PATIENCE_S else ""
         return _("{patient}: the node keeps your decision.{late}").format(patient=patient_name(row), late=late)
-    words = f"{state_word(row['state'])}. {to_look_at(row)}".strip()
+    words = " ".join(filter(None, [f"{state_word(row['state'])}.", row.get("reason"), *deliveries(row)]))
     return _("{patient}: {words}").format(patient=patient_name(row), words=words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from slicer.i18n import tr as _
 PATIENT, RECEIVED, STATE, LOOK_AT = range(4)
 WAITING = "waiting"
 TROUBLE = ("held", "failed")
+LONGEST = 160  # letters in a cell; the tool tip has all
 
 
 class InboxTable:
@@ -70,9 +72,9 @@ class InboxTable:
     def _fillRow(self, number: int, row: dict) -> None:
         texts = ("\n".join(_identity(row)), _when(row.get("received")), state_word(row["state"]), to_look_at(row))
         for column, text in enumerate(texts):
-            item = qt.QTableWidgetItem(text)
+            item = qt.QTableWidgetItem(textwrap.shorten(text, LONGEST, placeholder=" ...") if column == LOOK_AT else text)
             item.setToolTip(_details(row) if column == PATIENT else text)
-            if column in (STATE, LOOK_AT) and (row["state"] in TROUBLE or row.get("warnings")):
+            if column in (STATE, LOOK_AT) and (row["state"] in TROUBLE or (row["state"] == WAITING and texts[LOOK_AT])):
                 item.setBackground(qt.QBrush(qt.QColor(255, 236, 179)))
                 item.setForeground(qt.QBrush(qt.QColor(60, 45, 0)))
             self._table.setItem(number, column, item)
@@ -108,9 +110,11 @@ def state_word(state: str) -> str:
 
 
 def to_look_at(row: dict) -> str:
-    """Why it is held, failed or rejected; else what the checks noticed."""
-    missing = [organ["name"] for organ in row.get("organs") or [] if not organ.get("found")]
+    """Why it is held, failed or rejected, how far it is sent, and what the checks noticed."""
+    organs = row.get("organs") or []
+    missing = [organ["name"] for organ in organs if not organ.get("found") and not organ.get("checks")]
     lines = [row.get("reason") or "", *deliveries(row), *(row.get("warnings") or [])]
+    lines += [check for organ in organs for check in organ.get("checks") or []]
     if missing:
         lines.append(_("not found: {names}").format(names=", ".join(missing)))
     return " ".join(filter(None, lines))
@@ -126,7 +130,8 @@ def _delivered(item: dict) -> str:
     if item["state"] == "sent":
         return _("confirmed{unreviewed}.").format(unreviewed=unreviewed)
     if item.get("reason"):
-        return _("not yet{unreviewed}. {reason} It is tried again.").format(unreviewed=unreviewed, reason=item["reason"])
+        reason = item["reason"].removeprefix(f"{item['destination']}: ")
+        return _("not yet{unreviewed}: {reason} It is tried again.").format(unreviewed=unreviewed, reason=reason)
     return _("on its way{unreviewed}.").format(unreviewed=unreviewed)
 
 

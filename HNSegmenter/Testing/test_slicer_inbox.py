@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from test_slicer_application import HERE, PASSED, slicer, start  # noqa: F401
 from HNSegmenterLib.sample import sample_volume
 from HNSegmenterLib.sample.series import MadeUp, write_series
 
+FIRST = 90  # slices of a patient that grows later
 PATIENTS = ("Approved", "Rejected", "Held")
 
 
@@ -26,18 +29,20 @@ def patient(name: str) -> MadeUp:
 
 @pytest.fixture
 def clinic(make_node, tmp_path):  # noqa: F811
-    """A node with two planning systems, to which a scanner has sent three patients, one of them cut short."""
+    """A node with two planning systems, one of them switched off, to which a scanner has sent three patients.
+
+    Of one there are 20 slices, of another two thirds; CT-Rejected has all of it.
+    """
     systems = {name: PlanningSystem(tmp_path / name, name) for name in ("MONACO", "SECOND")}
-    for system in systems.values():
-        system.start()
+    systems["MONACO"].start()
     destinations = {name: {"ae_title": name, "host": "127.0.0.1", "port": system.port} for name, system in systems.items()}
     destinations["SECOND"]["approval"] = "APPROVED"
-    node = make_node(destinations=destinations)
+    node = make_node(destinations=destinations, worker={"retry_s": 1})
     ct = sample_volume(0)[0]
     for name in PATIENTS:
-        part = ct[:, :, :20] if name == "Held" else ct
-        folder = write_series(part, tmp_path / f"CT-{name}", patient(name))
-        sent = send(sorted(folder.iterdir()), node.port)
+        folder = write_series(ct, tmp_path / f"CT-{name}", patient(name))
+        slices = {"Held": 20, "Rejected": FIRST}.get(name)
+        sent = send(sorted(folder.iterdir())[:slices], node.port)
         assert sent.returncode == 0, sent.stderr[-2000:]
     with worker(node.config, tmp_path / "worker.log"):
         yield node, systems
@@ -59,9 +64,16 @@ def worker(config: Path, log: Path) -> Iterator[None]:
 
 
 def test_review_in_slicer(start, clinic, tmp_path, own_folders):  # noqa: F811
-    """Opened, edited, approved for one of two planning systems; another patient is rejected."""
+    """Opened, edited, approved for a planning system that is switched on later; another patient grows, and is rejected."""
     node, systems = clinic
-    said = start(HERE / "inbox.py", HNSEG_TEST_SERVICE=str(node.config))
+    rest = tmp_path / "rest"
+    rest.mkdir()
+    for path in sorted((tmp_path / "CT-Rejected").iterdir())[FIRST:]:
+        path.rename(rest / path.name)
+    switch = tmp_path / "switch"
+    waiting = threading.Thread(target=_start_when, args=(systems["SECOND"], switch), daemon=True)
+    waiting.start()
+    said = start(HERE / "inbox.py", HNSEG_TEST_SERVICE=str(node.config), HNSEG_TEST_REST=str(rest), HNSEG_TEST_SWITCH=str(switch))
     assert PASSED in said, said[-6000:]
     assert systems["MONACO"].received() == []
     [received] = systems["SECOND"].received()
@@ -75,6 +87,12 @@ def test_review_in_slicer(start, clinic, tmp_path, own_folders):  # noqa: F811
     contours = [contour for roi in sent.ROIContourSequence for contour in roi.ContourSequence]
     assert {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours} <= scanned
     assert list((own_folders / "jobs").glob("*")) == []
+
+
+def _start_when(system: PlanningSystem, switch: Path) -> None:
+    while not switch.exists():
+        time.sleep(0.1)
+    system.start()
 
 
 def test_what_may_be_wrong_in_slicer(start, make_node, tmp_path):  # noqa: F811

@@ -92,4 +92,9 @@ def test_packages_asked_for_at_first_use_are_those_of_the_project():
     shipped = {"numpy", "SimpleITK", "pydicom", "pillow"}  # with Slicer 5.10 and 5.12
     terminal = {"rich"}  # the child prints JSON
     assert asked <= known
+    inbox = (ROOT / "HNSegmenter" / "Resources" / "requirements-inbox.txt").read_text(encoding="utf-8").splitlines()
+    service = {Requirement(line) for line in project["optional-dependencies"]["service"]}
+    asked_later = {Requirement(line) for line in inbox if line and not line.startswith("#")}
+    assert asked_later <= service
+    assert {item.name for item in service - asked_later} == {"huey"}  # the worker's queue
     assert {item.name for item in known - asked} == shipped | terminal

@@ -1,6 +1,11 @@
-"""The inbox, by clicks: open, edit, approve and send, reject. HNSEG_TEST_SERVICE: service.toml of a node with three patients."""
+"""The inbox, by clicks: open, edit, approve and send, reject.
+
+HNSEG_TEST_SERVICE: service.toml of a node with three patients; HNSEG_TEST_REST: a folder with the slices that one of them
+lacks; HNSEG_TEST_SWITCH: a file that switches the planning system SECOND on.
+"""
 
 import os
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -9,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import qt  # noqa: E402
 import slicer  # noqa: E402
-from driver import Stalls, WidgetTest, run, screenshot, wait  # noqa: E402
+from driver import Stalls, WidgetTest, open_module, run, screenshot, wait  # noqa: E402
 from HNSegmenterLib import scene  # noqa: E402
+from HNSegmenterLib.service import settings as service  # noqa: E402
 from HNSegmenterWidgets import packages  # noqa: E402
 
 CONFIG = os.environ["HNSEG_TEST_SERVICE"]
@@ -28,7 +34,8 @@ class Inbox(WidgetTest):
         self.widget.inboxSection.configure(CONFIG)
         wait(lambda: self.ui.inboxTable.rowCount == 2, 240)
         wait(lambda: not self.widget.inboxSection._lights._asking, 60)
-        self.assertEqual(self.ui.inboxLightFaults.text, "")
+        self.assertIn("SECOND", self.ui.inboxLightFaults.text)
+        self.assertNotIn("MONACO", self.ui.inboxLightFaults.text)
         self.ui.inboxFilterBox.setCurrentIndex(1)
         wait(lambda: self.state("Held") == "held", 60)
         self.assertIn("only 48 mm long", self.cell("Held", 3))
@@ -40,6 +47,7 @@ class Inbox(WidgetTest):
         self.edit()
         self.approve()
         self.not_opened("Rejected")
+        self.grown("Rejected")
         self.reject()
 
     def row(self, name):
@@ -77,13 +85,15 @@ class Inbox(WidgetTest):
         screenshot("inbox-opened")
 
     def edit(self):
-        """A voxel more of the brain stem."""
+        """A row of voxels more of the brain stem, and back from the Segment Editor."""
+        slicer.util.selectModule("SegmentEditor")
         node = self.ui.segmentationSelector.currentNode()
         volume = scene.volume_of(node)
         array = slicer.util.arrayFromSegmentBinaryLabelmap(node, "Brainstem", volume)
         k, j, i = (int(axis.mean()) for axis in array.nonzero())
         array[k, j, i : i + 25] = 1
         slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, "Brainstem", volume)
+        slicer.util.selectModule("HNSegmenter")
 
     def approve(self):
         """Without a name nothing goes; then for one of the two planning systems."""
@@ -101,6 +111,10 @@ class Inbox(WidgetTest):
         self.dialogs.answers = {"HNSegmenterApprove": ("Approve and send", fill)}
         self.ui.inboxApproveButton.click()
         self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}])
+        wait(lambda: "SECOND: not yet" in self.ui.inboxStatus.text, 120)
+        self.assertIn("being sent", self.ui.inboxReviewLabel.text)
+        screenshot("inbox-trying")
+        Path(os.environ["HNSEG_TEST_SWITCH"]).touch()
         wait(lambda: ": sent" in self.ui.inboxStatus.text, 120)
         self.assertIn("SECOND: confirmed", self.ui.inboxStatus.text)
         self.assertIsNone(self.widget.inboxSection._table.chosen, "no other patient is chosen now")
@@ -125,6 +139,24 @@ class Inbox(WidgetTest):
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), before)
         self.assertEqual(self.jobs(), [])
 
+    def grown(self, name):
+        """More slices arrive while the patient is reviewed: what is on the screen cannot be approved any more."""
+        self.dialogs.answers = {"HNSegmenterCloseScene": "Close it and load"}
+        self.ui.inboxOpenButton.click()
+        wait(lambda: "In review" in self.ui.inboxReviewLabel.text, 120)
+        files = sorted(map(str, Path(os.environ["HNSEG_TEST_REST"]).iterdir()))
+        port = service.load(Path(CONFIG)).node.dicom_port
+        command = ["storescu", "-aet", "CT1", "-aec", "HNSEG", "127.0.0.1", str(port), *files]
+        subprocess.run(command, check=True, env=slicer.util.startupEnvironment())
+        for _ in range(60):
+            self.refreshed()
+            if "grew" in self.ui.inboxReviewLabel.text:
+                break
+        screenshot("inbox-grown")
+        self.assertIn("grew", self.ui.inboxReviewLabel.text)
+        self.assertFalse(self.ui.inboxApproveButton.enabled)
+        wait(lambda: self.row(name) is not None, 200)
+
     def reject(self):
         def fill(dialog):
             slicer.util.findChild(dialog, "reasonEdit").text = "Wrong patient position"
@@ -137,6 +169,19 @@ class Inbox(WidgetTest):
         self.assertIn("Wrong patient position", self.cell("Rejected", 3))
         screenshot("inbox-rejected")
         self.assertEqual({self.state(name) for name in ("Approved", "Held")}, {"sent", "held"})
+
+    def test_then_module_reloaded_while_a_patient_is_fetched(self):
+        """Nothing of it stays, and the new module finds node and patients by itself."""
+        self.ui.inboxFilterBox.setCurrentIndex(1)
+        self.ui.inboxTable.selectRow(self.row("Held"))
+        self.ui.inboxOpenButton.click()
+        self.assertNotEqual(self.jobs(), [])
+        self.widget.onReload()
+        self.assertEqual(self.jobs(), [])
+        self.widget = type(self).widget = open_module()
+        self.ui = self.widget.ui
+        self.assertFalse(self.ui.inboxSection.collapsed)
+        wait(lambda: "held" in self.ui.inboxSummary.text, 60)
 
 
 run(Inbox)
