@@ -56,7 +56,7 @@ class Compose:
         }
 
     def __call__(self, *arguments: str, ok: bool = True) -> str:
-        command = [require_program("docker-compose"), "--no-ansi", "-p", self.name, "-f", str(self._file), *arguments]
+        command = [require_program("docker-compose"), "--ansi", "never", "-p", self.name, "-f", str(self._file), *arguments]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True)
         said = done.stdout + done.stderr
         assert (done.returncode == 0) is ok, said[-3000:]
@@ -113,7 +113,7 @@ def cli(*arguments: str) -> dict:
 
 def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_system, engine, tmp_path):  # noqa: F811
     ct = sorted(write_dicom(tmp_path / "ct").iterdir())
-    compose("up", "-d")
+    compose("up", "-d", "--scale", "worker=2")
     config = tmp_path / "site" / "service.toml"
     node = OrthancNode(config)  # not started: the container is, with the same service.toml
     wait_for(lambda: health(engine, compose, "node") == "healthy", 120)
@@ -142,7 +142,8 @@ def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_sy
     assert dciodvfy_complaints(delivered) == []
 
     queue = compose("exec", "-T", "worker", "hn-segmenter", "queue", "list", "--config", "/etc/hn-segmenter/service.toml", "--json")
-    assert original.SeriesInstanceUID in queue
+    (job,) = json.loads(queue.splitlines()[-1])["jobs"]  # of two workers, one did it
+    assert (job["series_uid"], job["state"], job["attempts"]) == (original.SeriesInstanceUID, "sent", 1)
     for text in (queue, compose("logs")):
         for secret in (str(original.PatientName), original.PatientID, node.auth[1]):
             assert secret and secret not in text
