@@ -158,4 +158,7 @@ def _association(
             raise DeliveryFault(f"{peer.name} takes the connection but no {what} from {calling_ae}: allow them there.")
         yield association
     finally:
-        association.release() if association.is_established else association.abort()
+        if association.is_established:
+            association.release()
+        else:
+            association.abort()
