@@ -111,6 +111,11 @@ class Node:
         """Per instance id, its attributes by keyword, short values only (no pixels); values as Orthanc's texts."""
         return self._json(self._client.get_series_id_instances_tags, series_id, {"simplify": ""})
 
+    def sop_instance_uids(self, series_id: str) -> list[str]:
+        """Of all instances of a series; from the node's index, without reading a file."""
+        found = self._json(self._client.get_series_id_instances, series_id)
+        return [item["MainDicomTags"].get("SOPInstanceUID", "") for item in found]
+
     def instance_headers(self, instance_id: str) -> dict:
         """The attributes of one instance by keyword, as in headers()."""
         return self._json(self._client.get_instances_id_simplified_tags, instance_id)

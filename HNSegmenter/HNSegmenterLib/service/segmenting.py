@@ -58,6 +58,7 @@ def segment_job(service: Service, key: str) -> None:
 
 
 def _work(service: Service, job: Job, cancel: CancelToken) -> None:
+    service.node.detach(job.node_id, RESULTS)  # of what the series was before
     headers = service.node.headers(job.node_id)
     if reason := judge(headers, service.settings.rules):
         raise UnusableInput(reason)

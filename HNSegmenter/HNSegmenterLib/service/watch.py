@@ -85,26 +85,37 @@ class Watch:
             seen = hash(frozenset(series["Instances"]))
             if not series["IsStable"] or self._seen.get(series_id) == seen:
                 return
-            headers = service.node.headers(series_id)
+            self._look_at(series)
         except NotThere:
             return  # deleted meanwhile
-        digest = digest_of(values.get("SOPInstanceUID", "") for values in headers.values())
+        self._seen[series_id] = seen
+
+    def _look_at(self, series: dict) -> None:
+        service, series_id = self._service, series["ID"]
+        digest = digest_of(service.node.sop_instance_uids(series_id))
         key = job_id(series_id, digest, service.model)
         others = [job for job in service.table.of_series(series_id) if job.id != key]
         job = service.table.get(Job, key)
-        if job is None and not any(other.sop_digest == digest and other.state in DECIDED for other in others):
-            reason = judge(headers, service.settings.rules)
-            series_uid = series["MainDicomTags"].get("SeriesInstanceUID", "")
-            job = Job(key, series_id, series_uid, digest, service.model, State.HELD if reason else State.QUEUED, reason)
-            if service.table.add(job):
-                service.note("added", job, state=str(job.state), reason=reason, instances=len(headers))
-                service.publish(key)
-            job = service.table.get(Job, key)
-        elif job is not None:
-            self._revive(job, others)
         if job is not None:
-            self._supersede(job, others)
-        self._seen[series_id] = seen
+            self._revive(job, others)
+        elif any(other.sop_digest == digest and other.state in DECIDED for other in others):
+            return
+        else:
+            job = self._add(key, series, digest)
+        self._supersede(job, others)
+
+    def _add(self, key: str, series: dict, digest: str) -> Job:
+        service = self._service
+        headers = service.node.headers(series["ID"])
+        reason = judge(headers, service.settings.rules)
+        series_uid = series["MainDicomTags"].get("SeriesInstanceUID", "")
+        job = Job(key, series["ID"], series_uid, digest, service.model, State.HELD if reason else State.QUEUED, reason)
+        if service.table.add(job):
+            service.note("added", job, state=str(job.state), reason=reason, instances=len(headers))
+            service.publish(key)
+            if reason:
+                service.node.detach(job.node_id, RESULTS)  # of what the series was before
+        return service.table.get(Job, key)
 
     def _revive(self, job: Job, others: list[Job]) -> None:
         """A series that is again what it was before, and one that was deleted and sent again: its results are needed anew."""
@@ -121,8 +132,7 @@ class Watch:
             older = other.sop_digest != job.sop_digest or other.created < job.created
             if other.state in (State.SUPERSEDED, State.SENDING) or not older or other.superseded_by:
                 continue
-            if self._service.move(other, State.SUPERSEDED, superseded_by=job.id, owner=""):
-                self._service.node.detach(job.node_id, RESULTS)
+            self._service.move(other, State.SUPERSEDED, superseded_by=job.id, owner="")
 
     def _follow_reviews(self) -> None:
         service = self._service
