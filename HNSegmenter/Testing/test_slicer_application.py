@@ -109,9 +109,11 @@ def test_run_goes_on_when_slicer_is_closed_and_is_offered_at_the_next_start(star
     assert PASSED in said, said[-6000:]
 
 
-def test_example_of_the_documentation(start, tmp_path):
-    """Without a window, on the sample patient."""
-    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "slicer-developer.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+@pytest.mark.parametrize("number", (0, 1))
+def test_examples_of_the_documentation(number, start, tmp_path):
+    """Without a window, on the sample patient: step by step, and all in one call."""
+    page = (ROOT / "docs" / "slicer-developer.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[number]
     lines = [
         "from pathlib import Path",
         "from DICOMLib import DICOMUtils",
