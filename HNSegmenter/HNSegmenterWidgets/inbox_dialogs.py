@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import qt
@@ -11,6 +11,15 @@ from slicer.i18n import tr as _
 
 REVIEWER = "HNSegmenter/Reviewer"
 WIDTH = 460
+
+
+@dataclass(frozen=True)
+class Target:
+    """A planning system to choose. approval: status that it gets the set with, "" if unknown; automatic: it has one unreviewed."""
+
+    name: str
+    approval: str = ""
+    automatic: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,18 @@ def password(user: str, url: str) -> str:
     return typed
 
 
-def approve(patient: str, contours: str, destinations: Mapping[str, str]) -> Approval | None:
-    """Who approves, and where it goes. destinations: name -> approval status that it is sent with."""
+def approve(patient: str, contours: str, targets: Sequence[Target]) -> Approval | None:
+    """Who approves, and where it goes; what went there without a review only if that is ticked."""
     form = _Form("HNSegmenterApprove", _("HN Segmenter: approve and send"), _("Approve and send"))
     form.say(f"<b>{_escaped(patient)}</b><br>{_escaped(contours)}")
     reviewer = form.reviewer(_("You confirm that you reviewed every contour. Your name:"))
     boxes = {}
-    if len(destinations) > 1:
+    if len(targets) > 1 or any(target.automatic for target in targets):
         form.say(_("Send to:"))
-        boxes = {name: form.box(f"{name}: {_approvals().get(status, status)}") for name, status in destinations.items()}
+        boxes = {target.name: form.box(f"{target.name}: {_words(target)}", not target.automatic) for target in targets}
     else:
-        for name, status in destinations.items():
-            form.say(_("Goes to {name}: {status}.").format(name=_escaped(name), status=_approvals().get(status, status)))
+        for target in targets:
+            form.say(_("Goes to {name}: {status}.").format(name=_escaped(target.name), status=_words(target)))
     form.say(
         _(
             "The structure set gets an identifier of its own, is kept at the node, and sent from there. "
@@ -52,7 +61,7 @@ def approve(patient: str, contours: str, destinations: Mapping[str, str]) -> App
     )
 
     def chosen() -> list[str]:
-        return [name for name in destinations if name not in boxes or boxes[name].checked]
+        return [target.name for target in targets if target.name not in boxes or boxes[target.name].checked]
 
     form.acceptIf(lambda: bool(reviewer.text.strip()) and bool(chosen()))
     answer = Approval(_kept(reviewer), chosen()) if form.accepted() else None
@@ -100,9 +109,9 @@ class _Form:
     def reviewer(self, label: str) -> qt.QLineEdit:
         return self.line(label, "reviewerEdit", slicer.util.settingsValue(REVIEWER, ""))
 
-    def box(self, text: str) -> qt.QCheckBox:
+    def box(self, text: str, checked: bool) -> qt.QCheckBox:
         box = qt.QCheckBox(text)
-        box.setChecked(True)
+        box.setChecked(checked)
         box.connect("toggled(bool)", lambda _on: self._update())
         self._layout.addWidget(box)
         return box
@@ -133,11 +142,13 @@ def _kept(reviewer: qt.QLineEdit) -> str:
     return name
 
 
-def _approvals() -> dict[str, str]:
-    return {
+def _words(target: Target) -> str:
+    words = {
         "UNAPPROVED": _("as UNAPPROVED, so that it can be edited there"),
         "APPROVED": _("as APPROVED, under your name; it is locked there"),
     }
+    said = words.get(target.approval, _("as set at the node"))
+    return _("{status} (it has the contours unreviewed)").format(status=said) if target.automatic else said
 
 
 def _escaped(text: str) -> str:

@@ -78,7 +78,7 @@ class InboxReview:
         def ask() -> None:
             plan = [roi for roi in scene.roi_plan(node) if not roi.empty]
             contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in plan)
-            choice = inbox_dialogs.approve(patient_name(row), f"{node.GetName()}: {contours}", self._destinations(row))
+            choice = inbox_dialogs.approve(patient_name(row), f"{node.GetName()}: {contours}", self._targets(row))
             if choice is None:
                 raise Cancelled("")
             types = ask_types(node)
@@ -183,11 +183,16 @@ class InboxReview:
         self._end(text)
         self._onDecided(row)
 
-    def _destinations(self, row: dict) -> dict[str, str]:
-        """Planning systems to choose from, with the approval status that each gets."""
+    def _targets(self, row: dict) -> list[inbox_dialogs.Target]:
+        """The node's planning systems; what each gets stands in this machine's configuration. Raises HNSegmenterError."""
         known = self._access.settings.destinations
-        reviewed = [name for name, destination in known.items() if not destination.automatic]
-        return {name: known[name].approval if name in known else "" for name in row.get("destinations") or reviewed}
+        names = row.get("destinations") or list(known)
+        there = {name: known[name] for name in names if name in known}
+        if not there:
+            raise HNSegmenterError(
+                _("The node's planning systems are not in this computer's service.toml: copy the node's [destinations] into it.")
+            )
+        return [inbox_dialogs.Target(name, item.approval, item.automatic) for name, item in there.items()]
 
     def _tell(self, text: str) -> None:
         dialogs.tell(self._ui.inboxStatus, text)

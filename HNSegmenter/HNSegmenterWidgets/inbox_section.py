@@ -25,11 +25,11 @@ class InboxSection:
     """clearScene() is LoadSection's; segmentation() the contours shown; onOpened(volume, contours or None)."""
 
     def __init__(self, ui, logic, clearScene: Callable, segmentation: Callable, onOpened: Callable):
-        self._ui, self._segmentation, self._onOpened = ui, segmentation, onOpened
+        self._ui, self._segmentation = ui, segmentation
         self._access = NodeAccess()
         self._lights = Lights(ui.inboxLights, ui.inboxLightFaults, self._access)
         self._table = InboxTable(ui.inboxTable, self.update)
-        self._review = InboxReview(ui, logic, self._access, clearScene, self._opened, self._decided, self.update)
+        self._review = InboxReview(ui, logic, self._access, clearScene, onOpened, self._decided, self.update)
         self._listing, self._listed = False, False
         self._followed: dict[str, tuple[str, float]] = {}  # series -> job, since when
         self._timer = qt.QTimer()
@@ -181,9 +181,6 @@ class InboxSection:
         self._ui.inboxSummary.text = sentence
         self._wait()
         self.update()
-
-    def _opened(self, volume, node) -> None:
-        self._onOpened(volume, node)
 
     def _decided(self, row: dict) -> None:
         self._followed[row["series"]] = (row["job"], time.monotonic())

@@ -27,7 +27,7 @@ class InboxTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(LOOK_AT, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        table.connect("itemSelectionChanged()", self._selected)
+        table.connect("itemSelectionChanged()", onChosen)
 
     @property
     def chosen(self) -> dict | None:
@@ -78,9 +78,6 @@ class InboxTable:
                 item.setBackground(qt.QBrush(qt.QColor(255, 236, 179)))
                 item.setForeground(qt.QBrush(qt.QColor(60, 45, 0)))
             self._table.setItem(number, column, item)
-
-    def _selected(self) -> None:
-        self._onChosen()
 
 
 def patient_name(row: dict) -> str:

@@ -5,6 +5,7 @@ one of a node that does not run.
 """
 
 import os
+import shutil
 import sys
 import unittest
 from pathlib import Path
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import qt  # noqa: E402
 import slicer  # noqa: E402
 from driver import WidgetTest, run, screenshot, wait  # noqa: E402
+from HNSegmenterLib import scene  # noqa: E402
 from HNSegmenterWidgets import packages  # noqa: E402
 
 PASSWORD = os.environ["HNSEG_TEST_PASSWORD"]
@@ -71,6 +73,19 @@ class InboxFaults(WidgetTest):
         self.assertFalse([key for key in settings.allKeys() if PASSWORD in str(settings.value(key))])
         self.assertNotIn(PASSWORD, os.environ.get("HNSEG_NODE_PASSWORD", ""))
         self.assertNotIn(PASSWORD, slicer.app.recentLogFiles() and Path(slicer.app.recentLogFiles()[0]).read_text(errors="replace"))
+
+    def test_4_a_patient_that_was_loaded_before_from_a_folder_that_is_gone(self):
+        """The database knows slices whose files are gone: what is opened now is copied into it."""
+        from HNSegmenterLib import sample
+
+        for name, copy in (("stick", False), ("fetched", True)):
+            slicer.mrmlScene.Clear(False)
+            folder = sample.write_dicom(self.folder / name, seed=7)
+            volume = self.logic.load(folder, copy=copy)
+            shutil.rmtree(folder)
+        files = scene.dicom_database.original_files(volume)
+        self.assertEqual(len(files), volume.GetImageData().GetDimensions()[2])
+        self.assertTrue(all(file.is_relative_to(slicer.dicomDatabase.databaseDirectory) for file in files))
 
     def answer(self, text):
         fill = lambda dialog: dialog.setTextValue(text)  # noqa: E731
