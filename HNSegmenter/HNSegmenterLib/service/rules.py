@@ -61,7 +61,7 @@ def _chosen(header: Header, rules: Rules) -> str:
             if _matches(text, patterns):
                 return ""
             told.append(name)
-    return f"Its {' and '.join(told)} match none of the patterns in [rules]." if told else ""
+    return f"Its {' and '.join(told)} {'matches' if len(told) == 1 else 'match'} none of the patterns in [rules]." if told else ""
 
 
 def _matches(text: str, patterns: Iterable[str]) -> bool:

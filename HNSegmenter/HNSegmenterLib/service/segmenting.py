@@ -21,7 +21,7 @@ from .likely import UNLIKELY, unlikely
 from .node import RESULTS, NotThere
 from .rules import judge
 from .settings import Worker
-from .table import Job, State
+from .table import Job, State, digest_of
 
 NONE_FOUND = "none of the organs was found."
 # A job holds the files, the image, a labelmap of half its size for each organ and, for a moment, both copies of these.
@@ -60,6 +60,8 @@ def segment_job(service: Service, key: str) -> None:
 def _work(service: Service, job: Job, cancel: CancelToken) -> None:
     service.node.detach(job.node_id, RESULTS)  # of what the series was before
     headers = service.node.headers(job.node_id)
+    if digest_of(values.get("SOPInstanceUID", "") for values in headers.values()) != job.sop_digest:
+        raise HNSegmenterError("The series has changed since: it is looked at again when it is complete.")
     if reason := judge(headers, service.settings.rules):
         raise UnusableInput(reason)
     with JobFolder(cancel=cancel) as folder:

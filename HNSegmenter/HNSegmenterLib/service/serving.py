@@ -61,7 +61,8 @@ def start_log() -> None:
 @contextmanager
 def signals_kept() -> Iterator[None]:
     """huey's consumers set their own handlers; ours, which cancel, come back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    kept = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
