@@ -154,7 +154,7 @@ def planning_ct(
         download(node, series, work / CT, emit, cancel or CancelToken())
         return read_planning_ct(work / CT, series_uid=uid, cancel=cancel)
     ct = read_planning_ct(folder, series_uid=uid, cancel=cancel)
-    there = {tags["SOPInstanceUID"] for tags in node.headers(series).values()}
+    there = set(node.sop_instance_uids(series))
     if not {slice_.sop_instance_uid for slice_ in ct.slices} <= there:
         raise UnusableInput("The CT's files are not those on the node: fetch the patient again.")
     return ct

@@ -134,7 +134,7 @@ def _require_waiting(node: Node, series: str, job: str) -> None:
         raise Late("The series was segmented anew meanwhile, so this result is superseded: open it again.")
     if record.get("state") != State.WAITING:
         raise Late(f"This result does not wait for a review, it is {record.get('state')}: see  hn-segmenter inbox list.")
-    uids = [tags["SOPInstanceUID"] for tags in node.headers(series).values()]
+    uids = node.sop_instance_uids(series)
     if record.get("sop_digest") and digest_of(uids) != record["sop_digest"]:
         raise Late("The series has changed since it was segmented: wait for the new result and review that.")
 
