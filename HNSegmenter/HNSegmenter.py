@@ -300,10 +300,15 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
     def exportDicomRt(self, segmentation, folder, types=None, slicerRt=True, onEvent=None):
         """Write the RTSTRUCT on the original CT series into a new or empty folder -> scene.Saved, read back and compared.
 
-        types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer.
+        types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer;
+        onEvent(dict) hears what is being done.
         """
-        hear = onEvent or (lambda event: None)
-        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt, emit=hear)
+
+        def emit(event):
+            if onEvent is not None:
+                onEvent(event.to_dict())
+
+        return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt, emit=emit)
 
     def segmentAndSave(self, path, folder, runtime="auto", onEvent=None):
         """All steps: a DICOM folder in, an RTSTRUCT in folder out -> scene.Saved."""

@@ -147,9 +147,9 @@ class InboxReview:
             self._ui.inboxProgress.setVisible(True)
             self._ui.inboxProgress.setValue(round(1000 * event["fraction"]))
 
-    def _onDrawing(self, event) -> None:
+    def _onDrawing(self, event: dict) -> None:
         """Drawing holds the window up: say so before."""
-        words = _("Writing the structure set: {percent} %").format(percent=round(100 * (event.fraction or 0.0)))
+        words = _("Writing the structure set: {percent} %").format(percent=round(100 * (event.get("fraction") or 0.0)))
         dialogs.tell(self._ui.inboxStatus, words)
         slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 

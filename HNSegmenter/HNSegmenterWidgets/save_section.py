@@ -90,11 +90,11 @@ class SaveSection:
         lines += [f"! {warning}" for warning in saved.warnings]
         return "\n".join(lines)
 
-    def _onEvent(self, event) -> None:
+    def _onEvent(self, event: dict) -> None:
         """SlicerRT holds the window up while it draws: say so before."""
         words = {"read": _("Reading the CT"), "rtstruct": _("Drawing the contours"), "write": _("Writing, and reading back")}
-        if event.stage in words:
-            text = f"{words[event.stage]}: {event.message}" if event.message else words[event.stage]
+        if text := words.get(event.get("stage")):
+            text = f"{text}: {event['message']}" if "message" in event else text
             dialogs.tell(self._ui.saveStatus, f"{text} ...")
             slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 

@@ -94,9 +94,9 @@ def export_rtstruct(
         raise WrongUsage(f"{folder} already holds {RTSTRUCT}: choose another folder.")
     emit(Event("progress", "read", 0.0))
     job = _prepare(node, volume, types, names, dicom_folder)
-    emit(Event("progress", "rtstruct", 0.3))
+    emit(Event("progress", "rtstruct", slicer_rt.DRAWING[0]))
     dataset, way, why, warnings = _drawn(job, use_slicer_rt, emit)
-    emit(Event("progress", "write", 0.8))
+    emit(Event("progress", "write", slicer_rt.DRAWING[1]))
     with staging(folder, uuid.uuid4().hex, "RTSTRUCT") as staged:
         write(dataset, staged / RTSTRUCT)
         scores = _read_back(staged / RTSTRUCT, job)

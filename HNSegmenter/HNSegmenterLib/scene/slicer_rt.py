@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "DicomRtImportExportPlugin"
 MARGIN = 2  # voxels: no contour runs along the edge of what SlicerRT sees
+DRAWING = (0.3, 0.8)  # the part of the whole export that it is
 NUMBERED = {
     "StructureSetROISequence": ("ROINumber",),
     "ROIContourSequence": ("ReferencedROINumber",),
@@ -67,9 +68,10 @@ def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     masks = {segment_id: segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)}
     there = {segment_id: mask for segment_id, mask in masks.items() if mask is not None}
     whole: Dataset | None = None
-    for segment_id, mask in there.items():
+    for number, (segment_id, mask) in enumerate(there.items()):
         segment = node.GetSegmentation().GetSegment(segment_id)
-        emit(Event("progress", "rtstruct", message=segment.GetName()))
+        begin, end = DRAWING
+        emit(Event("progress", "rtstruct", begin + (end - begin) * number / len(there), segment.GetName()))
         part = _drawn(segment, mask, grid, volume)
         whole = part if whole is None else _joined(whole, part)
     if whole is None:
