@@ -50,7 +50,7 @@ $(VENV)/.test: $(VENV)/.demo
 
 $(PYDICOM2)/.test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PYDICOM2)
-	grep -v '^pydicom==' constraints.txt > $(PYDICOM2)/constraints.txt
+	grep -Ev '^(pydicom|pynetdicom|pyorthanc)==' constraints.txt > $(PYDICOM2)/constraints.txt
 	$(PYDICOM2)/bin/python -m pip install --quiet --constraint $(PYDICOM2)/constraints.txt --editable '.[test]' 'pydicom<3'
 	touch $@
 
