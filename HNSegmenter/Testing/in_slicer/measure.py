@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from driver import Stalls, WidgetTest, run, wait  # noqa: E402
 from HNSegmenterLib.scene import handover, results  # noqa: E402
-from HNSegmenterWidgets import importing  # noqa: E402
+from HNSegmenterWidgets import importing, process  # noqa: E402
 
 
 class Measure(WidgetTest):
@@ -26,7 +26,12 @@ class Measure(WidgetTest):
 
     def one_run(self):
         stalls, parts = Stalls(), {}
-        with timed(parts, handover.HandOver, "create"), timed(parts, importing.Importing, "_step"), timed(parts, results, "_fill"):
+        with (
+            timed(parts, handover.HandOver, "create"),
+            timed(parts, process.ChildProcess, "_read"),
+            timed(parts, importing.Importing, "_step"),
+            timed(parts, results, "_fill"),
+        ):
             self.ui.segmentButton.click()
             click = stalls.restart()
             wait(lambda: not self.logic.running, 300)
@@ -35,7 +40,7 @@ class Measure(WidgetTest):
             settle()
             stalls.stop()
         print(f"  click on Segment: {click}; of it the CT is written: {said(parts['create'])}")
-        print(f"  the run itself: {network}")
+        print(f"  the run itself: {network}; the longest event heard: {said([max(parts['_read'])])}")
         print(f"  contours loaded: {stalls.restart()}; each step: {said(parts['_step'])}; segments made: {said(parts['_fill'])}")
         stalls.stop()
 
