@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 from HNSegmenterLib.result import NOT_FOUND, NOT_IN_MODEL, Organ
 from HNSegmenterLib.service import measure
 from HNSegmenterLib.service.audit import Audit
@@ -15,7 +16,7 @@ from HNSegmenterLib.service.likely import TELLING, unlikely
 from HNSegmenterLib.service.rules import judge
 from HNSegmenterLib.service.segmenting import neutral
 from HNSegmenterLib.service.settings import Rules
-from service_fixtures import make_node  # noqa: F401
+from service_fixtures import make_node, redis_url  # noqa: F401
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -99,11 +100,11 @@ def test_the_audit_log_catches_up_when_it_can_be_written_again(tmp_path):
     assert (first["event"], second["state"]) == ("added", "segmenting") and "reason" not in first
 
 
-def test_the_measurement_segments_once_and_leaves_the_node_as_it_was(make_node, capsys):  # noqa: F811
+def test_the_measurement_segments_once_and_leaves_node_and_redis_as_they_were(make_node, redis_url, capsys):  # noqa: F811
     node = make_node()
-    assert measure.main(["--config", str(node.config), "--series", "1", "--workers", "1"]) == 0
-    row = capsys.readouterr().out.splitlines()[-1].split("|")
-    assert [cell.strip() for cell in row[1:4]] == ["sqlite", "1", "1"] and row[-2].strip() == "0"
-    assert float(row[4]) > 0
+    assert measure.main(["--config", str(node.config), "--series", "1", "--workers", "1", "--queue", redis_url]) == 0
+    row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].split("|")]
+    assert row[1:4] == ["redis", "1", "1"] and row[-2] == "0" and float(row[4]) > 0
     assert node.series() == []
+    assert not list(redis.Redis.from_url(redis_url).scan_iter("hn-segmenter:*"))
     assert not list(Path(node.config.parent).glob("worker/*")), "on a table of its own"

@@ -81,7 +81,21 @@ def measure(settings: ServiceSettings, series: list[str], workers: int, queue: s
         began = min(job.created for job in jobs)
         seconds = max(job.updated for job in jobs) - began
         table.close()
+        _forget(queue)
         return Measured(queue.partition(":")[0], workers, len(jobs), seconds, sum(job.attempts > 1 for job in jobs))
+
+
+def _forget(queue: str) -> None:
+    """Leave a Redis as empty of our jobs as it was; the table in a file went with its folder."""
+    if queue == "sqlite":
+        return
+    import redis
+
+    from .redis_table import PREFIX, connection_pool
+
+    client = redis.Redis(connection_pool=connection_pool(queue))
+    for key in client.scan_iter(f"{PREFIX}*"):
+        client.delete(key)
 
 
 def _wait(table, series: set[str], processes: list) -> list[Job]:
