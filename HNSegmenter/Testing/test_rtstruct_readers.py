@@ -48,7 +48,7 @@ def planning(tmp_path_factory):
     organs = head_organs(ct)
     hollow = sitk.GetArrayFromImage(organs["Brainstem"])
     for place, size in (((0.48, 0.54, 0.6), 0.012), ((0.52, 0.56, 0.55), 0.015), ((0.5, 0.53, 0.65), 0.008)):
-        hollow[sitk.GetArrayViewFromImage(ellipsoid(ct, place, (size, size, 0.15))) > 0] = 0
+        hollow[sitk.GetArrayFromImage(ellipsoid(ct, place, (size, size, 0.15))) > 0] = 0
     organs["Brainstem"] = labelmap(ct, hollow)
     islands = sitk.GetArrayFromImage(organs["Parotid_L"])
     islands[12, 250, 380:384] = islands[12, 251, 384] = islands[12, 252, 385] = 1  # a line and diagonal steps
