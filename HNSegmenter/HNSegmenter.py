@@ -166,6 +166,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
 
     def onSceneEndClose(self, _caller, _event):
+        self.segmentSection.forget()
         if self.parent.isEntered:
             self.initializeParameterNode()
 

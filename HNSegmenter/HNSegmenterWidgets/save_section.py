@@ -106,7 +106,7 @@ class SaveSection:
     def _propose(self, node, volume) -> None:
         """A new folder beside the CT; one that was chosen for other contours, another patient's maybe, does not stay."""
         wanted = (node.GetID(), volume.GetID()) if volume is not None else None
-        if wanted != self._proposedFor:
+        if wanted is None or wanted != self._proposedFor:
             self._ui.saveFolderEdit.currentPath = str(scene.propose_folder(volume)) if volume is not None else ""
             self._proposedFor = wanted
 

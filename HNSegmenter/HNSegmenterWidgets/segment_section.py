@@ -51,6 +51,11 @@ class SegmentSection:
             self._importing.stop()
             self._imported(_("Cancelled: nothing was kept."))
 
+    def forget(self) -> None:
+        """The scene is empty: what was said of contours that are gone goes, unless a run is still ending."""
+        if not self._logic.running:
+            self._ui.stageLabel.text = self._ui.elapsedLabel.text = ""
+
     def update(self) -> None:
         """Buttons, after a run began or ended or the choices changed."""
         running, volume = self._logic.running or self._importing is not None, self._volume()

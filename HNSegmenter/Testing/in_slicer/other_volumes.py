@@ -67,5 +67,15 @@ class OtherVolumes(WidgetTest):
         self.assertFalse(self.ui.segmentButton.enabled)
         self.assertFalse(self.ui.saveButton.enabled)
 
+    def test_a_closed_scene_leaves_no_word_of_its_contours(self):
+        self.drop(self.ct)
+        self.segmented()
+        self.ui.saveButton.click()
+        slicer.mrmlScene.Clear(False)
+        slicer.app.processEvents()
+        self.assertEqual(self.ui.stageLabel.text, "")
+        self.assertEqual(self.ui.saveFolderEdit.currentPath, "")
+        self.assertFalse(self.ui.saveStatus.visible)
+
 
 run(OtherVolumes)
