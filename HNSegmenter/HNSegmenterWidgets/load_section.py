@@ -115,8 +115,12 @@ def _localPath(mime) -> str:
 def _chooseSeries(candidates: list[dict]) -> str | None:
     """The Series Instance UID that the user takes for the planning CT."""
     items = [
-        _("{number}. {description}: {files} images").format(
-            number=number, description=item["description"] or _("without description"), files=item["files"]
+        _("{number}. {description}: {files} images, {thickness} mm, in {folder}").format(
+            number=number,
+            description=item["description"] or _("without description"),
+            files=item["files"],
+            thickness="?" if item["thickness_mm"] is None else f"{item['thickness_mm']:g}",
+            folder=item["folder"],
         )
         for number, item in enumerate(candidates, 1)
     ]

@@ -266,6 +266,8 @@ def test_two_ct_series_are_listed_as_candidates(tmp_path):
     with pytest.raises(UnusableInput) as refusal:
         read_planning_ct(tmp_path)
     assert [candidate["files"] for candidate in refusal.value.candidates] == [28, 28]
+    assert all(candidate["thickness_mm"] > 0 and str(tmp_path) in candidate["folder"] for candidate in refusal.value.candidates)
+    assert not any(candidate["folder"] in refusal.value.sentence.partition(" holds ")[2] for candidate in refusal.value.candidates)
     for candidate in refusal.value.candidates:
         assert candidate["uid"] in refusal.value.sentence
         assert read_planning_ct(tmp_path, candidate["uid"]).series_uid == candidate["uid"]

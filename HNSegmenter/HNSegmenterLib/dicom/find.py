@@ -47,7 +47,10 @@ class Series:
         return " ".join(next((text for text in texts if text), "").split())[:64]
 
     def to_dict(self) -> dict:
-        return {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
+        """For someone to choose from, on the screen: the folder may name a patient. thickness_mm: None if not said."""
+        first = self.headers[0]
+        about = {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
+        return about | {"thickness_mm": first.number("SliceThickness"), "folder": str(first.path.parent)}
 
 
 @dataclass(frozen=True)

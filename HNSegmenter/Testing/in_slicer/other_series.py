@@ -40,12 +40,12 @@ class OtherSeries(WidgetTest):
         self.ui.loadFolderButton.click()
         self.assertEqual(self.dialogs.seen, ["QFileDialog", "HNSegmenterSeries"])
         self.assertIsNone(self.ui.inputSelector.currentNode())
-        self.dialogs.answers["HNSegmenterSeries"] = ("OK", chosen_item("2. "))
+        self.dialogs.answers["HNSegmenterSeries"] = ("OK", chosen_item(str(both / "1")))
         self.ui.loadFolderButton.click()
         volume = self.loaded(len(list((both / "1").iterdir())))
         first = volume.GetAttribute("DICOM.instanceUIDs").split()[0]
         series = pydicom.dcmread(slicer.dicomDatabase.fileForInstance(first)).SeriesInstanceUID
-        self.assertIn(series, {sample_patient(seed).uid("series") for seed in (0, 1)})
+        self.assertEqual(series, sample_patient(1).uid("series"))
         screenshot("several")
 
     def test_tilted_series(self):
