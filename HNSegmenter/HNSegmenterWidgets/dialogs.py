@@ -8,6 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+WIDTH = 560  # pixels of a dialog with a list, whose lines name folders
+
 
 def ask(name: str, title: str, text: str, answers: Sequence[str], detail: str = "") -> str | None:
     """One button an answer, and Cancel. name is the dialog's objectName; the first answer is the default."""
@@ -35,6 +37,7 @@ def choose(name: str, title: str, text: str, items: Sequence[str]) -> int | None
     dialog.setLabelText(text)
     dialog.setOption(qt.QInputDialog.UseListViewForComboBoxItems)
     dialog.setComboBoxItems(list(items))
+    dialog.resize(WIDTH, dialog.sizeHint.height())
     accepted = dialog.exec_()
     chosen = dialog.textValue()
     dialog.deleteLater()

@@ -120,7 +120,7 @@ def _chooseSeries(candidates: list[dict]) -> str | None:
             description=item["description"] or _("without description"),
             files=item["files"],
             thickness="?" if item["thickness_mm"] is None else f"{item['thickness_mm']:g}",
-            folder=item["folder"],
+            folder=Path(*Path(item["folder"]).parts[-2:]),
         )
         for number, item in enumerate(candidates, 1)
     ]

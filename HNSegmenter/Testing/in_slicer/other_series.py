@@ -40,7 +40,7 @@ class OtherSeries(WidgetTest):
         self.ui.loadFolderButton.click()
         self.assertEqual(self.dialogs.seen, ["QFileDialog", "HNSegmenterSeries"])
         self.assertIsNone(self.ui.inputSelector.currentNode())
-        self.dialogs.answers["HNSegmenterSeries"] = ("OK", chosen_item(str(both / "1")))
+        self.dialogs.answers["HNSegmenterSeries"] = ("OK", chosen_item("both/1"))
         self.ui.loadFolderButton.click()
         volume = self.loaded(len(list((both / "1").iterdir())))
         first = volume.GetAttribute("DICOM.instanceUIDs").split()[0]
