@@ -101,7 +101,7 @@ def test_a_node_that_is_killed_and_started_again(node, serve, look, tmp_path):  
     node.kill()
     table.until(lambda: table.states() != ["segmenting"], worker)
     (job,) = table.jobs()
-    assert job.state == "queued" and "Nothing listens" in job.reason
+    assert job.state == "queued" and "is Orthanc running" in job.reason
     node.start()
     arrived(node, write_head(tmp_path / "b", 2))
     jobs = table.until_settled(2, worker)
