@@ -14,6 +14,8 @@ from .table import Delivery, Job, Row, Sending, State, digest_of, due, expired, 
 from .tasks import Queues
 
 SWEEP_S = 600.0  # between two looks at all series; the node's log of changes tells what happens in between
+# Between two looks at series not seen yet: a node that is started anew never tells that a series of before is stable.
+NEWCOMERS_S = 5.0
 DECIDED = (State.SENDING, State.SENT, State.REJECTED)  # a clinician has decided: a newer model does not do these again
 
 
@@ -26,6 +28,7 @@ class Watch:
         self._seen: dict[str, int] = {}  # per series, of the instances that were looked at
         self._cursor = 0
         self._swept_at: float | None = None
+        self._newcomers_at = 0.0
         self._faults: dict[str, str] = {}
 
     def run(self) -> None:
@@ -65,7 +68,12 @@ class Watch:
             cursor = node.last_change()
             for series in node.all_series():
                 self._consider(series)
-            self._cursor, self._swept_at = cursor, now
+            self._cursor, self._swept_at, self._newcomers_at = cursor, now, now
+        elif now > self._newcomers_at + NEWCOMERS_S:
+            for series in node.all_series():
+                if series not in self._seen:
+                    self._consider(series)
+            self._newcomers_at = now
         done = False
         while not done and not self._service.stopping.cancelled:
             changes, last, done = node.changes(self._cursor)
