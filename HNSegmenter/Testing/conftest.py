@@ -25,9 +25,11 @@ def require(found: bool, what: str) -> None:
 
 
 def require_program(name: str) -> str:
-    path = shutil.which(name)
-    require(path is not None, f"the program {name}")
-    return path
+    """Its path: a program's before a script's, for pynetdicom's scripts are called like DCMTK's programs."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    found = [path for folder in folders if (path := shutil.which(name, path=folder))]
+    require(bool(found), f"the program {name}")
+    return next((path for path in found if Path(path).read_bytes()[:2] != b"#!"), found[0])
 
 
 @pytest.fixture(scope="session")
