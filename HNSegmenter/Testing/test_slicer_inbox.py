@@ -73,8 +73,7 @@ def test_review_in_slicer(start, clinic, tmp_path, own_folders):  # noqa: F811
     switch = tmp_path / "switch"
     waiting = threading.Thread(target=_start_when, args=(systems["SECOND"], switch), daemon=True)
     waiting.start()
-    said = start(HERE / "inbox.py", HNSEG_TEST_SERVICE=str(node.config), HNSEG_TEST_REST=str(rest), HNSEG_TEST_SWITCH=str(switch))
-    assert PASSED in said, said[-6000:]
+    in_slicer(start, "inbox.py", HNSEG_TEST_SERVICE=str(node.config), HNSEG_TEST_REST=str(rest), HNSEG_TEST_SWITCH=str(switch))
     assert systems["MONACO"].received() == []
     [received] = systems["SECOND"].received()
     sent = pydicom.dcmread(received)
@@ -87,6 +86,15 @@ def test_review_in_slicer(start, clinic, tmp_path, own_folders):  # noqa: F811
     contours = [contour for roi in sent.ROIContourSequence for contour in roi.ContourSequence]
     assert {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours} <= scanned
     assert list((own_folders / "jobs").glob("*")) == []
+
+
+def in_slicer(start, script: str, **variables: str) -> str:  # noqa: F811
+    """What a script said that passed in Slicer."""
+    said = start(HERE / script, **variables)
+    if "skipped=" in said:
+        pytest.skip("Slicer's Python lacks the packages of Resources/requirements-inbox.txt: install them there")
+    assert PASSED in said, said[-6000:]
+    return said
 
 
 def _start_when(system: PlanningSystem, switch: Path) -> None:
@@ -103,6 +111,5 @@ def test_what_may_be_wrong_in_slicer(start, make_node, tmp_path):  # noqa: F811
     password_file.unlink()
     down = write_service_toml(tmp_path / "down")
     variables = {"HNSEG_TEST_SERVICE": str(node.config), "HNSEG_TEST_PASSWORD": password, "HNSEG_TEST_DOWN": str(down)}
-    said = start(HERE / "inbox_faults.py", **variables)
-    assert PASSED in said, said[-6000:]
+    said = in_slicer(start, "inbox_faults.py", **variables)
     assert password not in said
