@@ -15,7 +15,7 @@ from ..errors import HNSegmenterError
 from .settings import NodeSettings
 
 # Attachments of a series: numbers of user content types, which any Orthanc takes without configuration.
-RESULTS, JOB, REVIEW, REVIEWED = "4200", "4201", "4202", "4203"
+RESULTS, JOB, REVIEW = "4200", "4201", "4202"
 RACES = 5  # times that replacing an attachment is tried where others write it too
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
@@ -137,7 +137,7 @@ class Node:
         return next((item["ID"] for item in found if item["Type"] == "Series"), None)
 
     def attachments(self, series_id: str) -> list[str]:
-        """Names of a series' attachments: RESULTS, JOB, REVIEW, REVIEWED where they are there."""
+        """Names of a series' attachments: RESULTS, JOB, REVIEW where they are there."""
         return self._json(self._client.get_series_id_attachments, series_id)
 
     def attachment(self, series_id: str, name: str) -> bytes | None:
