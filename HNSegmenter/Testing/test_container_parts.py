@@ -43,6 +43,19 @@ def test_a_field_that_rises_evenly_keeps_its_values_where_they_are(spacing):
     assert np.abs(grid.sample(whole(grid)) - expected)[inner].max() < 0.6
 
 
+def test_a_finer_scanner_shows_the_network_no_more_than_the_one_it_knows():
+    """A sharp edge is as wide, on average over where it lies in a voxel, scanned at 1 mm as at the 4 mm the network knows."""
+    def edge(voxel_mm: int, at_mm: int) -> np.ndarray:
+        fine = np.repeat([0.0, 1000.0], [80 + at_mm, 80 - at_mm])
+        image = np.broadcast_to(fine.reshape(-1, voxel_mm).mean(1), (8, 8, 160 // voxel_mm)).astype(np.int16)
+        grid = AlignedGrid(image, np.array([voxel_mm, 2.0, 2.0]), (2.0, 2.0, 2.0), 1, resolution_mm=(4.0, 0.0, 0.0))
+        return np.roll(np.diff(grid.sample(whole(grid))[4, 4]), -at_mm // 2) / 1000
+
+    positions = 2.0 * np.arange(79) - 78
+    widths = [np.mean([edge(voxel_mm, at) @ positions**2 for at in (0, 2, 4, 6)]) for voxel_mm in (1, 4)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.05)
+
+
 @pytest.mark.parametrize("degrees", [0, 10, 40])
 def test_turned_grids_read_the_same_field(degrees):
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))

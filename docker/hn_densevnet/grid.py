@@ -16,6 +16,7 @@ PADDING_HU, METAL_HU = -1024, 3071  # beyond these, values mean "no measurement"
 SLAB = 12  # output slices computed at a time: bounds memory, and fixes the order of sums for any thread count
 
 Box = tuple[slice, slice, slice]  # (z, y, x)
+Spacing = tuple[float, float, float]  # mm, (x, y, z)
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,14 @@ class Axis:
     fine: int
     coarse: int
     step: float  # fine voxels per coarse voxel
+    width: float  # of the mean that a coarse voxel takes, in fine voxels; 0: none
 
     @classmethod
-    def matching(cls, fine: int, fine_mm: float, coarse_mm: float) -> Axis:
-        return cls(fine, max(1, round(fine * fine_mm / coarse_mm)), coarse_mm / fine_mm)
+    def matching(cls, fine: int, fine_mm: float, coarse_mm: float, resolution_mm: float = 0.0) -> Axis:
+        """resolution_mm: the voxels of the CTs that the network knows; finer ones are averaged to look like them."""
+        step = coarse_mm / fine_mm
+        width = max(_width_against_aliases(step), _width_of_larger_voxels(resolution_mm / fine_mm))
+        return cls(fine, max(1, round(fine / step)), step, width)
 
     def position(self, coarse_index: np.ndarray | float) -> np.ndarray | float:
         return (self.fine - 1) / 2 + (coarse_index - (self.coarse - 1) / 2) * self.step
@@ -79,14 +84,12 @@ class Axis:
     def down(self, coarse: slice) -> tuple[np.ndarray, slice]:
         """Weights (coarse, fine) of the image's mean over each coarse voxel, and the fine range that they read.
 
-        The image between voxels is their linear interpolation, beyond its ends the edge goes on. A coarse voxel s fine ones
-        wide takes the mean over sqrt(2 (s^2 - 1)) of them: together with the interpolation that has the variance of a
-        triangle two coarse voxels wide, so nothing aliases, and it is plain interpolation where s <= 1.
+        The image between voxels is their linear interpolation, beyond its ends the edge goes on. A coarse voxel is the
+        mean of it over `width` fine voxels.
         """
         centres = self.position(np.arange(coarse.start, coarse.stop))
-        width = np.sqrt(2 * max(0.0, self.step**2 - 1))
-        parts = 8 * int(np.ceil(width)) or 1
-        points = centres[:, None] + width * ((np.arange(parts) + 0.5) / parts - 0.5)
+        parts = 8 * int(np.ceil(self.width)) or 1
+        points = centres[:, None] + self.width * ((np.arange(parts) + 0.5) / parts - 0.5)
         points = np.clip(points, 0, self.fine - 1)
         read = slice(int(np.floor(points.min())), int(np.ceil(points.max())) + 1)
         weights = [_hats(point, read).mean(axis=0) for point in points]
@@ -110,6 +113,18 @@ class Axis:
         return slice(max(0, min(first, self.coarse - 1)), max(1, min(last, self.coarse)))
 
 
+def _width_against_aliases(step: float) -> float:
+    """sqrt(2 (s^2 - 1)) for coarse voxels s fine ones wide: with the linear interpolation (variance 1/6) that makes s^2/6, the
+    variance of a triangle two coarse voxels wide."""
+    return float(np.sqrt(2 * max(0.0, step**2 - 1)))
+
+
+def _width_of_larger_voxels(times: float) -> float:
+    """sqrt(3 (r^2 - 1)) for voxels r times as wide: what a voxel sees (variance 1/12) and the interpolation between voxels
+    (1/6) make 1/4 for the fine ones; with the mean r^2/4, as if the scanner had had the larger ones."""
+    return float(np.sqrt(3 * max(0.0, times**2 - 1)))
+
+
 def _hats(points: np.ndarray, samples: slice) -> np.ndarray:
     """Weights (points, samples) of linear interpolation between whole-numbered samples."""
     return np.maximum(0.0, 1.0 - np.abs(np.arange(samples.start, samples.stop) - points[:, None]))
@@ -118,11 +133,17 @@ def _hats(points: np.ndarray, samples: slice) -> np.ndarray:
 class AlignedGrid:
     """A network grid along the canonical axes of the image: resampled one axis after the other, exactly."""
 
-    def __init__(self, canonical: np.ndarray, spacing: np.ndarray, spacing_mm: tuple[float, float, float], threads: int):
-        """canonical: the image [z, y, x]; spacing and spacing_mm: of the image and the network (x, y, z)."""
+    def __init__(
+        self, canonical: np.ndarray, spacing: np.ndarray, spacing_mm: Spacing, threads: int,
+        resolution_mm: Spacing = (0.0, 0.0, 0.0),
+    ):  # fmt: skip
+        """canonical: the image [z, y, x]; spacing, spacing_mm and resolution_mm: voxels of the image, of the network's
+        grid, and of the CTs that the network knows (0: any), all (x, y, z)."""
         self.canonical = canonical
         self.threads = threads
-        self.axes = [Axis.matching(canonical.shape[2 - a], spacing[a], spacing_mm[a]) for a in (2, 1, 0)]
+        self.axes = [
+            Axis.matching(canonical.shape[2 - a], spacing[a], spacing_mm[a], resolution_mm[a]) for a in (2, 1, 0)
+        ]
         self.shape = tuple(axis.coarse for axis in self.axes)
 
     def box(self, image_box: Box, margin: int) -> Box:

@@ -32,11 +32,12 @@ class Organ:
 class Preprocessing:
     """How the CT becomes the network's input: (HU clipped to hu_clip - shift) / scale on an LPS grid.
 
-    spacing_mm: (x, y, z); patch: (z, y, x) voxels of one tile; overlap: share of a tile; multiple: spatial sizes
-    must be divisible by it.
+    spacing_mm: (x, y, z); resolution_mm: voxels (x, y, z) that finer CTs are averaged to, those of the training CTs (0: not
+    averaged); patch: (z, y, x) voxels of one tile; overlap: share of a tile; multiple: spatial sizes must be divisible by it.
     """
 
     spacing_mm: tuple[float, float, float]
+    resolution_mm: tuple[float, float, float]
     hu_clip: tuple[float, float]
     hu_shift: float
     hu_scale: float
@@ -97,6 +98,7 @@ def _preprocessing(entry: dict) -> Preprocessing:
         raise ValueError(f"axes {entry['axes']!r} instead of 'LPS'")
     return Preprocessing(
         spacing_mm=tuple(map(float, entry["spacing_mm"])),
+        resolution_mm=tuple(map(float, entry.get("resolution_mm", (0, 0, 0)))),
         hu_clip=tuple(map(float, entry["hu_clip"])),
         hu_shift=float(entry["hu_shift"]),
         hu_scale=float(entry["hu_scale"]),

@@ -37,7 +37,7 @@ def prepare(scan: Scan, rules: Preprocessing, threads: int) -> NetworkInput:
     canonical = Canonical.of(scan.affine)
     view = canonical.view(scan.voxels)
     affine = canonical.affine(scan.affine, view.shape)
-    grid = _network_grid(view, affine, rules.spacing_mm, threads)
+    grid = _network_grid(view, affine, rules, threads)
     box = grid.box(_body_box(view, affine), MARGIN_VOXELS)
     hounsfield = grid.sample(box)
     body = hounsfield > BODY_HU
@@ -51,12 +51,12 @@ def scaled_air(rules: Preprocessing) -> float:
     return (rules.hu_clip[0] - rules.hu_shift) / rules.hu_scale
 
 
-def _network_grid(view: np.ndarray, affine: np.ndarray, spacing_mm: tuple, threads: int) -> AlignedGrid | ObliqueGrid:
+def _network_grid(view: np.ndarray, affine: np.ndarray, rules: Preprocessing, threads: int) -> AlignedGrid | ObliqueGrid:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if tilt_degrees(affine) <= STRAIGHT_DEGREES:
-        return AlignedGrid(view, spacing, spacing_mm, threads)
-    along_image = AlignedGrid(view, spacing, (min(spacing_mm),) * 3, threads)
-    return ObliqueGrid(along_image, affine, spacing_mm)
+        return AlignedGrid(view, spacing, rules.spacing_mm, threads, rules.resolution_mm)
+    along_image = AlignedGrid(view, spacing, (min(rules.spacing_mm),) * 3, threads, rules.resolution_mm)
+    return ObliqueGrid(along_image, affine, rules.spacing_mm)
 
 
 def _body_box(view: np.ndarray, affine: np.ndarray) -> Box:

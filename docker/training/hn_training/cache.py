@@ -39,7 +39,8 @@ def build(config: Config, split: str) -> list[Path]:
 
 def digest(folder: Path, config: Config) -> str:
     """SHA-256 over all that a prepared patient depends on."""
-    settings = [FORMAT, config.data.labels, config.grid.spacing_mm, index_entry(config.data.index_of(folder), folder)]
+    settings = [FORMAT, config.data.labels, config.grid.spacing_mm, config.grid.resolution_mm,
+                index_entry(config.data.index_of(folder), folder)]
     sums = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in ("data.nii.gz", "label.nii.gz"):
         sums.update(hashlib.sha256((folder / name).read_bytes()).digest())
@@ -50,7 +51,7 @@ def store(patient: Patient, config: Config, target: Path, source: str) -> None:
     """Writes image.npy (int16 HU), target.npy (uint8: classes, unknown bits, share of void) and, last, centres.json."""
     mapping = grid.body_mapping(patient.image, patient.spacing, config.grid.spacing_mm)
     labels, unknown = targets(patient, mapping)
-    image = grid.image_to_network(patient.image, mapping)
+    image = grid.image_to_network(patient.image, mapping, patient.spacing, config.grid.resolution_mm)
     (target / "centres.json").unlink(missing_ok=True)
     replace(target / "image.npy", image)
     replace(target / "target.npy", np.stack([labels, unknown, void_share(patient, mapping)]))

@@ -51,10 +51,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Grid:
-    """Spacing in mm and patch in voxels, both x, y, z."""
+    """Spacing in mm and patch in voxels, both x, y, z.
+
+    resolution_mm: finer CTs are averaged to look as if their voxels were as large, in training and when segmenting.
+    """
 
     spacing_mm: tuple[float, float, float]
     patch: tuple[int, int, int]
+    resolution_mm: tuple[float, float, float]
 
     @property
     def patch_zyx(self) -> tuple[int, int, int]:

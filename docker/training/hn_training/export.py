@@ -134,6 +134,7 @@ def description(config: Config, history: dict, data: str, thresholds: dict[str, 
         "preprocessing": {
             "axes": "LPS",
             "spacing_mm": list(config.grid.spacing_mm),
+            "resolution_mm": list(config.grid.resolution_mm),
             "hu_clip": [low, high],
             "hu_shift": (low + high) / 2,
             "hu_scale": (high - low) / 2,

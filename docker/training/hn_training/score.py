@@ -23,7 +23,8 @@ def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bo
     flip: the mean with what the network says to the mirrored patient, its sides swapped back.
     """
     mapping = grid.body_mapping(patient.image, patient.spacing, config.grid.spacing_mm)
-    image = torch.from_numpy(grid.image_to_network(patient.image, mapping).astype(np.float32))
+    image = grid.image_to_network(patient.image, mapping, patient.spacing, config.grid.resolution_mm)
+    image = torch.from_numpy(image.astype(np.float32))
     missing = [(-size) % SIZE_MULTIPLE for size in image.shape]
     padding = [n for size in reversed(missing) for n in (0, size)]
     image = F.pad(image, padding, value=grid.AIR_HU)

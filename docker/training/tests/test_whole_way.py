@@ -28,6 +28,7 @@ Parotid_L = 2
 Parotid_R = 7
 [grid]
 spacing_mm = [4.0, 4.0, 5.0]
+resolution_mm = [4.0, 4.0, 5.0]
 patch = [32, 32, 32]
 [network]
 name = "{network}"
