@@ -1,4 +1,4 @@
-"""python -m hn_training train | evaluate | tune | export | eyes."""
+"""python -m hn_training train | average | evaluate | tune | export | picture | limits | eyes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def main() -> int:
     command.add_argument("organ", choices=config.ORGANS)
     command.add_argument("--predictions", type=Path, required=True, help="folder of <patient>/segmentations/<organ>.nii.gz")
     command.add_argument("--out", type=Path, required=True, help="PNG file")
+    command = add(sub, limits, "two networks against the reference and each other, on the validation patients")
+    command.add_argument("first", type=Path, help="folder of <patient>/segmentations/<organ>.nii.gz, as evaluate leaves it")
+    command.add_argument("second", type=Path)
+    command = sub.add_parser("average", help="write the mean of several runs' weights that started from the same ones")
+    command.add_argument("checkpoints", type=Path, nargs="+")
+    command.add_argument("--out", type=Path, required=True, help="new checkpoint, for evaluate (as checkpoint.pt), tune, export and start_from")
+    command.set_defaults(run=average)
     command = sub.add_parser("eyes", help="copy a data set with the eyes painted into its labels (8 Eye_L, 9 Eye_R)")
     command.add_argument("--data", type=Path, required=True, help="folder of patient folders")
     command.add_argument("--index", type=Path, required=True, help="the data set's index.json")
@@ -114,6 +121,21 @@ def picture(args) -> int:
     files = [args.predictions / args.patient / "segmentations" / f"{organ}.nii.gz" for organ in config.ORGANS]
     found = [read_lps(file)[0] if file.exists() else np.zeros_like(patient.labels) for file in files]
     examples.draw(patient, np.stack([np.zeros_like(patient.labels), *found]), args.patient, args.out, args.organ)
+    print(args.out)
+    return 0
+
+
+def limits(args) -> int:
+    from .limits import markdown, rows
+
+    print(markdown(rows(config.load(args.config), args.first, args.second)))
+    return 0
+
+
+def average(args) -> int:
+    from .average import average as write
+
+    write(args.checkpoints, args.out)
     print(args.out)
     return 0
 

@@ -53,12 +53,12 @@ class Data:
 class Grid:
     """Spacing in mm and patch in voxels, both x, y, z.
 
-    resolution_mm: finer CTs are averaged to look as if their voxels were as large, in training and when segmenting.
+    resolution_mm: finer CTs are averaged to look as if their voxels were as large, in training and when segmenting; 0: as they are.
     """
 
     spacing_mm: tuple[float, float, float]
     patch: tuple[int, int, int]
-    resolution_mm: tuple[float, float, float]
+    resolution_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def patch_zyx(self) -> tuple[int, int, int]:
@@ -164,7 +164,7 @@ def check_kind(table: str, name: str, kind: str, value) -> None:
         "int": number and isinstance(value, int),
         "float": number and value >= 0,
         "dict[str, int]": isinstance(value, dict) and all(type(v) is int and v > 0 for v in value.values()),
-    }.get(kind, isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v > 0 for v in value))
+    }.get(kind, isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v >= 0 for v in value))
     if not fits:
         raise ConfigError(f"[{table}] {name} cannot be {value!r}.")
 
@@ -189,5 +189,7 @@ def check(config: Config) -> None:
                 raise ConfigError(f"{name} = {value} is out of range.")
     if config.network.name not in NETWORKS:
         raise ConfigError(f"[network] name = {config.network.name!r}; there are {', '.join(NETWORKS)}.")
-    if any(size % 16 for size in config.grid.patch):
+    if not min(config.grid.spacing_mm) > 0:
+        raise ConfigError(f"[grid] spacing_mm = {list(config.grid.spacing_mm)}: every size must be above 0.")
+    if any(size % 16 or size == 0 for size in config.grid.patch):
         raise ConfigError(f"[grid] patch = {list(config.grid.patch)}: every size must be divisible by 16.")

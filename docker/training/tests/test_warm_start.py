@@ -36,6 +36,28 @@ def test_weights_are_taken_over_and_new_classes_start_small(dataset, tmp_path):
     assert history == {"steps": 3, "total_steps": 7, "started_from": state["origin"]["sha256"]}
 
 
+def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
+    first = loop.train(dataset)
+    runs = []
+    for seed in (1, 2):
+        optimise = replace(dataset.optimise, start_from=str(first), seed=seed, steps=1 + seed, learning_rate=0.1)
+        data = replace(dataset.data, cache=str(tmp_path / f"run{seed}"))
+        runs.append(loop.train(replace(dataset, data=data, optimise=optimise)))
+    one, two = (torch.load(run, weights_only=True) for run in runs)
+    monkeypatch.setattr("sys.argv", ["hn-training", "average", *map(str, runs), "--out", str(tmp_path / "mean.pt")])
+    assert main() == 0
+    merged = torch.load(tmp_path / "mean.pt", weights_only=True)
+    for key in ("classify.weight", "initial.1.running_mean"):
+        assert not torch.equal(one["average"][key], two["average"][key])
+        assert torch.allclose(merged["average"][key], (one["average"][key] + two["average"][key]) / 2)
+    assert (merged["step"], merged["total_steps"]) == (2 + 3, 4 + 2 + 3)
+    export.load_average(tmp_path / "mean.pt")
+
+    monkeypatch.setattr("sys.argv", ["hn-training", "average", str(runs[0]), str(first), "--out", str(tmp_path / "no.pt")])
+    assert main() == 2 and "only such runs can be averaged" in capsys.readouterr().err
+    assert not (tmp_path / "no.pt").exists()
+
+
 def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset, tmp_path):
     with pytest.raises(config.ConfigError, match="there is no file"):
         loop.train(with_eyes(dataset, tmp_path / "none.pt", tmp_path / "a"))
@@ -51,6 +73,8 @@ def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset,
     ("optimise", {"speed": 1}, r"\[optimise\] has unknown speed"),
     ("grid", {"patch": [96, 96, 60]}, "divisible by 16"),
     ("grid", {"spacing_mm": [2.0, 2.0]}, "spacing_mm cannot be"),
+    ("grid", {"spacing_mm": [2.0, 2.0, 0.0]}, "must be above 0"),
+    ("grid", {"resolution_mm": [-1.0, 2.0, 2.0]}, "resolution_mm cannot be"),
     ("data", {"labels": {"Spleen": 1}}, "names Spleen; there are Brainstem"),
     ("data", {"labels": {"Eye_L": 1}}, "needs both Eye_L and Eye_R"),
     ("data", {"labels": {"Brainstem": 1, "SpinalCord": 1}}, "same value"),
@@ -66,6 +90,7 @@ def test_a_setting_that_cannot_be_is_named(dataset, table, values, message):
 def test_settings_of_older_checkpoints_are_still_read(dataset):
     settings = dataset.as_dict()
     del settings["network"], settings["optimise"]["start_from"], settings["augment"]["fill"], settings["augment"]["blank_box"]
+    del settings["grid"]["resolution_mm"]
     assert config.from_dict(settings).augment.fill == 0
 
 

@@ -107,6 +107,8 @@ def test_train_resume_evaluate_export_predict(network, hospital, tmp_path, monke
     predict(hospital / "validation" / "4" / "data.nii.gz", tmp_path / "model", tmp_path / "4" / "segmentations")
     command("picture", "4", "Brainstem", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "brainstem.png")
     command("picture", "4", "Parotid_L", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "parotid.png")
+    limits = command("limits", tmp_path, tmp_path, "--config", toml).splitlines()
+    assert [line.split(" | ")[0] for line in limits[2:]] == ["| Brainstem", "| Parotid_L", "| Parotid_R"]
     brainstem, parotid = (matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("brainstem", "parotid"))
     assert brainstem.std() > 0.1 and (brainstem.shape != parotid.shape or (brainstem != parotid).any())
 
