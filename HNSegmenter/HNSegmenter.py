@@ -254,18 +254,21 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
 
     # Segment
 
-    def exportToNifti(self, volume):
-        """The volume as img.nii in a new folder of this user -> scene.HandOver, whose remove() deletes it."""
-        return scene.HandOver.create(volume)
+    def exportToNifti(self, volume, onWait=None):
+        """The volume as img.nii in a new folder of this user -> scene.HandOver, whose remove() deletes it.
 
-    def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None):
-        """Begin to segment, in a child process; returns at once. runtime: auto, docker or local.
+        Tilted and uneven series are read from their DICOM files again; onWait() is called between files, to paint the window.
+        """
+        return scene.HandOver.create(volume, emit=lambda _event: onWait() if onWait else None)
+
+    def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None, onWait=None):
+        """Begin to segment, in a child process; returns at once. runtime: auto, docker or local. onWait: see exportToNifti.
 
         onEvent(dict) hears all events, onEnd(run) the end, run.state says which. poll(), cancel(), abandon() and release()
         are Runner's. Raises WrongUsage if a run goes on.
         """
         self.refuseSecond()
-        job = self.exportToNifti(volume)
+        job = self.exportToNifti(volume, onWait)
         self.begin(job, job.arguments(runtime=runtime, docker_host=dockerHost), job.environment(), onEvent, onEnd, volume)
 
     def leftBehind(self):

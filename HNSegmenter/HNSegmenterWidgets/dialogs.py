@@ -84,6 +84,11 @@ def tell(label: qt.QLabel, text: str) -> None:
         timer.start(0)  # when the label has its place
 
 
+def paint() -> None:
+    """Let the window paint during long work, without taking clicks."""
+    slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
+
 def _reveal(widget: qt.QWidget) -> None:
     area = widget.parentWidget()
     while area is not None and area.className() != "QScrollArea":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import qt
 import slicer
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
@@ -151,7 +150,7 @@ class InboxReview:
         """Drawing holds the window up: say so before."""
         words = _("Writing the structure set: {percent} %").format(percent=round(100 * (event.get("fraction") or 0.0)))
         dialogs.tell(self._ui.inboxStatus, words)
-        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+        dialogs.paint()
 
     def _fetched(self, row: dict, folder: Path) -> None:
         self._run = None

@@ -96,7 +96,7 @@ class SaveSection:
         if text := words.get(event.get("stage")):
             text = f"{text}: {event['message']}" if "message" in event else text
             dialogs.tell(self._ui.saveStatus, f"{text} ...")
-            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+            dialogs.paint()
 
     def _saveLabelmaps(self, node, folder: Path) -> str:
         with slicer.util.WaitCursor():

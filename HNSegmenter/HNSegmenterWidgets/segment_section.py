@@ -94,13 +94,17 @@ class SegmentSection:
             runtime, host = self._keepSettings()
             self._replaced = self._askReplace()
             with slicer.util.WaitCursor():  # tilted and uneven series are read from their files again
-                self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd)
+                self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd, self._onWait)
         except Cancelled as declined:
             self._ui.stageLabel.text = declined.sentence
         except HNSegmenterError as fault:
             self._failed(fault.sentence)
         else:
             self._began()
+
+    def _onWait(self) -> None:
+        dialogs.tell(self._ui.stageLabel, _("Reading the files of tilted or uneven slices ..."))
+        dialogs.paint()
 
     def onCancel(self) -> None:
         if self._logic.cancelling:

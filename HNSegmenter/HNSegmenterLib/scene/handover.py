@@ -23,6 +23,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import HNSegmenterError, UnusableInput
+from ..events import Emit
 from ..job import alive
 from ..pipeline import RESULT
 from ..result import write_json
@@ -51,14 +52,16 @@ class HandOver:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def create(cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None, dicom_folder: Path | None = None) -> HandOver:
+    def create(
+        cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None, dicom_folder: Path | None = None, emit: Emit | None = None
+    ) -> HandOver:
         """Write a volume into a new folder below root (default: the jobs folder of settings).
 
         A volume that Slicer bends into place (uneven, tilted or shifted slices) is read from its DICOM files as the
-        command line does: from dicom_folder, or where the DICOM database says. Raises UnusableInput for a volume that
-        cannot be segmented, HNSegmenterError if the disk refuses.
+        command line does: from dicom_folder, or where the DICOM database says; emit hears of that, file by file. Raises
+        UnusableInput for a volume that cannot be segmented, HNSegmenterError if the disk refuses.
         """
-        image, warnings = _image(volume, dicom_folder)
+        image, warnings = _image(volume, dicom_folder, emit)
         folder = (root or jobs_folder()) / f"{PREFIX}{uuid.uuid4().hex}"
         try:
             folder.mkdir(parents=True, mode=0o700)
@@ -199,12 +202,12 @@ def last_words(stderr: str, exit_code: int | None = None) -> str:
     return f"The command ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
 
 
-def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None) -> tuple[sitk.Image, list[str]]:
+def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None, emit: Emit | None) -> tuple[sitk.Image, list[str]]:
     warnings = check_volume(volume)
     if bends(volume):
         from .dicom_database import planning_ct
 
-        ct = planning_ct(volume, dicom_folder)
+        ct = planning_ct(volume, dicom_folder, emit)
         return ct.image, warnings + list(ct.warnings)
     return image_of(volume), warnings
 

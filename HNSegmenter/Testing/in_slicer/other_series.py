@@ -7,6 +7,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import numpy as np  # noqa: E402
 import pydicom  # noqa: E402
+import qt  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 import slicer  # noqa: E402
 from driver import WidgetTest, chosen_item, chosen_path, run, screenshot, wait  # noqa: E402
@@ -49,8 +50,14 @@ class OtherSeries(WidgetTest):
         screenshot("several")
 
     def test_tilted_series(self):
+        shown, timer = set(), qt.QTimer()
+        timer.setInterval(0)
+        timer.connect("timeout()", lambda: shown.add(self.ui.stageLabel.text))
+        timer.start()
         said = self.segmented_and_saved("tilted", AXIAL, (0.0, 0.17, 0.0))  # 5 degrees of 2 mm
+        timer.stop()
         self.assertIn("tilted", said)
+        self.assertTrue([text for text in shown if "Reading the files" in text], "the window did not paint at the click")
 
     def test_oblique_series(self):
         cosine, sine = np.cos(np.radians(8)), np.sin(np.radians(8))
