@@ -32,7 +32,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
 
 def read(path: Path) -> dict:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return {"origin": {}} | torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ConfigError(f"{path} is not a checkpoint ({error}).") from None
 
