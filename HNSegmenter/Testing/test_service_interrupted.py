@@ -13,6 +13,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from conftest import require
+from docker_support import wait_for
 from service_fixtures import make_node, planning_system  # noqa: F401
 from service_serving import QUICK, arrived, look, serve, write_head  # noqa: F401
 
@@ -42,7 +43,8 @@ def images_on_disk(node) -> list[Path]:
 def test_a_worker_killed_in_any_state_loses_nothing(node, planning_system, serve, look, tmp_path):  # noqa: F811
     for number in range(3):
         arrived(node, write_head(tmp_path / str(number), number))
-    table = look(node)
+    wait_for(lambda: [node.get(f"/series/{series}").json()["IsStable"] for series in node.series()] == [True] * 3, 60)
+    table = look(node)  # all three wait when the worker comes
     first = serve(node.config, "first")
     table.until(lambda: sorted(table.states()) == ["queued", "queued", "segmenting"] and images_on_disk(node), first)
     first.kill()
