@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import ORGANS, Config
+from .config import ORGANS, Config, ConfigError
 from .patients import Patient, folders, read, read_lps
 
 COLUMNS = ("organ", "patients", "first", "second", "first and second", "correlation", "first, between common ends")
@@ -17,7 +17,7 @@ def rows(config: Config, first: Path, second: Path) -> list[tuple]:
 
     first, second: folders with <patient>/segmentations/<organ>.nii.gz. "first" and "second" against the reference, then both
     against each other; the correlation of their Dice over patients; and the first against the reference on the slices between
-    the ends that both draw.
+    the ends that both draw. ConfigError if a folder has nothing of a patient: that is not the same as an organ not found.
     """
     found: dict[str, list[tuple]] = {organ: [] for organ in ORGANS}
     for folder in folders(config.data.validation):
@@ -38,7 +38,9 @@ def compare(patient: Patient, number: int, first: Path, second: Path) -> tuple[f
 
 
 def mask(folder: Path, patient: Patient, organ: str) -> np.ndarray:
-    """A stored labelmap (z, y, x), nothing where there is no file."""
+    """A stored labelmap (z, y, x), nothing where the organ has no file."""
+    if not (folder / patient.name).is_dir():
+        raise ConfigError(f"{folder} has no folder {patient.name}. Give the folder predictions of an evaluation of these patients.")
     file = folder / patient.name / "segmentations" / f"{organ}.nii.gz"
     return read_lps(file)[0] > 0 if file.exists() else np.zeros(patient.labels.shape, bool)
 

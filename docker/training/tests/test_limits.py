@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from hn_training import limits
-from hn_training.config import Config
+from hn_training.config import Config, ConfigError
 
 
 def write(folder: Path, mask: np.ndarray) -> None:
@@ -33,6 +33,13 @@ def test_networks_that_agree_and_stop_elsewhere_than_the_reference(dataset: Conf
 
 
 def test_an_organ_that_was_not_found_agrees_with_nothing(dataset: Config, tmp_path):
+    for patient in ("pt_1", "pt_2"):
+        (tmp_path / "none" / patient / "segmentations").mkdir(parents=True)
     (row,) = limits.rows(dataset, tmp_path / "none", tmp_path / "none")
     assert row[:5] == ("Brainstem", 2, 0, 0, 0) and row[6] == 0
     assert "| Brainstem | 2 | 0.000 |" in limits.markdown([row])
+
+
+def test_a_folder_without_the_patients_is_refused(dataset: Config, tmp_path):
+    with pytest.raises(ConfigError, match="has no folder pt_1"):
+        limits.rows(dataset, tmp_path / "elsewhere", tmp_path / "elsewhere")
