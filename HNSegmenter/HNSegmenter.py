@@ -39,7 +39,7 @@ class HNSegmenter(ScriptedLoadableModule):
             "<b>Research use, not a medical device: a clinician must review every contour.</b>"
         )
         parent.acknowledgementText = _(
-            "The network is a DenseVNet (E. Gibson et al., IEEE Transactions on Medical Imaging 37, 2018), trained on OpenKBP "
+            "The network is MONAI's SegResNet (A. Myronenko, BrainLes 2018), trained on OpenKBP "
             "(A. Babier et al., Medical Physics 48, 2021). RTSTRUCT contours are drawn by SlicerRT (C. Pinter et al., "
             "Medical Physics 39, 2012) where it is installed."
         )

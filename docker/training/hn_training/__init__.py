@@ -1,3 +1,3 @@
-"""Training of the DenseVNet that HN Segmenter ships: data, loop and export."""
+"""Training of the network that HN Segmenter ships: data, loop and export."""
 
 __version__ = "0.1.0"

@@ -49,7 +49,8 @@ class MirrorSides(RandomTransform):
 
 
 class BlankHalfSpace(RandomTransform):
-    """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction.
+    """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction; half of the
+    times through or close by a drawn organ.
 
     Organs that are blanked are background from then on: the network must not guess them.
     """
@@ -60,10 +61,18 @@ class BlankHalfSpace(RandomTransform):
         axes = [torch.linspace(-1, 1, n) for n in shape]
         depth = (axes[0].view(-1, 1, 1) * normal[0] + axes[1].view(1, -1, 1) * normal[1]
                  + axes[2].view(1, 1, -1) * normal[2])
-        beyond = (depth > self.R.uniform(-0.1, 0.95))[None]
+        beyond = (depth > self.limit(depth, data["labels"][0]))[None]
         return {"image": data["image"].masked_fill(beyond, AIR_HU),
                 "labels": data["labels"].masked_fill(beyond, 0),
                 "unknown": data["unknown"].masked_fill(beyond, 0)}
+
+    def limit(self, depth: torch.Tensor, labels: torch.Tensor) -> float:
+        """How deep the plane lies: anywhere from the middle on, or near a voxel of one of the organs in the patch."""
+        organs = labels.unique()[1:] if (labels == 0).any() else labels.unique()
+        if len(organs) == 0 or self.R.random() < 0.5:
+            return self.R.uniform(-0.1, 0.95)
+        depths = depth[labels == organs[self.R.randint(len(organs))]]
+        return float(depths[self.R.randint(len(depths))]) + self.R.normal(0, 0.15)
 
     def direction(self) -> np.ndarray:
         """Where the blanked side lies, (z, y, x)."""

@@ -67,7 +67,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Network:
-    name: str = "densevnet"
+    name: str = "monai-segresnet"
 
 
 @dataclass(frozen=True)

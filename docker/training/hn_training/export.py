@@ -20,7 +20,7 @@ from .model_folder import COLORS, CONTRACT, concept, write_json, write_sums
 from .network import SIZE_MULTIPLE
 from .networks import build
 
-VERSION = "0.3.1"
+VERSION = "0.4.0"
 OPSET = 18
 TOLERANCE = 1e-4
 TRACED_SHAPE = (1, 1, 32, 48, 64)

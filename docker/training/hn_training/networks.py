@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .baseline import MonaiSegResNet
+from .segresnet import MonaiSegResNet
 from .config import Config
 from .network import DenseVNet
 

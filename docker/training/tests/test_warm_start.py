@@ -9,6 +9,9 @@ from hn_training import config, export, loop
 from hn_training.__main__ import main
 
 EYES = [5, 6]
+LAYERS = {"densevnet": ("initial.0.weight", "classify.weight"),
+          "monai-segresnet": ("initial.weight", "body.conv_final.2.conv.weight")}
+"""First and last of each network."""
 
 
 def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.Config:
@@ -17,16 +20,19 @@ def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.
                    optimise=replace(settings.optimise, start_from=str(start_from), steps=2, learning_rate=1e-12))
 
 
-def test_weights_are_taken_over_and_new_classes_start_small(dataset, tmp_path):
+@pytest.mark.parametrize("network", LAYERS)
+def test_weights_are_taken_over_and_new_classes_start_small(network, dataset, tmp_path):
+    dataset = replace(dataset, network=config.Network(network))
+    initial, classify = LAYERS[network]
     first = loop.train(dataset)
     weights = torch.load(first, weights_only=True)["average"]
     settings = with_eyes(dataset, first, tmp_path / "second")
     second = loop.train(settings)
     state = torch.load(second, weights_only=True)
     assert (state["step"], state["total_steps"], state["origin"]["total_steps"]) == (2, 6, 4)
-    assert torch.allclose(state["average"]["initial.0.weight"], weights["initial.0.weight"], atol=1e-6)
-    assert torch.allclose(state["average"]["classify.weight"][1], weights["classify.weight"][1], atol=1e-6)
-    new = state["average"]["classify.weight"][EYES]
+    assert torch.allclose(state["average"][initial], weights[initial], atol=1e-6)
+    assert torch.allclose(state["average"][classify][1], weights[classify][1], atol=1e-6)
+    new = state["average"][classify][EYES]
     assert 0 < new.abs().max() < 0.06 and not torch.equal(new[0], new[1])
     assert state["average"]["present"].flatten().tolist() == [True, True, False, False, False, True, True]
 
@@ -47,7 +53,8 @@ def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["hn-training", "average", *map(str, runs), "--out", str(tmp_path / "mean.pt")])
     assert main() == 0
     merged = torch.load(tmp_path / "mean.pt", weights_only=True)
-    for key in ("classify.weight", "initial.1.running_mean"):
+    means = next(key for key in merged["average"] if key.endswith("running_mean"))
+    for key in (LAYERS[dataset.network.name][1], means):
         assert not torch.equal(one["average"][key], two["average"][key])
         assert torch.allclose(merged["average"][key], (one["average"][key] + two["average"][key]) / 2)
     assert (merged["step"], merged["total_steps"]) == (2 + 3, 4 + 2 + 3)

@@ -1,4 +1,4 @@
-"""MONAI's SegResNet at DenseVNet's resolution, to tell what the network's shape is worth.
+"""MONAI's SegResNet at DenseVNet's resolution: the network that is shipped.
 
 Myronenko, "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization", BrainLes 2018, without the autoencoder.
 """
