@@ -1,4 +1,4 @@
-"""python -m hn_training train | average | evaluate | tune | export | picture | limits | eyes."""
+"""python -m hn_training train | average | evaluate | tune | export | unpack | picture | limits | eyes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def main() -> int:
     command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
     command.add_argument("--thresholds", type=Path, help="JSON file that tune wrote (default: 0.5 for every organ)")
     command.set_defaults(run=export)
+    command = add(sub, unpack, "write a checkpoint for start_from with the network of a model folder, the shipped one for instance")
+    command.add_argument("model", type=Path, help="model folder")
+    command.add_argument("--out", type=Path, required=True, help="new checkpoint")
     command = add(sub, picture, "draw one organ of a validation patient: reference and stored prediction on slices through it")
     command.add_argument("patient")
     command.add_argument("organ", choices=config.ORGANS)
@@ -107,6 +110,14 @@ def export(args) -> int:
     thresholds = json.loads(args.thresholds.read_text(encoding="utf-8")) if args.thresholds else None
     write(args.checkpoint, args.out, args.data, thresholds)
     print(args.out)
+    return 0
+
+
+def unpack(args) -> int:
+    from .unpack import unpack as write
+
+    difference = write(args.model, config.load(args.config), args.out)
+    print(f"{args.out} differs from the model by {difference:.1e}")
     return 0
 
 

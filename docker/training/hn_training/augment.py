@@ -7,16 +7,21 @@ MONAI-style random transforms over dicts of "image" (1, z, y, x) float HU, "labe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from monai.transforms import Compose, MapTransform, RandAffined, Randomizable, RandGaussianSmoothd
 from torch.nn import functional as F
 
-from .config import Augment, Grid, mirrored_classes
+from .config import ORGANS, Augment, Grid, mirrored_classes
 from .grid import AIR_HU, BODY_HU, window
 
 KEYS = ("image", "labels", "unknown")
+ALL_UNKNOWN = (1 << len(ORGANS)) - 1
+SOFT_MM, BAND_MM, NEAR_MM = (2.0, 5.0), 4.0, 12.0
+"""Of a blanked half-space: the width of a soft edge, how far beyond it an organ is unknown (a voxel of the network's output), and
+how near to a voxel of an organ planes lie that are to cut it (standard deviation)."""
 
 
 class RandomTransform(Randomizable, MapTransform):
@@ -52,34 +57,47 @@ class BlankHalfSpace(RandomTransform):
     """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction; half of the
     times through or close by a drawn organ.
 
-    Organs that are blanked are background from then on: the network must not guess them.
+    The edge is as sharp as a scan's last slice, or as soft as voxels of a CT beside blanked ones become on the network's grid.
+    Organs that are blanked are background from then on: the network must not guess them. Within BAND_MM of the edge they are
+    unknown: the network sees too coarsely to stop at it, and would rather stop before.
     """
 
+    def __init__(self, probability: float, grid: Grid):
+        super().__init__(probability)
+        self.spacing = torch.tensor(grid.spacing_mm[::-1])
+
     def change(self, data: dict) -> dict:
-        shape = data["image"].shape[1:]
-        normal = torch.tensor(self.direction(), dtype=torch.float32)
-        axes = [torch.linspace(-1, 1, n) for n in shape]
-        depth = (axes[0].view(-1, 1, 1) * normal[0] + axes[1].view(1, -1, 1) * normal[1]
-                 + axes[2].view(1, 1, -1) * normal[2])
-        beyond = (depth > self.limit(depth, data["labels"][0]))[None]
-        return {"image": data["image"].masked_fill(beyond, AIR_HU),
-                "labels": data["labels"].masked_fill(beyond, 0),
-                "unknown": data["unknown"].masked_fill(beyond, 0)}
+        depth = self.depth(data["image"].shape[1:])
+        depth = depth - self.limit(depth, data["labels"][0])
+        soft = self.R.uniform(*SOFT_MM) if self.R.random() < 0.7 else 0.0
+        share = ((depth / soft).clamp(0, 1) if soft else (depth > 0).float())[None]
+        depth = depth[None] - soft / 2  # a CT's voxel shows what lies up to half of the way to the next
+        gone, drawn = depth > 0, data["labels"] > 0
+        near = gone & (depth < BAND_MM) & drawn
+        return {"image": data["image"] + share * (AIR_HU - data["image"]),
+                "labels": data["labels"].masked_fill(gone, 0),
+                "unknown": torch.where(near, ALL_UNKNOWN, data["unknown"].masked_fill(gone, 0)).to(torch.uint8)}
+
+    def depth(self, shape: Sequence[int]) -> torch.Tensor:
+        """mm (z, y, x) from the patch's middle towards the blanked side."""
+        normal = self.direction()
+        normal /= np.linalg.norm(normal)
+        steps = [mm * part * (torch.arange(n) - (n - 1) / 2) for n, mm, part in zip(shape, self.spacing, normal)]
+        return (steps[0].view(-1, 1, 1) + steps[1].view(1, -1, 1) + steps[2].view(1, 1, -1)).float()
 
     def limit(self, depth: torch.Tensor, labels: torch.Tensor) -> float:
         """How deep the plane lies: anywhere from the middle on, or near a voxel of one of the organs in the patch."""
         organs = labels.unique()[1:] if (labels == 0).any() else labels.unique()
         if len(organs) == 0 or self.R.random() < 0.5:
-            return self.R.uniform(-0.1, 0.95)
+            return self.R.uniform(-0.1, 0.95) * float(depth.max())
         depths = depth[labels == organs[self.R.randint(len(organs))]]
-        return float(depths[self.R.randint(len(depths))]) + self.R.normal(0, 0.15)
+        return float(depths[self.R.randint(len(depths))]) + self.R.normal(0, NEAR_MM)
 
     def direction(self) -> np.ndarray:
         """Where the blanked side lies, (z, y, x)."""
         if self.R.random() < 0.5:
             return np.array([self.R.choice([-1.0, 1.0]), 0, 0]) + self.R.normal(0, self.R.choice([0.02, 0.4]), 3)
-        anywhere = self.R.normal(size=3)
-        return anywhere / np.linalg.norm(anywhere)
+        return self.R.normal(size=3)
 
 
 class BlankBox(RandomTransform):
@@ -165,7 +183,7 @@ def training_transforms(grid: Grid, settings: Augment) -> Compose:
         move,
         AsBytes(),
         MirrorSides(settings.flip),
-        BlankHalfSpace(settings.blank),
+        BlankHalfSpace(settings.blank, grid),
         BlankBox(settings.blank_box),
         PaintCouch(settings.couch),
         PaintMask(settings.mask),

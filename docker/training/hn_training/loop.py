@@ -20,6 +20,7 @@ from .loss import segmentation_loss
 from .networks import build
 from .patches import loader
 from .patients import Patient, read
+from .precision import autocast
 
 LOG_EVERY = 20
 FIRST_LOOKS = (1, 100, 300)
@@ -95,7 +96,7 @@ def train_step(run: Run, batch: dict) -> None:
     for group in run.optimiser.param_groups:
         group["lr"] = learning_rate(run)
     image = batch["image"].to(device, memory_format=torch.channels_last_3d)
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
+    with autocast(device):
         logits = run.network(image)
     labels, unknown = batch["labels"][:, 0].to(device), batch["unknown"][:, 0].to(device)
     loss, entropy, dice = segmentation_loss(logits, labels, unknown)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from .augment import oversized, training_transforms
+from .augment import ALL_UNKNOWN, oversized, training_transforms
 from .cache import VOID_HU
 from .config import ORGANS, Config
 from .grid import AIR_HU
@@ -19,7 +19,6 @@ ANYWHERE, ABSENT = 0.15, 0.1
 """Shares of patches anywhere in a volume, and at the top of scans where an organ is known to be absent; the
 others are centred near a voxel of an organ."""
 JITTER_VOXELS = (20, 24, 24)
-ALL_UNKNOWN = (1 << len(ORGANS)) - 1
 
 
 class Patches(Dataset):

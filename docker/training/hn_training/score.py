@@ -14,6 +14,7 @@ from . import grid
 from .config import ORGANS, Config, mirrored_classes
 from .network import SIZE_MULTIPLE
 from .patients import Patient, folders, read
+from .precision import autocast
 
 
 @torch.inference_mode()
@@ -30,7 +31,7 @@ def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bo
     image = F.pad(image, padding, value=grid.AIR_HU)
     device = next(network.parameters()).device
     image = grid.window(image)[None, None].to(device)
-    with torch.autocast(device.type, torch.bfloat16):
+    with autocast(device.type):
         chances = network(image).float().softmax(1)
         if flip:
             mirrored = network(image.flip(-1)).float().softmax(1).flip(-1)

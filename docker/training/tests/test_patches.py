@@ -138,14 +138,18 @@ def test_only_slices_without_tissue_are_void(eyes):
     assert not patients.read(folders[0], eyes.data).image[0].max() > -1000
 
 
-@pytest.mark.parametrize("change", [BlankBox(1.0), BlankHalfSpace(1.0)])
-def test_blanking_leaves_background_and_reaches_the_middle(change):
-    shape = (1, 16, 16, 16)
+def solid(shape: tuple[int, ...]) -> dict:
+    """A patch that is all brainstem, with something unknown everywhere."""
+    return {"image": torch.zeros(shape), "labels": torch.ones(shape, dtype=torch.uint8),
+            "unknown": torch.full(shape, 2, dtype=torch.uint8)}
+
+
+def test_a_blanked_box_leaves_background_and_reaches_the_middle():
+    change = BlankBox(1.0)
     middle = slabs = 0
     for seed in range(40):
         change.set_random_state(seed=seed)
-        data = {"image": torch.zeros(shape), "labels": torch.ones(shape, dtype=torch.uint8),
-                "unknown": torch.ones(shape, dtype=torch.uint8)}
+        data = solid((1, 16, 16, 16))
         out = change(data)
         gone = out["image"] == AIR_HU
         assert not gone.all() and not out["labels"][gone].any() and not out["unknown"][gone].any()
@@ -153,7 +157,42 @@ def test_blanking_leaves_background_and_reaches_the_middle(change):
         middle += bool(gone[0, 8, 8, 8])
         rows = gone[0].all(dim=(1, 2))
         slabs += bool(rows.any() and not rows[0] and not rows[-1])
-    assert middle > 0 and (slabs > 5 or isinstance(change, BlankHalfSpace))
+    assert middle > 0 and slabs > 5
+
+
+def test_a_blanked_half_is_background_but_for_a_band_beyond_its_edge(dataset):
+    """Organs end half of the way down a soft edge; within BAND_MM from there they are unknown, deeper down background."""
+    change = BlankHalfSpace(1.0, dataset.grid)
+    soft = bands = 0
+    for seed in range(60):
+        change.set_random_state(seed=seed)
+        data = solid((1, 20, 24, 24))
+        out = change(data)
+        image, labels, unknown = (out[key][0] for key in ("image", "labels", "unknown"))
+        gone = labels == 0
+        assert not gone.all() and (data["image"] == 0).all()
+        assert (image[~gone] >= AIR_HU / 2).all() and (image[gone] <= AIR_HU / 2).all()
+        assert (unknown[~gone] == 2).all() and set(unknown[gone].unique().tolist()) <= {0, ALL_UNKNOWN}
+        soft += bool(((image > AIR_HU) & (image < 0)).any())
+        bands += bool((unknown == ALL_UNKNOWN).any() and (unknown == 0).any())
+    assert bands > 20 and 20 < soft < 58
+
+
+def test_the_band_beyond_the_edge_is_as_wide_as_a_voxel_of_the_output(dataset):
+    change = BlankHalfSpace(1.0, dataset.grid)
+    change.direction = lambda: np.array([1.0, 0.0, 0.0])
+    edges = 0
+    for seed in range(20):
+        change.set_random_state(seed=seed)
+        out = change(solid((1, 32, 8, 8)))
+        kept, band = (out["labels"] > 0)[0, :, 0, 0], (out["unknown"] == ALL_UNKNOWN)[0, :, 0, 0]
+        if kept[:-5].all():
+            continue
+        last = int(kept.nonzero().max())
+        assert kept[: last + 1].all() and band.nonzero().flatten().tolist() in ([last + 1], [last + 1, last + 2])  # of 2.5 mm
+        assert (out["image"][0, last + 3 :] == AIR_HU).all() and (out["image"][0, : max(last - 1, 0)] == 0).all()
+        edges += 1
+    assert edges > 5
 
 
 def test_a_changed_contour_is_prepared_anew(eyes):

@@ -1,12 +1,14 @@
 """A run that starts from the weights of another one, and settings that cannot be."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from hn_training import config, export, loop
+from hn_training import cache, config, export, loop
 from hn_training.__main__ import main
+from hn_training.patches import loader
 
 EYES = [5, 6]
 LAYERS = {"densevnet": ("initial.0.weight", "classify.weight"),
@@ -63,6 +65,45 @@ def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["hn-training", "average", str(runs[0]), str(first), "--out", str(tmp_path / "no.pt")])
     assert main() == 2 and "only such runs can be averaged" in capsys.readouterr().err
     assert not (tmp_path / "no.pt").exists()
+
+
+def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, monkeypatch, capsys):
+    """It gives the same probabilities, and its batch norms know the statistics of what they meet."""
+    first, model, again = loop.train(dataset), tmp_path / "model", tmp_path / "start.pt"
+    export.export(first, model, "two made-up patients", {"Brainstem": 0.7})
+    (tmp_path / "my.toml").write_text(as_toml(dataset))
+    monkeypatch.setattr("sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(again)])
+    assert main() == 0
+    assert float(capsys.readouterr().out.split()[-1]) < export.TOLERANCE
+
+    network, settings, history = export.load_average(again)
+    assert history["total_steps"] == 4 and settings == dataset
+    norm, seen = network.body.down_layers[0][1].norm2, []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].transpose(0, 1).flatten(1)))
+    with torch.no_grad():
+        for batch in loader(cache.build(dataset, "train"), dataset, 0):
+            network(batch["image"].as_subclass(torch.Tensor))
+    met = torch.cat(seen, 1)
+    assert torch.allclose(norm.running_mean, met.mean(1), atol=1e-4)
+    assert torch.allclose(norm.running_var, met.var(1), rtol=1e-2)
+
+    optimise = replace(dataset.optimise, start_from=str(again), steps=1)
+    second = loop.train(replace(dataset, data=replace(dataset.data, cache=str(tmp_path / "second")), optimise=optimise))
+    assert torch.load(second, weights_only=True)["total_steps"] == 5
+
+    (model / "network.onnx").write_bytes((Path(__file__).parents[1] / "fixtures" / "two_organs" / "network.onnx").read_bytes())
+    assert main() == 2 and "does not hold a" in capsys.readouterr().err
+
+
+def as_toml(settings: config.Config) -> str:
+    """Tables of numbers, strings and lists of numbers, one level deep but for the labels."""
+    tables = settings.as_dict()
+    tables["data.labels"] = tables["data"].pop("labels")
+    lines = []
+    for table, values in tables.items():
+        lines.append(f"[{table}]")
+        lines += [f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}" for name, value in values.items()]
+    return "\n".join(lines)
 
 
 def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset, tmp_path):
