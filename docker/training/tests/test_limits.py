@@ -23,20 +23,22 @@ def test_networks_that_agree_and_stop_elsewhere_than_the_reference(dataset: Conf
         write(tmp_path / "one" / patient / "segmentations", middle)
         write(tmp_path / "two" / patient / "segmentations", middle if patient == "pt_1" else np.roll(middle, 2, axis=2))
     (row,) = limits.rows(dataset, tmp_path / "one", tmp_path / "two")
-    organ, patients, one, two, both, correlation, ends = row
+    organ, patients, one, two, both, correlation, ends, far, apart = row
     assert (organ, patients) == ("Brainstem", 2)
     first = limits.dice(middle, ball)
     unsound = np.arange(24) != 11  # of the second patient
     assert one == pytest.approx((first + limits.dice(middle[unsound], ball[unsound])) / 2)
     assert two < one and 0.8 < both < 1 and np.isfinite(correlation)
     assert ends == pytest.approx(1.0)
+    assert far == pytest.approx(9.0)  # the ball's poles lie three slices of 3 mm beyond
+    assert apart == pytest.approx((0 + 8) / 2)  # 2 voxels of 4 mm in one of two patients
 
 
 def test_an_organ_that_was_not_found_agrees_with_nothing(dataset: Config, tmp_path):
     for patient in ("pt_1", "pt_2"):
         (tmp_path / "none" / patient / "segmentations").mkdir(parents=True)
     (row,) = limits.rows(dataset, tmp_path / "none", tmp_path / "none")
-    assert row[:5] == ("Brainstem", 2, 0, 0, 0) and row[6] == 0
+    assert row[:5] == ("Brainstem", 2, 0, 0, 0) and row[6] == 0 and np.isinf(row[7:]).all()
     assert "| Brainstem | 2 | 0.000 |" in limits.markdown([row])
 
 
