@@ -6,7 +6,7 @@ import torch
 
 EMULATED = ("DEFAULT", "AVX2")
 """x86 processors (as PyTorch names what they can do) whose bfloat16 is emulated: a step of SegResNet takes over five times as long
-as in float32. (AVX-512 has it, or emulates it fast enough; ARM has it.)"""
+as in float32."""
 
 
 def autocast(device: str) -> torch.autocast:
