@@ -14,6 +14,7 @@ from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.rtstruct import write_rtstruct
+from HNSegmenterLib.scene.grid import Grid
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 
@@ -142,6 +143,7 @@ def test_an_oblique_series_keeps_its_places(tmp_path):
     assert ct.oblique
     scene = new_scene()
     volume = add_ct(scene, ct)
+    assert Grid.of_volume(volume).oblique
     drawn = head_organs(ct)
     write_results(tmp_path / "results", drawn)
     node = hn.show_results(tmp_path / "results", volume)

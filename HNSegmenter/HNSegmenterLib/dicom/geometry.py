@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,9 +80,8 @@ class Stack:
 
     @property
     def oblique(self) -> bool:
-        """Whether an axis of the slices is off the patient's axes by more than OBLIQUE_DEGREES."""
-        off_axis = [np.degrees(np.arccos(min(1.0, np.abs(axis).max()))) for axis in (self.row, self.column, self.normal)]
-        return bool(max(off_axis) > OBLIQUE_DEGREES)
+        """Whether an axis of the slices is off the patient's axes; see are_oblique."""
+        return are_oblique((self.row, self.column, self.normal))
 
     def gaps(self) -> list[Gap]:
         """Places where slices are missing; see _is_gap and _is_thinned for the two rules."""
@@ -124,6 +124,11 @@ class Stack:
     def _thickness(self, step: int) -> float | None:
         values = [self.headers[n].number("SliceThickness") for n in (step, step + 1)]
         return None if None in values else max(values)
+
+
+def are_oblique(axes: Iterable[np.ndarray]) -> bool:
+    """Whether one of an image's axes (unit vectors, LPS or RAS) is off the patient's axes by more than OBLIQUE_DEGREES."""
+    return any(np.degrees(np.arccos(min(1.0, np.abs(axis).max()))) > OBLIQUE_DEGREES for axis in axes)
 
 
 def orthonormal(cosines: tuple[float, ...]) -> bool:

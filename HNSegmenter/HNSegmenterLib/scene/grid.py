@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import slicer
 import vtk
 
+from ..dicom.geometry import are_oblique
 from ..grids import TOLERANCE_MM
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -58,6 +59,10 @@ class Grid:
     def orthogonal(self) -> bool:
         axes = self.ijk_to_ras[:3, :3] / self.spacing
         return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-3)
+
+    @property
+    def oblique(self) -> bool:
+        return are_oblique((self.ijk_to_ras[:3, :3] / self.spacing).T)
 
     def same_place(self, other: Grid, tolerance_mm: float = TOLERANCE_MM) -> bool:
         """Equal size, and every corner voxel near the other's; default a tenth of a millimetre: NIfTI keeps float32."""

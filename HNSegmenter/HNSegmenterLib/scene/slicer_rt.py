@@ -50,7 +50,7 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
         return "the series was scanned with a tilted gantry, which SlicerRT does not know"
     if (ct is not None and ct.resampled) or bends(volume):
         return "the slices are tilted, shifted or unevenly spaced, which SlicerRT does not know"
-    if ct is not None and ct.oblique:
+    if Grid.of_volume(volume).oblique:
         return "the slices are oblique, which SlicerRT does not know"
     return None
 

@@ -73,6 +73,7 @@ class OtherSeries(WidgetTest):
         self.drop(self.folder / name)
         self.segmented()
         screenshot(name)
+        self.assertIn("draws the contours itself", self.ui.contentsLabel.text)  # said before it is saved, too
         self.ui.saveButton.click()
         said = self.ui.saveStatus.text
         self.assertIn("Saved and read back", said)
