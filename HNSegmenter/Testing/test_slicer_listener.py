@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from conftest import require_program
 from docker_daemon import free_port
 from test_slicer_application import HERE, PASSED, slicer, start  # noqa: F401
 
 
 def test_slicers_own_listener_feeds_the_module(start):  # noqa: F811
-    require_program("storescu")
-    said = start(HERE / "listener.py", HNSEG_TEST_PORT=str(free_port()))
+    scanner, listener = require_program("storescu"), require_program("storescp")
+    variables = {"HNSEG_TEST_SCANNER": scanner, "HNSEG_TEST_DCMTK": str(Path(listener).parent)}
+    said = start(HERE / "listener.py", HNSEG_TEST_PORT=str(free_port()), **variables)
     assert PASSED in said, said[-6000:]

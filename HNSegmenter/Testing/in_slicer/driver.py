@@ -236,12 +236,15 @@ def screenshot(name: str) -> None:
 
 
 def run(*cases: type[unittest.TestCase]) -> None:
-    """Run the tests, print what unittest prints, and end Slicer with 0 or 1."""
+    """Run the tests, print what unittest prints and why any was skipped, and end Slicer with 0 or 1."""
     code = 1
     try:
         loader = unittest.TestLoader()
         suite = unittest.TestSuite([loader.loadTestsFromTestCase(case) for case in cases])
-        code = 0 if unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful() else 1
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+        code = 0 if result.wasSuccessful() else 1
+        for _test, reason in result.skipped:
+            print(f"HN Segmenter tests skipped: {reason}", flush=True)
     except BaseException:
         traceback.print_exc()
     print(f"HN Segmenter tests ended with {code}", flush=True)

@@ -22,7 +22,7 @@ from HNSegmenterWidgets import packages  # noqa: E402
 CONFIG = os.environ["HNSEG_TEST_SERVICE"]
 
 
-@unittest.skipIf(packages.missing(packages.INBOX), "Python packages of the inbox are missing in this Slicer")
+@unittest.skipIf(packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there")
 class Inbox(WidgetTest):
     def test_review(self):
         for section in (self.ui.loadSection, self.ui.segmentSection, self.ui.saveSection):

@@ -21,7 +21,7 @@ from HNSegmenterWidgets import packages  # noqa: E402
 PASSWORD = os.environ["HNSEG_TEST_PASSWORD"]
 
 
-@unittest.skipIf(packages.missing(packages.INBOX), "Python packages of the inbox are missing in this Slicer")
+@unittest.skipIf(packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there")
 class InboxFaults(WidgetTest):
     def setUp(self):
         super().setUp()

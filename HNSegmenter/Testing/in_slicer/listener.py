@@ -1,10 +1,9 @@
 """Slicer's own DICOM listener, as without a node: a scanner sends, the DICOM database has it, Load, Segment, Save.
 
-HNSEG_TEST_PORT: a free port.
+HNSEG_TEST_PORT: a free port. HNSEG_TEST_SCANNER: DCMTK's storescu; HNSEG_TEST_DCMTK: the folder of its storescp and dcmdump.
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ def use_programs_of_the_system() -> None:
     from DICOMLib import DICOMProcess
 
     if not Path(DICOMProcess.getDCMTKToolsPath(), "storescp").exists():
-        DICOMProcess.POSSIBLE_DCMTK_PATHS.insert(0, "/" + os.path.relpath(Path(shutil.which("storescp")).parent, slicer.app.slicerHome))
+        DICOMProcess.POSSIBLE_DCMTK_PATHS.insert(0, "/" + os.path.relpath(os.environ["HNSEG_TEST_DCMTK"], slicer.app.slicerHome))
 
 
 class Listener(WidgetTest):
@@ -39,9 +38,8 @@ class Listener(WidgetTest):
         slicer.modules.DICOMInstance.startListener()
         self.addCleanup(slicer.modules.DICOMInstance.stopListener)
         wait(lambda: self.listens(int(port)), 30)
-        scanner = subprocess.Popen(
-            ["storescu", "-aet", "CT1", "-aec", "SLICER", "127.0.0.1", port, *map(str, files)], env=slicer.util.startupEnvironment()
-        )
+        command = [os.environ["HNSEG_TEST_SCANNER"], "-aet", "CT1", "-aec", "SLICER", "127.0.0.1", port, *map(str, files)]
+        scanner = subprocess.Popen(command, env=slicer.util.startupEnvironment())
         wait(lambda: scanner.poll() is not None, 120)
         self.assertEqual(scanner.returncode, 0)
         wait(lambda: len(slicer.dicomDatabase.filesForSeries(sent.SeriesInstanceUID)) == len(files), 120)
