@@ -27,14 +27,16 @@ def unpack(model: Path, config: Config, out: Path) -> float:
 
     What export merged into convolutions becomes batch norms again, whose statistics are measured on patches of the
     configuration's training patients, so that training starts where export stopped. Thresholds stay in the last bias. The checkpoint
-    counts the model's steps. Raises ConfigError if the model is of another network.
+    has the model's organs, whichever the configuration names, and counts its steps. Raises ConfigError if the model is of another network.
     """
     if config.network.name != NAME:
         raise ConfigError(f'[network] name: only "{NAME}" can be unpacked, not "{config.network.name}".')
     network = build(config)
     try:
         graph = onnx.load(model / "network.onnx").graph
-        steps = json.loads((model / "model.json").read_text(encoding="utf-8"))["trained"]["total_steps"]
+        steps = read(model / "model.json")["trained"]["total_steps"]
+        channels = {organ["channel"] for organ in read(model / "organs.json")["organs"]}
+        network.present.copy_(torch.tensor([n == 0 or n in channels for n in range(network.present.numel())]).view(network.present.shape))
         biases = fill(network, {entry.name: torch.tensor(numpy_helper.to_array(entry)) for entry in graph.initializer}, graph)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ConfigError(f'{model} does not hold a "{NAME}" of this program ({error}).') from None
@@ -44,6 +46,10 @@ def unpack(model: Path, config: Config, out: Path) -> float:
     torch.save(state, out.with_suffix(".part"))
     os.replace(out.with_suffix(".part"), out)
     return largest_difference_to(network, model / "network.onnx")
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def fill(network: nn.Module, weights: dict[str, torch.Tensor], graph: onnx.GraphProto) -> dict[str, torch.Tensor]:

@@ -71,6 +71,8 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, mo
     """It gives the same probabilities, and its batch norms know the statistics of what they meet."""
     first, model, again = loop.train(dataset), tmp_path / "model", tmp_path / "start.pt"
     export.export(first, model, "two made-up patients", {"Brainstem": 0.7})
+    labels = {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}  # the model knows one of them
+    dataset = replace(dataset, data=replace(dataset.data, labels=labels))
     (tmp_path / "my.toml").write_text(as_toml(dataset))
     monkeypatch.setattr("sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(again)])
     assert main() == 0
@@ -78,6 +80,7 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, mo
 
     network, settings, history = export.load_average(again)
     assert history["total_steps"] == 4 and settings == dataset
+    assert network.present.flatten().tolist() == [True, True, False, False, False, False, False]
     norm, seen = network.body.down_layers[0][1].norm2, []
     norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].transpose(0, 1).flatten(1)))
     with torch.no_grad():
@@ -89,7 +92,8 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, mo
 
     optimise = replace(dataset.optimise, start_from=str(again), steps=1)
     second = loop.train(replace(dataset, data=replace(dataset.data, cache=str(tmp_path / "second")), optimise=optimise))
-    assert torch.load(second, weights_only=True)["total_steps"] == 5
+    state = torch.load(second, weights_only=True)
+    assert state["total_steps"] == 5 and state["average"]["present"].sum() == 4
 
     (model / "network.onnx").write_bytes((Path(__file__).parents[1] / "fixtures" / "two_organs" / "network.onnx").read_bytes())
     assert main() == 2 and "does not hold a" in capsys.readouterr().err
