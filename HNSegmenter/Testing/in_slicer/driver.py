@@ -157,7 +157,10 @@ class Stalls:
 
     def restart(self) -> str:
         """What it was since the last restart, in words."""
-        said = f"{self.wall:.3f} s (of Slicer's own work {self.cpu:.3f} s)" if hasattr(self, "wall") else ""
+        said = ""
+        if hasattr(self, "wall"):
+            self._tick()  # what goes on now counts too
+            said = f"{self.wall:.3f} s (of Slicer's own work {self.cpu:.3f} s)"
         self.wall = self.cpu = 0.0
         self._last = time.monotonic(), time.thread_time()
         self._timer.start()
