@@ -62,6 +62,7 @@ class Grid:
 
     @property
     def oblique(self) -> bool:
+        """Off the patient's axes, as a DICOM series is said to be."""
         return are_oblique((self.ijk_to_ras[:3, :3] / self.spacing).T)
 
     def same_place(self, other: Grid, tolerance_mm: float = TOLERANCE_MM) -> bool:

@@ -102,11 +102,6 @@ def largest_difference(module: nn.Module, path: Path) -> float:
     return worst
 
 
-def largest_difference_to(network: nn.Module, path: Path) -> float:
-    """The same of a network and an exported graph, whose probabilities it is to give."""
-    return largest_difference(WithSoftmax(network).eval(), path)
-
-
 def organs(config: Config) -> dict:
     """organs.json: every organ that the interface knows, and whether this model has it."""
     entries = []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 EMULATED = ("DEFAULT", "AVX2")
-"""x86 processors (as PyTorch names what they can do) whose bfloat16 is emulated: a step of SegResNet takes over five times as long
-as in float32."""
+"""x86 processors, as PyTorch names what they can do, whose bfloat16 is emulated, and slower than float32."""
 
 
 def autocast(device: str) -> torch.autocast:

@@ -13,7 +13,7 @@ from torch import nn
 
 from . import cache
 from .config import Config, ConfigError
-from .export import largest_difference_to
+from .export import WithSoftmax, largest_difference
 from .networks import build
 from .patches import loader
 
@@ -45,7 +45,7 @@ def unpack(model: Path, config: Config, out: Path) -> float:
              "seconds": 0.0, "total_steps": steps}
     torch.save(state, out.with_suffix(".part"))
     os.replace(out.with_suffix(".part"), out)
-    return largest_difference_to(network, model / "network.onnx")
+    return largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
 
 
 def read(path: Path) -> dict:

@@ -163,7 +163,7 @@ def test_a_blanked_box_leaves_background_and_reaches_the_middle():
 def test_a_blanked_half_is_background_but_for_a_band_beyond_its_edge(dataset):
     """Organs end half of the way down a soft edge; within BAND_MM from there they are unknown, deeper down background."""
     change = BlankHalfSpace(1.0, dataset.grid)
-    soft = bands = 0
+    soft = bands = middle = 0
     for seed in range(60):
         change.set_random_state(seed=seed)
         data = solid((1, 20, 24, 24))
@@ -173,9 +173,10 @@ def test_a_blanked_half_is_background_but_for_a_band_beyond_its_edge(dataset):
         assert not gone.all() and (data["image"] == 0).all()
         assert (image[~gone] >= AIR_HU / 2).all() and (image[gone] <= AIR_HU / 2).all()
         assert (unknown[~gone] == 2).all() and set(unknown[gone].unique().tolist()) <= {0, ALL_UNKNOWN}
+        middle += bool((image[10, 12, 12] == AIR_HU) and gone[10, 12, 12])
         soft += bool(((image > AIR_HU) & (image < 0)).any())
         bands += bool((unknown == ALL_UNKNOWN).any() and (unknown == 0).any())
-    assert bands > 20 and 20 < soft < 58
+    assert bands > 20 and 20 < soft < 58 and middle > 0
 
 
 def test_the_band_beyond_the_edge_is_as_wide_as_a_voxel_of_the_output(dataset):
