@@ -15,6 +15,7 @@ from .postprocess import Component
 from .preprocess import NetworkInput
 
 RESULT = "result.json"
+CUT = "{} reaches a plane within the image beyond which nothing was measured: it may be incomplete."
 
 
 def run(image: Path, output: Path, model_folder: Path, threads: int, clock: contract.Clock) -> None:
@@ -45,14 +46,17 @@ def run(image: Path, output: Path, model_folder: Path, threads: int, clock: cont
     clock.start("write")
     with ThreadPoolExecutor(threads) as pool:
         organs = list(pool.map(lambda o: _write(output, scan, prepared, o, components.get(o.name)), model.organs))
+    cut = [CUT.format(organ.name) for organ, (_, is_cut) in zip(model.organs, organs) if is_cut]
+    for sentence in cut:
+        contract.warning(sentence)
     result = {
         "contract": contract.VERSION,
         "model": model.describe(),
         "runtime": network.describe(),
         "input": {"size": list(scan.voxels.shape[::-1]), "spacing_mm": [round(float(mm), 6) for mm in scan.spacing]},
-        "organs": organs,
+        "organs": [entry for entry, _ in organs],
         "timings_s": clock.result(),
-        "warnings": list(scan.warnings),
+        "warnings": [*scan.warnings, *cut],
     }
     contract.write_result(output / RESULT, result)
     contract.done(RESULT)
@@ -63,14 +67,19 @@ def _load(folder: Path, threads: int) -> tuple[Model, Network]:
     return model, Network(model, threads)
 
 
-def _write(output: Path, scan: Scan, prepared: NetworkInput, organ: Organ, component: Component | None) -> dict:
-    """Restore and write one organ; its entry in result.json."""
+def _write(
+    output: Path, scan: Scan, prepared: NetworkInput, organ: Organ, component: Component | None
+) -> tuple[dict, bool]:
+    """Restore and write one organ; its entry in result.json, and whether a cut within the image ends it."""
     if organ.channel is None:
-        return contract.organ_entry(organ, None, "not in this model", 0, 0.0)
+        return contract.organ_entry(organ, None, "not in this model", 0, 0.0), False
     mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
-    if mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
+    is_cut = mask is not None and prepared.void is not None and bool(mask[prepared.void[box]].any())
+    if is_cut:
+        mask[prepared.void[box]] = 0
+    elif mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
         mask = None
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
     status = "found" if voxels else "not found"
-    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml)
+    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml), is_cut

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
+from .cuts import extend
 from .errors import UnusableInput
 from .grid import AlignedGrid, Box, Canonical, tilt_degrees
 from .model import Preprocessing
@@ -23,13 +24,15 @@ STRAIGHT_DEGREES = 5.0
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """image: float32 [z, y, x], scaled; body: bool, same shape; box: where it lies in the network grid."""
+    """image: float32 [z, y, x], scaled; body: bool, same shape; box: where it lies in the network grid; void: bool on the
+    canonical image, where nothing was measured beyond a cut through the patient, None without one."""
 
     image: np.ndarray
     body: np.ndarray
     box: Box
     grid: AlignedGrid | ObliqueGrid
     canonical: Canonical
+    void: np.ndarray | None
 
 
 def prepare(scan: Scan, rules: Preprocessing, threads: int) -> NetworkInput:
@@ -37,6 +40,7 @@ def prepare(scan: Scan, rules: Preprocessing, threads: int) -> NetworkInput:
     canonical = Canonical.of(scan.affine)
     view = canonical.view(scan.voxels)
     affine = canonical.affine(scan.affine, view.shape)
+    view, void = extend(view, np.linalg.norm(affine[:3, :3], axis=0))
     grid = _network_grid(view, affine, rules, threads)
     box = grid.box(_body_box(view, affine), MARGIN_VOXELS)
     hounsfield = grid.sample(box)
@@ -44,7 +48,7 @@ def prepare(scan: Scan, rules: Preprocessing, threads: int) -> NetworkInput:
     np.clip(hounsfield, *rules.hu_clip, out=hounsfield)
     hounsfield -= np.float32(rules.hu_shift)
     hounsfield /= np.float32(rules.hu_scale)
-    return NetworkInput(hounsfield, body, box, grid, canonical)
+    return NetworkInput(hounsfield, body, box, grid, canonical, void)
 
 
 def scaled_air(rules: Preprocessing) -> float:

@@ -1,0 +1,175 @@
+"""Cuts through the patient inside the image: a part blanked beyond a plane, or the ends of a scan that was turned.
+
+At the image's own ends `grid` lets the edge go on. Inside the image, interpolation would mix the last tissue with the
+padding beyond, and the network would not see it: so tissue goes on here too, for about a voxel of the network's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+PADDING_HU = -990  # and less: nothing was measured, or air
+TISSUE_HU = -200
+COARSE_MM = 4.0  # planes are looked for in every voxel that is about so far from the last
+DIRECTIONS, APART_DEGREES = 1000, 20.0
+NEAR_MM = (10.0, 8.0, 6.0, 5.0, 4.0, 4.0)  # below the outermost tissue; a plane is fitted to what is so near, closer every time
+OUTERMOST, STRAY = 20, 0.05  # voxels, or as a share of the section of the patient: so much may lie beyond
+LEAST_CM2 = 40.0
+LEAST_SHARE = 0.8
+"""Section of the patient at a cut against its section up to 20 mm below: 0.9 and more for planes in any direction through heads
+and necks, 0.6 and less where skin is flattest."""
+LEAST_PADDING = 0.9  # of what lies just beyond
+MOST_CUTS, MOST_TRIES = 3, 12
+EXTENSION_MM = 4.0  # or a voxel of the image, whichever is more
+SLACK_MM = 1.0  # a plane may be found so much too far out
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The plane normal . (z, y, x) = depth_mm from the first voxel's centre, through the outermost tissue's centres.
+
+    normal: of length 1, away from the patient.
+    """
+
+    normal: np.ndarray
+    depth_mm: float
+
+    def thickness(self, spacing: np.ndarray) -> float:
+        """mm of a voxel along the normal; spacing: (z, y, x) mm."""
+        return float(np.abs(self.normal) @ spacing)
+
+    def beyond(self, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+        """mm beyond the plane of every voxel of an image [z, y, x], float32; spacing: (z, y, x) mm."""
+        z, y, x = (np.arange(n, dtype=np.float32) * np.float32(mm) for n, mm in zip(shape, spacing * self.normal))
+        return z[:, None, None] + (y[:, None] + x - np.float32(self.depth_mm))
+
+
+def extend(view: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The image with tissue going on beyond its cuts, and where nothing was measured beyond them (bool).
+
+    view: HU [z, y, x]; spacing: (x, y, z) mm. (view, None) where nothing is cut.
+    """
+    spacing = np.asarray(spacing, float)[::-1]
+    cuts = find_cuts(view, spacing)
+    if not cuts:
+        return view, None
+    image, void = np.array(view), np.zeros(view.shape, bool)
+    for cut in cuts:
+        beyond = cut.beyond(view.shape, spacing)
+        empty = (beyond > -SLACK_MM) & (view <= PADDING_HU)
+        void |= empty
+        _go_on(image, empty, beyond, cut.normal * spacing)
+    return image, void
+
+
+def find_cuts(view: np.ndarray, spacing: np.ndarray) -> list[Cut]:
+    """Planes with nothing but padding beyond and a whole section of the patient at once behind. spacing: (z, y, x) mm."""
+    steps = [max(1, int(COARSE_MM / mm)) for mm in spacing]
+    coarse = view[:: steps[0], :: steps[1], :: steps[2]]
+    coarse_mm = spacing * steps
+    tissue = coarse > TISSUE_HU
+    inside = np.argwhere(tissue) * coarse_mm
+    skin = np.argwhere(tissue & ~_enclosed(tissue)) * coarse_mm
+    cuts: list[Cut] = []
+    if len(skin) < OUTERMOST:
+        return cuts
+    directions = _directions()
+    heights = skin @ directions.T
+    counts = np.count_nonzero(heights > heights.max(axis=0) - NEAR_MM[0], axis=0)
+    for _ in range(MOST_TRIES):
+        first = int(counts.argmax())
+        if len(cuts) == MOST_CUTS or counts[first] < OUTERMOST:
+            break
+        normal = _flattest(skin, directions[first])
+        cut = Cut(normal, _edge(inside @ normal, float(np.abs(normal) @ coarse_mm)))
+        if _is_cut(cut, inside, coarse, coarse_mm) and not any(_alike(cut.normal, other.normal) for other in cuts):
+            cuts.append(cut if max(steps) == 1 else _outward(cut, view, spacing))
+        counts[_alike(directions, directions[first]) | _alike(directions, cut.normal)] = 0
+    return cuts
+
+
+def _directions() -> np.ndarray:
+    """Unit vectors (DIRECTIONS, 3) spread evenly: a Fibonacci sphere."""
+    number = np.arange(DIRECTIONS) + 0.5
+    height = 1 - 2 * number / DIRECTIONS
+    radius, angle = np.sqrt(1 - height**2), np.pi * (1 + np.sqrt(5)) * number
+    return np.stack([height, radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+def _alike(directions: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return directions @ other > np.cos(np.radians(APART_DEGREES))
+
+
+def _enclosed(mask: np.ndarray) -> np.ndarray:
+    """Voxels whose six neighbours are of the mask; beyond the image's ends it goes on."""
+    inner = mask.copy()
+    for axis in range(3):
+        one, other = np.moveaxis(mask, axis, 0), np.moveaxis(inner, axis, 0)
+        other[1:] &= one[:-1]
+        other[:-1] &= one[1:]
+    return inner
+
+
+def _flattest(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """The normal of the plane through the outermost points (n, 3) in about the direction of `normal`."""
+    for near in NEAR_MM:
+        heights = points @ normal
+        top = points[heights > _outermost(heights) - near]
+        across = np.linalg.svd(top - top.mean(axis=0), full_matrices=False)[2][2]
+        normal = across if across @ normal > 0 else -across
+    return np.round(normal, 6)  # the same on every computer, whose last digits differ
+
+
+def _outermost(heights: np.ndarray, number: int = OUTERMOST) -> float:
+    return float(np.partition(heights, -number)[-number])
+
+
+def _edge(heights: np.ndarray, thickness: float) -> float:
+    """Where a section of the patient begins, coming from beyond; heights of tissue, and of a voxel, along the normal in mm."""
+    top = _outermost(heights)
+    next_layer = np.count_nonzero((heights <= top - thickness) & (heights > top - 2 * thickness))
+    return round(_outermost(heights, max(OUTERMOST, int(STRAY * next_layer))), 3)
+
+
+def _is_cut(cut: Cut, inside: np.ndarray, image: np.ndarray, spacing: np.ndarray) -> bool:
+    """inside: points (n, 3) of all tissue of an image [z, y, x]."""
+    below = cut.depth_mm - inside @ cut.normal
+    thickness = cut.thickness(spacing)
+    sections = _sections(below[below < 5 * COARSE_MM + thickness], thickness) * np.prod(spacing) / COARSE_MM / 100  # cm2
+    if sections[:2].min() < max(LEAST_CM2, LEAST_SHARE * sections[2:].max()):
+        return False
+    at = inside[(below >= 0) & (below < max(COARSE_MM, thickness))]
+    beyond = np.rint((at + (thickness + COARSE_MM) * cut.normal) / spacing).astype(int)
+    beyond = beyond[((beyond >= 0) & (beyond < image.shape)).all(axis=1)]
+    padding = np.count_nonzero(image[tuple(beyond.T)] <= PADDING_HU)
+    return padding >= LEAST_PADDING * len(at)
+
+
+def _sections(below: np.ndarray, thickness: float) -> np.ndarray:
+    """Voxels in each of five layers of COARSE_MM from half a voxel down; a voxel is spread over as much of the way as it is thick."""
+    edges = thickness / 2 + COARSE_MM * np.arange(6)
+    return np.diff(np.clip((edges[:, None] - below) / thickness + 0.5, 0, 1).sum(axis=1))
+
+
+def _outward(cut: Cut, view: np.ndarray, spacing: np.ndarray) -> Cut:
+    """The cut where it is by all voxels of tissue, also those between the ones looked at so far."""
+    beyond = cut.beyond(view.shape, spacing)
+    heights = beyond[(np.abs(beyond) < 2 * COARSE_MM) & (view > TISSUE_HU)]
+    return replace(cut, depth_mm=cut.depth_mm + _edge(heights, cut.thickness(spacing)))
+
+
+def _go_on(image: np.ndarray, empty: np.ndarray, beyond: np.ndarray, steps: np.ndarray) -> None:
+    """Gives empty voxels just beyond a cut what lies before it, straight back along an axis.
+
+    beyond: mm, per voxel; steps: mm towards beyond of a voxel's step along each axis.
+    """
+    places = np.nonzero(empty & (beyond <= max(EXTENSION_MM, float(np.abs(steps).sum()))))
+    axis = int(np.abs(steps).argmax())
+    source = list(places)
+    back = np.ceil((beyond[places] + SLACK_MM) / abs(steps[axis])).astype(int)
+    source[axis] = places[axis] - back * int(np.sign(steps[axis]))
+    within = (source[axis] >= 0) & (source[axis] < image.shape[axis])
+    source[axis] = np.clip(source[axis], 0, image.shape[axis] - 1)
+    image[places] = np.where(within, image[tuple(source)], image[places])
