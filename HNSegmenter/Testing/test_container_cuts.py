@@ -89,6 +89,24 @@ def test_two_planes():
     assert sorted(np.abs(cut.normal).argmax() for cut in find_cuts(hu, spacing[::-1])) == [0, 2]
 
 
+def test_any_plane_through_a_real_patient_and_no_skin(real_data):
+    """CTs blanked beyond a random plane through the middle; as they are, some end at a slice, and one lies on a flat support."""
+    random = np.random.default_rng(5)
+    for file in sorted((real_data / "openkbp" / "validation").glob("*/data.nii.gz")):
+        ct = nib.load(file)
+        hu = np.asarray(ct.dataobj).astype(np.int16).T
+        spacing = np.linalg.norm(ct.affine[:3, :3], axis=0)[::-1]
+        assert all(np.abs(cut.normal).max() > 0.999 for cut in find_cuts(hu, spacing)), file
+        normal = random.normal(size=3)
+        normal /= np.linalg.norm(normal)
+        height = sum(np.arange(n).reshape(shape) * step for n, shape, step in
+                     zip(hu.shape, ((-1, 1, 1), (-1, 1), (-1,)), spacing * normal))  # fmt: skip
+        half = np.where(height < np.median(height[hu > TISSUE_HU]), hu, BLANK_HU)
+        best = max(find_cuts(half, spacing), key=lambda cut: cut.normal @ normal)
+        assert np.degrees(np.arccos(min(1.0, best.normal @ normal))) < 2, file
+        assert np.abs(best.beyond(hu.shape, spacing)[half > TISSUE_HU].max()) < 2.5, file
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     return write_model(tmp_path_factory.mktemp("model"))

@@ -18,8 +18,7 @@ NEAR_MM = (10.0, 8.0, 6.0, 5.0, 4.0, 4.0)  # below the outermost tissue; a plane
 OUTERMOST, STRAY = 20, 0.05  # voxels, or as a share of the section of the patient: so much may lie beyond
 LEAST_CM2 = 40.0
 LEAST_SHARE = 0.8
-"""Section of the patient at a cut against its section up to 20 mm below: 0.9 and more for planes in any direction through heads
-and necks, 0.6 and less where skin is flattest."""
+"""Of the section of the patient up to 20 mm below: a cut shows its section at once, below skin, however flat, it grows."""
 LEAST_PADDING = 0.9  # of what lies just beyond
 MOST_CUTS, MOST_TRIES = 3, 12
 EXTENSION_MM = 4.0  # or a voxel of the image, whichever is more
