@@ -116,7 +116,7 @@ def test_a_cut_organ_is_drawn_up_to_the_plane_and_named(model, tmp_path):
     """A plane through the left parotid alone."""
     direction, at_mm = (1, 0.25, -0.1), 45
     shape, spacing = GRIDS["coarse"]
-    affine, points = write_ct(tmp_path / "ct.nii", shape, spacing, patient=blanked(direction, at_mm))
+    _, points = write_ct(tmp_path / "ct.nii", shape, spacing, patient=blanked(direction, at_mm))
     run = predict("--path", tmp_path / "ct.nii", "--output", tmp_path, "--model", model)
     assert run.returncode == 0, run.stderr
     in_view = depth(points, direction) < at_mm

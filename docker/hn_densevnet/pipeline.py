@@ -82,4 +82,4 @@ def _write(
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
     status = "found" if voxels else "not found"
-    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml), is_cut
+    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml), is_cut and voxels > 0
