@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from types import SimpleNamespace
 
 import pydicom
@@ -12,6 +13,7 @@ from conftest import require_program
 from docker_daemon import free_port
 from HNSegmenterLib.rtstruct import write_rtstruct
 from HNSegmenterLib.service.peers import DeliveryFault, Peer, answer_of, echo, store
+from pynetdicom import AE, evt
 from rtstruct_help import dciodvfy_complaints, head_organs, make_ct, result
 from service_fixtures import PlanningSystem, Program, listens, make_node, node, planning_system  # noqa: F401
 from service_review_help import SHAPE, SPACING, make_certificates
@@ -110,8 +112,6 @@ def test_an_address_that_swallows_everything_is_said():
 
 
 def test_another_program_on_the_port_is_said():
-    import threading
-
     def hang_up(server):
         try:
             while True:
@@ -127,6 +127,19 @@ def test_another_program_on_the_port_is_said():
 
 def test_a_refusal_without_reason_names_what_it_may_be(peer_with):
     red(peer_with("--refuse"), "gives no reason", "our AE title HNSEG", "not MONACO")
+
+
+def test_a_refusal_is_heard_though_all_is_over_before_we_listen(peer_with, monkeypatch):
+    """As on a busy computer: pynetdicom's own thread has the refusal and has closed before ours runs again."""
+    over, associate = threading.Event(), AE.associate
+
+    def late(*args, evt_handlers, **options):
+        slow = [(evt.EVT_CONN_CLOSE, lambda event: over.set()), (evt.EVT_REQUESTED, lambda event: over.wait(10))]
+        return associate(*args, evt_handlers=evt_handlers + slow, **options)
+
+    monkeypatch.setattr(AE, "associate", late)
+    red(peer_with("--refuse"), "gives no reason", timeout_s=20)
+    assert over.is_set()
 
 
 def test_the_called_title_is_said_where_the_peer_has_another(archive):

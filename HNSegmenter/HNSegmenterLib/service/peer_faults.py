@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pynetdicom.association import Association
+    from pynetdicom.pdu import A_ASSOCIATE_RJ
 
     from .peers import Peer, TlsFiles
 
@@ -52,7 +52,7 @@ def resolve(peer: Peer) -> tuple:
 def why_not(
     peer: Peer,
     calling_ae: str,
-    association: Association,
+    refusal: A_ASSOCIATE_RJ | None,
     context: ssl.SSLContext | None,
     address: tuple,
     opened: bool,
@@ -60,8 +60,8 @@ def why_not(
     timeout_s: float,
 ) -> str:
     """opened: the connection came about, with TLS if context; silent: then nothing came for timeout_s."""
-    if association.is_rejected:
-        return _rejected(peer, calling_ae, association.acceptor.primitive)
+    if refusal is not None:
+        return _rejected(peer, calling_ae, refusal)
     if silent:
         return f"{peer.name} takes the connection but gives no answer within {timeout_s:.0f} s: restart the DICOM service there."
     problem = _problem(peer, address, context, timeout_s)
@@ -75,15 +75,15 @@ def why_not(
     )
 
 
-def _rejected(peer: Peer, calling_ae: str, answer) -> str:
-    if answer.result_source != _USER:
+def _rejected(peer: Peer, calling_ae: str, refusal: A_ASSOCIATE_RJ) -> str:
+    if refusal.source != _USER:
         return f"{peer.name} is busy and takes no more connections: try again later."
-    if answer.diagnostic == _CALLED_AE:
+    if refusal.reason_diagnostic == _CALLED_AE:
         return (
             f"{peer.name} does not answer to the AE title {peer.ae_title}: correct ae_title of {peer.name}. "
             f"(Some systems say so too where our AE title {calling_ae} is not entered.)"  # dcmqrscp does
         )
-    if answer.diagnostic == _CALLING_AE:
+    if refusal.reason_diagnostic == _CALLING_AE:
         return f"{peer.name} refuses our AE title {calling_ae}: have it entered there, with this computer's address."
     return (
         f"{peer.name} refuses the connection and gives no reason: mostly our AE title {calling_ae} or this computer's "

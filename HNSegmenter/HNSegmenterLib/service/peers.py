@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pynetdicom import AE, evt
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import RTStructureSetStorage, Verification
 
 from ..errors import HNSegmenterError
@@ -142,16 +143,24 @@ def _association(
     ae.add_requested_context(sop_class, _TRANSFER_SYNTAXES)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
     opened: list[float] = []
+    refusals: list[A_ASSOCIATE_RJ] = []
+
+    def hear(event) -> None:
+        """In pynetdicom's thread: its is_rejected stays False where refusal and close come before ours runs again."""
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            refusals.append(event.pdu)
+
     association = ae.associate(
         address if ":" in address[0] else address[0],
         peer.port,
         ae_title=peer.ae_title,
         tls_args=(context, peer.host) if context else None,
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: opened.append(time.monotonic()))],
+        evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: opened.append(time.monotonic())), (evt.EVT_PDU_RECV, hear)],
     )
     if not association.is_established:
         silent = bool(opened) and time.monotonic() - opened[0] >= 0.9 * timeout_s
-        raise DeliveryFault(peer_faults.why_not(peer, calling_ae, association, context, address, bool(opened), silent, timeout_s))
+        refusal = refusals[0] if refusals else None
+        raise DeliveryFault(peer_faults.why_not(peer, calling_ae, refusal, context, address, bool(opened), silent, timeout_s))
     try:
         if not association.accepted_contexts:
             what = "structure sets" if sop_class == RTStructureSetStorage else "C-ECHO"
