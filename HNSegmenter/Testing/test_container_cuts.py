@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -81,6 +82,51 @@ def test_tissue_goes_on_beyond_the_plane(grid, direction):
     assert void[changed].all() and far[changed].max() < 4 + np.max(spacing) * 1.8
     tissue = (whole > TISSUE_HU) & (far > 0) & (far < 4)
     assert changed[tissue].mean() > 0.85 and np.median(np.abs(extended - whole)[tissue & changed]) < 60
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_no_gap_where_it_was_blanked_and_then_resampled(direction):
+    """Blanked at 1.6 mm and averaged to 3.2 mm: at the plane tissue is mixed with padding."""
+    shape, at_mm = (116, 130, 130), 6.7
+    fine = grid_points(shape, centred_affine(LPS, (1.6, 1.6, 1.6), shape)).transpose(2, 1, 0, 3)
+
+    def averaged(values: np.ndarray) -> np.ndarray:
+        return values.reshape(65, 2, 65, 2, 58, 2, *values.shape[3:]).mean(axis=(1, 3, 5))
+
+    hu = np.rint(averaged(blanked(direction, at_mm)(fine))).astype(np.int16)
+    extended, _ = extend(hu, np.full(3, 3.2))
+    whole, far = averaged(patient_hu(fine)), depth(averaged(fine), direction) - at_mm
+    near = (np.abs(far) < 2.5) & (whole > TISSUE_HU)
+    assert (np.abs(extended - whole)[near] < 40 - TISSUE_HU).mean() > 0.9  # a little padding in it may still look like tissue
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("beyond_mm", [6, 12])
+def test_what_is_stray_beyond_hides_no_plane(grid, beyond_mm):
+    """Half a millilitre, as of a mask or a wire."""
+    direction = DIRECTIONS["left"]
+    middle = np.array([6.0 + beyond_mm, 20, 10])
+    stray = lambda points: np.linalg.norm(points - middle, axis=-1) < 5  # noqa: E731
+    clean, points, spacing = image(grid, blanked(direction, 6.0))
+    hu = np.where(stray(points), 40, clean).astype(np.int16)
+    assert (hu != clean).any()
+    expected, void = extend(clean, spacing)
+    found, found_void = extend(hu, spacing)
+    assert np.array_equal(found_void, void & ~stray(points))
+    assert np.array_equal(found[~stray(points)], expected[~stray(points)])
+
+
+def test_a_large_and_noisy_ct_takes_no_more_memory_than_a_copy_of_it():
+    """Noise makes skin of inner voxels."""
+    shape, spacing = (320, 320, 120), (1.4, 1.4, 2.5)
+    patient = patient_hu(grid_points(shape, centred_affine(LPS, spacing, shape)).transpose(2, 1, 0, 3))
+    hu = np.rint(patient + np.random.default_rng(7).normal(0, 80, patient.shape)).astype(np.int16)
+    tracemalloc.start()
+    try:
+        assert extend(hu, spacing)[1] is None
+        assert tracemalloc.get_traced_memory()[1] < 2 * hu.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_two_planes():

@@ -13,7 +13,7 @@ sys.path.insert(0, str(PREDICT.parent))
 from hn_densevnet import main, tiles  # noqa: E402
 from hn_densevnet.grid import AlignedGrid, Canonical, tilt_degrees  # noqa: E402
 from hn_densevnet.oblique import ObliqueGrid  # noqa: E402
-from hn_densevnet.postprocess import is_speck, largest_component  # noqa: E402
+from hn_densevnet.postprocess import is_speck, largest_component, largest_part  # noqa: E402
 
 NETWORK_MM = (2.0, 2.0, 3.0)
 SHAPE = (60, 50, 40)  # (i, j, k)
@@ -158,6 +158,17 @@ def test_specks_and_nothing_are_not_found():
     assert largest_component(probability, box, 0.01) is None
     probability[4, 4, 4:8] = 1
     assert largest_component(probability, box, 0.01) is None
+
+
+def test_of_what_a_cut_leaves_the_largest_part_stays_unless_it_is_a_speck():
+    organ = np.zeros((20, 20, 20), bool)
+    organ[2:10, 4:8, 4:8] = True
+    seen = organ.copy()
+    seen[4:6] = False
+    left = largest_part(seen, voxel_ml=0.01)
+    assert np.array_equal(np.argwhere(left), np.argwhere(organ[6:]) + (6, 0, 0))
+    assert largest_part(seen, voxel_ml=0.001) is None
+    assert largest_part(organ & ~organ, voxel_ml=0.01) is None
 
 
 def test_an_organ_too_small_to_be_one_is_found_only_where_the_scan_ends():

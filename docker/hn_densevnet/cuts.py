@@ -15,7 +15,9 @@ TISSUE_HU = -200
 COARSE_MM = 4.0  # planes are looked for in every voxel that is about so far from the last
 DIRECTIONS, APART_DEGREES = 1000, 20.0
 NEAR_MM = (10.0, 8.0, 6.0, 5.0, 4.0, 4.0)  # below the outermost tissue; a plane is fitted to what is so near, closer every time
+MOST_SKIN = 20_000  # voxels of skin that directions are judged by: more would cost time and memory alone
 OUTERMOST, STRAY = 20, 0.05  # voxels, or as a share of the section of the patient: so much may lie beyond
+REACH_MM = 20.0  # below what may be stray, the section must begin
 LEAST_CM2 = 40.0
 LEAST_SHARE = 0.8
 """Of the section of the patient up to 20 mm below: a cut shows its section at once, below skin, however flat, it grows."""
@@ -23,6 +25,7 @@ LEAST_PADDING = 0.9  # of what lies just beyond
 MOST_CUTS, MOST_TRIES = 3, 12
 EXTENSION_MM = 4.0  # or a voxel of the image, whichever is more
 SLACK_MM = 1.0  # a plane may be found so much too far out
+MIXED_FROM = 0.1  # of a voxel beyond the plane: nearer is what was measured last
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ def extend(view: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarra
         beyond = cut.beyond(view.shape, spacing)
         empty = (beyond > -SLACK_MM) & (view <= PADDING_HU)
         void |= empty
+        # What was blanked and then resampled has tissue mixed with padding next to the plane.
+        empty |= (beyond > MIXED_FROM * cut.thickness(spacing)) & (view <= TISSUE_HU)
         _go_on(image, empty, beyond, cut.normal * spacing)
     return image, void
 
@@ -69,24 +74,28 @@ def find_cuts(view: np.ndarray, spacing: np.ndarray) -> list[Cut]:
     coarse = view[:: steps[0], :: steps[1], :: steps[2]]
     coarse_mm = spacing * steps
     tissue = coarse > TISSUE_HU
-    inside = np.argwhere(tissue) * coarse_mm
-    skin = np.argwhere(tissue & ~_enclosed(tissue)) * coarse_mm
+    skin = np.argwhere(tissue & ~_enclosed(tissue))
+    skin = skin[:: 1 + len(skin) // MOST_SKIN] * coarse_mm
     cuts: list[Cut] = []
     if len(skin) < OUTERMOST:
         return cuts
     directions = _directions()
-    heights = skin @ directions.T
-    counts = np.count_nonzero(heights > heights.max(axis=0) - NEAR_MM[0], axis=0)
+    counts = _flatness(skin, directions)
     for _ in range(MOST_TRIES):
         first = int(counts.argmax())
         if len(cuts) == MOST_CUTS or counts[first] < OUTERMOST:
             break
-        normal = _flattest(skin, directions[first])
-        cut = Cut(normal, _edge(inside @ normal, float(np.abs(normal) @ coarse_mm)))
-        if _is_cut(cut, inside, coarse, coarse_mm) and not any(_alike(cut.normal, other.normal) for other in cuts):
-            cuts.append(cut if max(steps) == 1 else _outward(cut, view, spacing))
+        cut = _to_edge(Cut(_flattest(skin, directions[first]), 0.0), tissue, coarse_mm)
+        if _is_cut(cut, tissue, coarse, coarse_mm) and not any(_alike(cut.normal, other.normal) for other in cuts):
+            cuts.append(cut if max(steps) == 1 else _to_edge(cut, view > TISSUE_HU, spacing, 2 * COARSE_MM))
         counts[_alike(directions, directions[first]) | _alike(directions, cut.normal)] = 0
     return cuts
+
+
+def _flatness(skin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """How many points (n, 3) lie near the outermost in each direction (m, 3): some directions at a time, for memory."""
+    parts = (skin @ some.T for some in np.array_split(directions, 20))
+    return np.concatenate([np.count_nonzero(heights > heights.max(axis=0) - NEAR_MM[0], axis=0) for heights in parts])
 
 
 def _directions() -> np.ndarray:
@@ -125,21 +134,25 @@ def _outermost(heights: np.ndarray, number: int = OUTERMOST) -> float:
     return float(np.partition(heights, -number)[-number])
 
 
-def _edge(heights: np.ndarray, thickness: float) -> float:
-    """Where a section of the patient begins, coming from beyond; heights of tissue, and of a voxel, along the normal in mm."""
-    top = _outermost(heights)
-    next_layer = np.count_nonzero((heights <= top - thickness) & (heights > top - 2 * thickness))
-    return round(_outermost(heights, max(OUTERMOST, int(STRAY * next_layer))), 3)
+def _to_edge(cut: Cut, tissue: np.ndarray, spacing: np.ndarray, reach_mm: float = np.inf) -> Cut:
+    """The cut moved by at most so much to where, coming from beyond, a section of the patient begins. tissue: bool [z, y, x]."""
+    beyond, thickness = cut.beyond(tissue.shape, spacing), cut.thickness(spacing)
+    heights = beyond[tissue & (beyond > -reach_mm) & (beyond < reach_mm)]
+    down = heights.max() - heights
+    fullest = np.bincount((down[down < REACH_MM] / thickness).astype(int)).max()
+    edge = _outermost(heights, max(OUTERMOST, int(STRAY * fullest)))
+    return replace(cut, depth_mm=round(cut.depth_mm + edge, 3))
 
 
-def _is_cut(cut: Cut, inside: np.ndarray, image: np.ndarray, spacing: np.ndarray) -> bool:
-    """inside: points (n, 3) of all tissue of an image [z, y, x]."""
-    below = cut.depth_mm - inside @ cut.normal
+def _is_cut(cut: Cut, tissue: np.ndarray, image: np.ndarray, spacing: np.ndarray) -> bool:
+    """tissue: where it is in an image [z, y, x]."""
+    below = -cut.beyond(image.shape, spacing)
     thickness = cut.thickness(spacing)
-    sections = _sections(below[below < 5 * COARSE_MM + thickness], thickness) * np.prod(spacing) / COARSE_MM / 100  # cm2
+    sections = _sections(below[tissue & (below < 5 * COARSE_MM + thickness)], thickness) * np.prod(spacing) / COARSE_MM / 100  # cm2
     if sections[:2].min() < max(LEAST_CM2, LEAST_SHARE * sections[2:].max()):
         return False
-    at = inside[(below >= 0) & (below < max(COARSE_MM, thickness))]
+    outermost = tissue & (below > -STRAY * thickness) & (below < (1 - STRAY) * thickness)
+    at = np.argwhere(outermost) * spacing
     beyond = np.rint((at + (thickness + COARSE_MM) * cut.normal) / spacing).astype(int)
     beyond = beyond[((beyond >= 0) & (beyond < image.shape)).all(axis=1)]
     padding = np.count_nonzero(image[tuple(beyond.T)] <= PADDING_HU)
@@ -150,13 +163,6 @@ def _sections(below: np.ndarray, thickness: float) -> np.ndarray:
     """Voxels in each of five layers of COARSE_MM from half a voxel down; a voxel is spread over as much of the way as it is thick."""
     edges = thickness / 2 + COARSE_MM * np.arange(6)
     return np.diff(np.clip((edges[:, None] - below) / thickness + 0.5, 0, 1).sum(axis=1))
-
-
-def _outward(cut: Cut, view: np.ndarray, spacing: np.ndarray) -> Cut:
-    """The cut where it is by all voxels of tissue, also those between the ones looked at so far."""
-    beyond = cut.beyond(view.shape, spacing)
-    heights = beyond[(np.abs(beyond) < 2 * COARSE_MM) & (view > TISSUE_HU)]
-    return replace(cut, depth_mm=cut.depth_mm + _edge(heights, cut.thickness(spacing)))
 
 
 def _go_on(image: np.ndarray, empty: np.ndarray, beyond: np.ndarray, steps: np.ndarray) -> None:

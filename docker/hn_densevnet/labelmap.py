@@ -18,7 +18,7 @@ GZIP_LEVEL = 1  # nearly all zeros: higher levels take longer and save nothing t
 def write_labelmap(path: Path, scan: Scan, canonical: Canonical, mask: np.ndarray | None, box: Box | None) -> int:
     """Write a binary uint8 `.nii.gz`, beside and then renamed; returns its number of voxels.
 
-    mask: uint8 0/1 in `box` of the canonical grid [z, y, x]; None for an organ that was not found.
+    mask: bool or uint8 0/1 in `box` of the canonical grid [z, y, x]; None for an organ that was not found.
     """
     labelmap = np.zeros(scan.voxels.shape, np.uint8)
     if mask is not None:

@@ -76,10 +76,10 @@ def _write(
     mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
     is_cut = mask is not None and prepared.void is not None and bool(mask[prepared.void[box]].any())
     if is_cut:
-        mask[prepared.void[box]] = 0
+        mask = postprocess.largest_part((mask == 1) & ~prepared.void[box], scan.voxel_ml)
     elif mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
         mask = None
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
     status = "found" if voxels else "not found"
-    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml), is_cut and voxels > 0
+    return contract.organ_entry(organ, file, status, voxels, voxels * scan.voxel_ml), is_cut and mask is not None

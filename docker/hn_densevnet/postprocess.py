@@ -26,23 +26,30 @@ def largest_component(probability: np.ndarray, box: Box, voxel_ml: float) -> Com
 
     probability: float32 [z, y, x] in `box` of the network grid; voxel_ml: volume of one voxel there.
     """
-    inside = probability > 0.5
-    if not inside.any():
+    organ = largest_part(probability > 0.5, voxel_ml)
+    if organ is None:
         return None
-    found = _bounds(inside)
-    labels = cc3d.connected_components(np.ascontiguousarray(inside[found]), connectivity=26)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = int(sizes.argmax())
-    if sizes[largest] * voxel_ml < SMALLEST_PART_ML:
-        return None
-    organ = np.zeros(inside.shape, bool)
-    organ[found] = labels == largest
     around = tuple(
         slice(max(0, part.start - 1), min(n, part.stop + 1)) for part, n in zip(_bounds(organ), organ.shape)
     )
     kept = np.where(_dilated(organ[around]), probability[around], np.float32(0))
     return Component(kept, tuple(slice(p.start + a.start, p.start + a.stop) for p, a in zip(box, around)))
+
+
+def largest_part(mask: np.ndarray, voxel_ml: float) -> np.ndarray | None:
+    """The largest connected part (bool [z, y, x]) of such a mask; None if that is a speck or there is none."""
+    if not mask.any():
+        return None
+    found = _bounds(mask)
+    labels = cc3d.connected_components(np.ascontiguousarray(mask[found]), connectivity=26)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    if sizes[largest] * voxel_ml < SMALLEST_PART_ML:
+        return None
+    part = np.zeros(mask.shape, bool)
+    part[found] = labels == largest
+    return part
 
 
 def is_speck(mask: np.ndarray, box: Box, shape: tuple[int, ...], voxel_ml: float) -> bool:
