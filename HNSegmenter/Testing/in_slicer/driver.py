@@ -26,7 +26,8 @@ class WidgetTest(unittest.TestCase):
         from DICOMLib import DICOMUtils
         from HNSegmenterLib import sample
 
-        cls.folder = Path(tempfile.mkdtemp(prefix="hn-segmenter-test-"))
+        cls.folder = Path(tempfile.mkdtemp(prefix="hn-segmenter-test-")) / "files"  # Save's default is beside it
+        cls.folder.mkdir()
         cls.database = DICOMUtils.openTemporaryDatabase(str(cls.folder / "database"))
         cls.ct = sample.write_dicom(cls.folder / "CT")
 
@@ -38,7 +39,7 @@ class WidgetTest(unittest.TestCase):
 
         slicer.mrmlScene.Clear(False)
         DICOMUtils.closeTemporaryDatabase(cls.database, cleanup=False)
-        shutil.rmtree(cls.folder, ignore_errors=True)
+        shutil.rmtree(cls.folder.parent, ignore_errors=True)
 
     def setUp(self):
         slicer.mrmlScene.Clear(False)
