@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
+from .quiet import quiet
 from .result import Organ, Result
 from .runtimes.base import JobFolder, Runtime
 from .staging import move_in, staging
@@ -42,6 +43,7 @@ class Outcome:
     labelmaps: dict[str, Path] = field(default_factory=dict)
 
 
+@quiet()
 def segment(
     source: Path,
     out: Path,

@@ -205,7 +205,8 @@ def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, capfd, caplog, rec
     (tmp_path / token / f"{token}2.dcm").write_bytes(data[:400])
     (tmp_path / token / "link").symlink_to("nowhere")
     events = []
-    for broken, refusal in ((data.replace(b"19121212", b"1912\xff\xff12"), "different patients"), (data[:-60], "no pixel data")):
+    strange = data.replace(b"19121212", b"1912\xff\xff12").replace(b"TESTTOKEN1", b"TESTTOKEN\xff")
+    for broken, refusal in ((strange, "different patients"), (data[:-60], "no pixel data")):
         files[3].write_bytes(broken)
         with pytest.raises(UnusableInput, match=refusal):
             read_planning_ct(tmp_path / token, emit=events.append)

@@ -11,7 +11,6 @@ from rtstruct_help import LEFT, MODEL, NAMES, dciodvfy_complaints, head_organs, 
 
 from HNSegmenterLib.errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, Options, Roi, SliceContour, build, complete, trace, write, write_rtstruct
-from HNSegmenterLib.rtstruct.header import encode_and_decode
 
 SHAPE, SPACING = (24, 64, 64), (4.0, 4.0, 4.0)
 SMALL = (24, 40, 40), (6.0, 6.0, 4.0)
@@ -226,7 +225,6 @@ def test_a_sentence_beyond_the_character_set_becomes_question_marks(tmp_path):
     outcome.organs[0].checks = ["Größer als 35 ml, \u226430 expected."]
     _, dataset = written(ct, head_organs(ct), outcome, tmp_path)
     assert "Größer als 35 ml, ?30 expected." in dataset.StructureSetROISequence[0].ROIDescription
-    assert encode_and_decode("plain", ["latin_1"]) == "plain"
 
 
 def test_a_ct_without_frame_of_reference_is_refused(ct, rois):

@@ -6,17 +6,18 @@ Exit codes: 0 done, 1 fault, 2 unusable input, 64 wrong usage, 130 cancelled.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib import import_module
 
 from .. import __version__
 from ..errors import Cancelled, HNSegmenterError, WrongUsage
 from ..events import CancelToken
+from ..quiet import silence_process
 from .ui import open_ui
 
 COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         return Cancelled.exit_code
     except Exception as error:  # a bug: say so plainly; what it held may be a patient's, so no details unasked
         if "--debug" in argv:
-            logging.exception("unforeseen fault")
+            traceback.print_exc()
         ui.error(f"An unforeseen fault ({type(error).__name__}). Run again with --debug and report it.", FAULT)
         return FAULT
 
@@ -112,6 +113,7 @@ def _listen(token: CancelToken) -> None:
 
 def entry() -> None:
     """Console script. Leaves without waiting for the thread that listens on standard input."""
+    silence_process()
     code = main()
     with suppress(OSError, ValueError):
         sys.stdout.flush()

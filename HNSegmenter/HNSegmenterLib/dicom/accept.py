@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import UnusableInput
 from .geometry import COSINE_TOLERANCE, Stack, orthonormal
 from .headers import Header
+from .identity import Identity, compare
 from .pixels import BITS_ALLOCATED, can_decode, syntax_name
 
 SPACING_TOLERANCE_MM = 1e-4
@@ -115,9 +116,8 @@ def _check_geometry(header: Header) -> str | None:
 
 
 def _difference(first: Header, other: Header) -> str | None:
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate"):
-        if first.text(keyword) != other.text(keyword):
-            return f"belong to different patients. {AGAIN}"
+    if decisive := compare(Identity.of(first.dataset), Identity.of(other.dataset)).decisive:
+        return f"belong to different patients: their {decisive} differs. {AGAIN}"
     if first.text("StudyInstanceUID") != other.text("StudyInstanceUID"):
         return f"belong to different studies. {AGAIN}"
     if first.text("Modality") != other.text("Modality"):

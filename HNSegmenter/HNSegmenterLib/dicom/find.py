@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
-from .headers import Header, NotDicom, quiet, read_header
+from ..quiet import quiet
+from .headers import Header, NotDicom, read_header
 
 ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
 PROGRESS_STEP = 16  # files between two progress events

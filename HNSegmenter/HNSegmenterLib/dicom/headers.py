@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +24,7 @@ KEYWORDS = [
     "SeriesDescription",
     "PatientName",
     "PatientID",
+    "IssuerOfPatientID",
     "PatientBirthDate",
     "SliceThickness",
     "SpacingBetweenSlices",
@@ -128,24 +125,6 @@ def read_header(path: Path) -> Header:
     if not header.has("SOPClassUID") and not header.has("Modality"):
         raise NotDicom
     return header
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom and ITK silent: their messages quote values and file names of the patient."""
-    import SimpleITK as sitk
-
-    logger = logging.getLogger("pydicom")
-    was_disabled, was_shown = logger.disabled, sitk.ProcessObject.GetGlobalWarningDisplay()
-    logger.disabled = True
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = was_disabled
-        sitk.ProcessObject.SetGlobalWarningDisplay(was_shown)
 
 
 def _transfer_syntax(dataset: Dataset) -> UID | None:

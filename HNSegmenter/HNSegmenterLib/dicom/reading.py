@@ -13,11 +13,14 @@ import SimpleITK as sitk
 
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
+from ..quiet import quiet
+from . import verbatim
 from .accept import check_headers, check_stack, some
 from .choose import choose, images
 from .find import NOT_DICOM, UNREADABLE, Inventory, find_series
 from .geometry import Stack, stack
-from .headers import Header, quiet
+from .headers import Header
+from .identity import Identity, remark
 from .pixels import LOSSY, is_compressed, read_hu
 from .resample import resample
 
@@ -128,8 +131,9 @@ def _planning_ct(stack: Stack, volume: np.ndarray, uid: str, cancel: CancelToken
 
 
 def _all_attributes(header: Header) -> pydicom.Dataset:
+    """The file's attributes, without pixels; those that an RTSTRUCT takes over keep their bytes, whoever reads them."""
     try:
-        return pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
+        return verbatim.read(header.path, stop_before_pixels=True, force=True)
     except Exception as error:  # it was read a moment ago: the folder changed or the disk failed
         raise UnusableInput(f"{header.path.name} could not be read a second time: copy the series to a local disk.") from error
 
@@ -221,6 +225,8 @@ def _series_warnings(inventory: Inventory, uid: str, localizers: int, headers: t
         found.append(f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends.")
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
+    if said := remark((Identity.of(header.dataset) for header in headers), f"The slices of series {uid}"):
+        found.append(said)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import UnusableInput, WrongUsage
+from ..quiet import quiet
 
 CT, LABELS, INDEX = "data.nii.gz", "label.nii.gz", "index.json"
 ENOUGH_CONTEXT = 0.9
@@ -152,6 +153,7 @@ def _entry(entries: dict, place: Path, index: Path) -> dict | None:
     return entries.get(path, entries.get(place.name))
 
 
+@quiet()
 def read_image(path: Path) -> sitk.Image:
     """Raises UnusableInput."""
     try:

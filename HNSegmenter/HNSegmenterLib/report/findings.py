@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
+from ..quiet import quiet
 from ..result import NOT_FOUND, NOT_IN_MODEL, Organ
 from .places import centre
 from .prediction import RTSTRUCT, Prediction
@@ -77,6 +78,7 @@ def unannounced(prediction: Prediction, masks: dict[str, np.ndarray | None]) -> 
     return silent
 
 
+@quiet()
 def _description(prediction: Prediction) -> str:
     return str(pydicom.dcmread(prediction.folder / RTSTRUCT).get("StructureSetDescription", ""))
 

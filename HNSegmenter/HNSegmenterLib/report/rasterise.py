@@ -10,11 +10,13 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from ..errors import UnusableInput
+from ..quiet import quiet
 from ..rtstruct.readback import fill_ring
 
 PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices belongs to neither
 
 
+@quiet()
 def read_contours(path: Path, grid: sitk.Image) -> dict[str, np.ndarray]:
     """ROI Name -> bool [k, j, i] on the grid, whose slices k are those that the contours lie in.
 

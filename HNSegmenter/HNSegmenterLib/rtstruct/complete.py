@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from .. import __version__
-from ..dicom.headers import quiet
+from ..dicom.identity import Identity, compare, remark
 from ..errors import UnusableInput, WrongUsage
+from ..quiet import quiet
 from ..result import Organ
 from . import header
-from .names import NameTable, check_roi_name
+from .character_set import CharacterSet
+from .names import NameTable, check_roi_name, require_readable
 from .placing import Placer
 from .rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, Roi, interpreted_type, model_name, roi_description, set_description
 from .writer import build, contour_points
@@ -81,7 +82,8 @@ def _completed(
     warn: Callable[[str], None],
 ) -> Dataset:
     _check_options(options, organs)
-    _require_same_subject(dataset, ct)
+    _require_same_subject(dataset, ct, warn)
+    require_readable(dataset)
     rois = _rois(dataset, ct, model, organs, options, warn)
     completed = build(ct, rois)
     header.copy_patient_and_study(ct, completed)
@@ -104,11 +106,16 @@ def _check_options(options: Options, organs: Sequence[Organ]) -> None:
     options.names.check_against(organ.name for organ in organs)
 
 
-def _require_same_subject(dataset: Dataset, ct: PlanningCT) -> None:
+def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str], None]) -> None:
     """Refuse contours of another patient, or of another study in another frame of reference."""
-    patient = dataset.get("PatientID")
-    if patient and str(patient) != str(ct.header.get("PatientID") or ""):
-        raise UnusableInput("The structure set belongs to another patient than the CT: choose the CT it was drawn on.")
+    own, drawn = Identity.of(ct.header), Identity.of(dataset)
+    if drawn.stated:
+        if decisive := compare(own, drawn).decisive:
+            raise UnusableInput(
+                f"The structure set belongs to another patient than the CT (their {decisive} differs): choose the CT it was drawn on."
+            )
+        if said := remark([own, drawn], "The structure set and the CT"):
+            warn(said)
     study = dataset.get("StudyInstanceUID")
     if study and study != ct.study_uid and ct.frame_of_reference_uid not in _frames(dataset):
         raise UnusableInput(
@@ -205,7 +212,6 @@ def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, o
     dataset.ManufacturerModelName = "HN Segmenter"
     dataset.SoftwareVersions = [__version__, model_name(model)[:64]] if model_name(model) else __version__
     dataset.FrameOfReferenceUID = ct.frame_of_reference_uid
-    dataset.PositionReferenceIndicator = ct.header.get("PositionReferenceIndicator")
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = options.label
     dataset.StructureSetName = " ".join(part for part in ("HN Segmenter", model_name(model)) if part)[:64]
@@ -216,8 +222,7 @@ def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, o
 
 def _replace_unencodable(dataset: Dataset) -> None:
     """Sentences come from elsewhere: a character that the character set lacks becomes a question mark, never a fault."""
-    stated = dataset.get("SpecificCharacterSet") or "ISO_IR 6"
-    encodings = convert_encodings(stated if isinstance(stated, str) else list(stated))
-    dataset.StructureSetDescription = header.encode_and_decode(dataset.StructureSetDescription, encodings)
+    stated = CharacterSet.of(dataset)
+    dataset.StructureSetDescription = stated.fitted(dataset.StructureSetDescription)
     for item in dataset.StructureSetROISequence:
-        item.ROIDescription = header.encode_and_decode(item.ROIDescription, encodings)
+        item.ROIDescription = stated.fitted(item.ROIDescription)

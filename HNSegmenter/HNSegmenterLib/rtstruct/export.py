@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import RuntimeFault
 from ..events import Emit, Event, ignore
+from ..quiet import quiet
 from ..result import Result
 from .complete import Options, complete
 from .contours import trace
@@ -37,6 +38,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
 
+@quiet()
 def write_rtstruct(
     ct: PlanningCT,
     labelmaps: Mapping[str, sitk.Image],

@@ -6,32 +6,35 @@ import contextlib
 import os
 from pathlib import Path
 
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.charset import decode_bytes
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
-from .. import __version__
-from ..dicom.headers import quiet
+from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim, content_of, read
 from ..errors import HNSegmenterError
+from ..quiet import quiet
+from .character_set import CharacterSet
+from .encoding import dicom_file
 from .writer import contour_points
 
-# A UUID-derived UID (PS3.5 B.2) that stands for this program.
-IMPLEMENTATION_CLASS_UID = "2.25.292174078368919629743482080649450246350"
 
-
+@quiet()
 def write(dataset: Dataset, path: Path) -> None:
     """Write a completed RTSTRUCT in Explicit VR Little Endian.
 
-    It is written beside `path`, read back, compared, and only then renamed to it. Raises HNSegmenterError if the disk
-    refuses or if what came back differs; nothing is left then.
+    What is written is read and compared before, and once more from the disk, where it lies beside `path` until it is
+    renamed to it. Raises HNSegmenterError if a text cannot be written, if the disk refuses or if what came back differs;
+    nothing is left then.
     """
     path = Path(path)
+    content = dicom_file(dataset)
+    _require_equal(dataset, read(content))
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            _save(dataset, partial)
-            _require_equal(dataset, pydicom.dcmread(partial))
+        partial.write_bytes(content)
+        if partial.read_bytes() != content:
+            raise HNSegmenterError("The RTSTRUCT did not read back as it was written: nothing was kept. Try another disk.")
         os.replace(partial, path)
     except OSError as error:
         raise HNSegmenterError(
@@ -42,30 +45,20 @@ def write(dataset: Dataset, path: Path) -> None:
             partial.unlink()
 
 
-def _save(dataset: Dataset, path: Path) -> None:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = f"HNSEG_{__version__}"[:16]
-    file = Dataset(dataset)
-    file.file_meta = meta
-    if int(pydicom.__version__.split(".")[0]) >= 3:
-        file.save_as(path, enforce_file_format=True)
-    else:
-        file.is_little_endian, file.is_implicit_VR = True, False
-        file.save_as(path, write_like_original=False)
-
-
 def _require_equal(dataset: Dataset, again: Dataset) -> None:
-    """Raises HNSegmenterError unless every element, ROI, contour and point came back as it was."""
-    if _summary(dataset) != _summary(again):
-        raise HNSegmenterError("The RTSTRUCT did not read back as it was written: nothing was kept. Try another disk.")
+    """Raises HNSegmenterError unless every element, ROI, contour and point came back as it was.
+
+    What was carried over is compared by its bytes, those of the CT's file.
+    """
+    meant, found = _summary(dataset), _summary(again)
+    if wrong := next((what for what in meant if meant[what] != found[what]), None):
+        raise HNSegmenterError(f"The RTSTRUCT would not say what it should ({wrong}): nothing was written. Report it.")
 
 
-def _summary(dataset: Dataset) -> tuple:
-    texts = [str(dataset.get(keyword) or "") for keyword in _COMPARED]
+def _summary(dataset: Dataset) -> dict[str, object]:
+    codecs = CharacterSet.of(dataset).codecs
+    carried = {keyword: _content(dataset[keyword]) if keyword in dataset else None for keyword in (CHARACTER_SET, *CARRIED)}
+    texts = {keyword: _text(dataset, keyword, codecs) for keyword in _OWN}
     slices = [
         image.ReferencedSOPInstanceUID
         for frame in dataset.ReferencedFrameOfReferenceSequence
@@ -73,25 +66,33 @@ def _summary(dataset: Dataset) -> tuple:
         for series in study.RTReferencedSeriesSequence
         for image in series.ContourImageSequence
     ]
-    names = [(item.ROINumber, str(item.ROIName), item.ReferencedFrameOfReferenceUID) for item in dataset.StructureSetROISequence]
+    names = [
+        (item.ROINumber, _text(item, "ROIName", codecs), item.ReferencedFrameOfReferenceUID)
+        for item in dataset.StructureSetROISequence
+    ]
     contours = [
         (roi.ReferencedROINumber, item.ContourImageSequence[0].ReferencedSOPInstanceUID, contour_points(item).tobytes())
         for roi in dataset.ROIContourSequence
         for item in roi.ContourSequence
     ]
-    return texts, slices, names, contours
+    return {**carried, **texts, "slices": slices, "ROIs": names, "contours": contours}
 
 
-_COMPARED = (
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "StudyInstanceUID",
-    "FrameOfReferenceUID",
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StructureSetLabel",
-    "StructureSetDescription",
-)
+def _content(element: DataElement) -> object:
+    """The bytes; of a sequence, those of its items' elements. A value that we set ourselves is ASCII."""
+    if element.VR == "SQ":
+        return [{inner.tag: _content(inner) for inner in item} for item in element.value]
+    if isinstance(element, Verbatim) and element.content is not None:
+        return element.content
+    content = str(element.value or "").encode("ascii", "replace")
+    return content + b" " * (len(content) % 2)
+
+
+def _text(dataset: Dataset, keyword: str, codecs: list[str]) -> str:
+    """One of our own texts, in the character set as we understand it."""
+    content = content_of(dataset, keyword)
+    text = str(dataset.get(keyword) or "") if content is None else decode_bytes(content, codecs, set())
+    return text.rstrip(" \0")
+
+
+_OWN = ("SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "StructureSetLabel", "StructureSetDescription")

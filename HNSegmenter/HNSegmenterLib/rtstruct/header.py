@@ -5,33 +5,18 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim
 from ..errors import UnusableInput, WrongUsage
+from .character_set import CharacterSet
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT
 
-_PATIENT_AND_STUDY = (  # Patient module (C.7.1.1) and General Study module (C.7.2.1)
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "StudyDescription",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-_MAY_BE_EMPTY = (  # type 2 of these modules: present even if the CT lacks them
+_MAY_BE_EMPTY = (  # type 2 of their modules: present even if the CT lacks them
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -41,17 +26,19 @@ _MAY_BE_EMPTY = (  # type 2 of these modules: present even if the CT lacks them
     "StudyID",
     "AccessionNumber",
     "ReferringPhysicianName",
+    "PositionReferenceIndicator",
 )
+ESCAPE = "\x1b"
 STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management: retired, what planning systems write here
 
 
 def copy_patient_and_study(ct: PlanningCT, dataset: Dataset) -> None:
-    """Copy the modules' elements as they are, the Specific Character Set first."""
-    if ct.header.get("SpecificCharacterSet"):
-        dataset.add(copy.deepcopy(ct.header["SpecificCharacterSet"]))
-    for keyword in _PATIENT_AND_STUDY:
+    """Copy the modules' elements byte for byte, the Specific Character Set that they came with first."""
+    if CharacterSet.of(ct.header).terms:
+        dataset[CHARACTER_SET] = copy.deepcopy(ct.header[CHARACTER_SET])
+    for keyword in CARRIED:
         if keyword in ct.header:
-            dataset.add(copy.deepcopy(ct.header[keyword]))
+            dataset[keyword] = copy.deepcopy(ct.header[keyword])
         elif keyword in _MAY_BE_EMPTY:
             setattr(dataset, keyword, None)
 
@@ -62,41 +49,32 @@ def choose_character_set(ct: PlanningCT, dataset: Dataset, texts: list[str]) -> 
     The CT's character set stays wherever it can hold them. A CT of plain ASCII gets ISO_IR 100 or, for more, UTF-8:
     its own values keep their bytes. Raises WrongUsage if neither is possible.
     """
-    stated = ct.header.get("SpecificCharacterSet") or ""
-    if all(_encodable(text, stated) for text in texts):
+    stated = CharacterSet.of(ct.header)
+    if all(map(stated.holds, texts)):
         return
     if _is_ascii(ct.header):
         for wider in ("ISO_IR 100", "ISO_IR 192"):
-            if all(_encodable(text, wider) for text in texts):
+            if all(map(CharacterSet((wider,)).holds, texts)):
                 dataset.SpecificCharacterSet = wider
                 return
-    named = stated if isinstance(stated, str) else "\\".join(stated)
-    bad = next(text for text in texts if not _encodable(text, stated))
+    bad = next(text for text in texts if not stated.holds(text))
     raise WrongUsage(
-        f"The name {bad!r} cannot be written in the CT's character set ({named or 'ASCII'}): "
+        f"The name {bad!r} cannot be written in the CT's character set ({stated if stated.known else 'not a known one'}): "
         "use plain ASCII letters in the name table."
     )
 
 
-def _encodable(text: str, character_set: object) -> bool:
-    if text.isascii():
-        return True
-    if not character_set:
-        return False
-    encodings = convert_encodings(character_set if isinstance(character_set, str) else list(character_set))
-    try:
-        return text == encode_and_decode(text, encodings)
-    except (UnicodeError, ValueError):
-        return False
-
-
-def encode_and_decode(text: str, encodings: list[str]) -> str:
-    """What a reader will see of `text`; characters outside the character set become question marks."""
-    return decode_bytes(encode_string(text, encodings), encodings, set())
-
-
 def _is_ascii(header: Dataset) -> bool:
-    return all(str(header[keyword].value).isascii() for keyword in _PATIENT_AND_STUDY if keyword in header)
+    """Whether what is carried over reads the same in ASCII: without escape sequences, which are of ASCII bytes too."""
+    return all(_reads_as_ascii(header[keyword]) for keyword in CARRIED if keyword in header)
+
+
+def _reads_as_ascii(element: DataElement) -> bool:
+    if element.VR == "SQ":
+        return all(_reads_as_ascii(inner) for item in element.value for inner in item)
+    content = element.content if isinstance(element, Verbatim) else None
+    text = str(element.value) if content is None else content.decode("latin-1")
+    return text.isascii() and ESCAPE not in text
 
 
 def referenced_frame_of_reference(ct: PlanningCT) -> Sequence:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
+from ..quiet import quiet
 from .contours import slice_masks
 from .planes import to_pixels
 from .writer import contour_points
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LEAST_DICE = 0.99
 
 
+@quiet()
 def agreement(dataset: Dataset, ct: PlanningCT, labelmaps: Mapping[str, sitk.Image]) -> dict[str, float]:
     """ROI name -> Dice coefficient of its contours with the labelmap of that name, over all of the CT's slices.
 

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
+from ..quiet import quiet
 from .contours import SliceContour, encode
 from .header import image_reference
 from .rois import Roi
@@ -22,6 +23,7 @@ _CONTOUR_DATA = Tag(0x3006, 0x0050)
 _ANATOMY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}  # PS3.3 C.8.8.8.3.1
 
 
+@quiet()
 def build(ct: PlanningCT, rois: Items[Roi]) -> Dataset:
     """A bare RTSTRUCT: the three sequences and nothing else. `complete` makes it one that may be written."""
     dataset = Dataset()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import Emit, Event, ignore
 from ..pipeline import RTSTRUCT
+from ..quiet import quiet
 from ..rtstruct import NameTable, Options, Roi, agreement, build, complete, trace, write
 from ..rtstruct.readback import LEAST_DICE
 from ..settings import Settings
@@ -69,6 +70,7 @@ def planned_files(node: vtkMRMLSegmentationNode, folder: Path) -> list[Path]:
     return [folder / RTSTRUCT]
 
 
+@quiet()
 def export_rtstruct(
     node: vtkMRMLSegmentationNode,
     folder: Path,
@@ -178,10 +180,7 @@ def _by_roi_name(job: _Job) -> dict[str, sitk.Image]:
 def _read_back(path: Path, job: _Job) -> dict[str, float]:
     import pydicom
 
-    from ..dicom.headers import quiet
-
-    with quiet():
-        return agreement(pydicom.dcmread(path), job.ct, _by_roi_name(job))
+    return agreement(pydicom.dcmread(path), job.ct, _by_roi_name(job))
 
 
 def _saved_rois(dataset: Dataset, scores: Mapping[str, float]) -> list[SavedRoi]:

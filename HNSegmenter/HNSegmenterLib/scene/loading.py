@@ -9,6 +9,7 @@ import slicer
 
 from ..errors import UnusableInput
 from ..events import Emit
+from ..quiet import quiet
 from . import dicom_database
 from .volumes import bends, check_volume
 
@@ -40,7 +41,6 @@ def load_dicom(
     from ..dicom.accept import check_headers
     from ..dicom.choose import choose, images
     from ..dicom.geometry import stack
-    from ..dicom.headers import quiet
 
     with quiet():
         series = choose(find_series(Path(folder), emit), series_uid)

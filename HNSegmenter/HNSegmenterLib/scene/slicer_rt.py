@@ -14,8 +14,10 @@ import numpy as np
 import slicer
 import vtk
 
+from ..dicom.identity import KEYWORDS
 from ..errors import HNSegmenterError
 from ..events import Emit, Event, ignore
+from ..quiet import quiet
 from . import provenance
 from .grid import Grid, as_matrix
 from .results import put_beside
@@ -61,7 +63,7 @@ def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     SlicerRT searches the whole CT for every contour and writes it along: it gets one segment at a time, with a blank CT that
     just holds it, so that neither time nor a copy of the patient's images is spent on that. emit hears a progress event
     before each segment: the window is blocked until the next.
-    The result names the CT's patient and study, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's
+    The result names the CT's study and no patient, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's
     message if it refuses, or if there is no readable file.
     """
     grid = Grid.of_volume(volume)
@@ -76,7 +78,9 @@ def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
         whole = part if whole is None else _joined(whole, part)
     if whole is None:
         raise HNSegmenterError("There is no contour that SlicerRT could export.")
-    whole.PatientID, whole.StudyInstanceUID = ct.header.get("PatientID"), ct.study_uid
+    for keyword in KEYWORDS:
+        whole.pop(keyword, None)
+    whole.StudyInstanceUID = ct.study_uid
     return whole
 
 
@@ -151,8 +155,6 @@ def _joined(whole: Dataset, part: Dataset) -> Dataset:
 
 def _read(path: Path) -> Dataset | None:
     import pydicom
-
-    from ..dicom.headers import quiet
 
     try:
         with quiet():

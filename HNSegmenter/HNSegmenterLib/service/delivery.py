@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..quiet import quiet
 from . import finalising, inbox
 from .node import Node
 from .peers import DeliveryFault, Peer, store
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
+@quiet()
 def send(node: Node, settings: ServiceSettings, job: Job, delivery: Delivery) -> str:
     """Send one delivery of a job by C-STORE with our AE title; returns the peer's answer as a sentence.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pydicom
 from pydicom.dataset import Dataset
 
-from ..dicom.headers import quiet
 from ..errors import UnusableInput, WrongUsage
+from ..quiet import quiet
 from ..result import Organ, Result
 from ..rtstruct import NameTable, Options, complete, write
 from ..rtstruct.complete import RT_STRUCTURE_SET_STORAGE
@@ -38,18 +38,19 @@ def check_reviewer(name: str) -> str:
     return name
 
 
+@quiet()
 def read_rtstruct(content: bytes) -> Dataset:
     """An RTSTRUCT from a file's bytes. Raises UnusableInput if it is none."""
-    with quiet():
-        try:
-            dataset = pydicom.dcmread(BytesIO(content))
-        except Exception as error:  # whatever pydicom stumbles over: the file is not usable
-            raise UnusableInput("The structure set is no readable DICOM file: save it again.") from error
+    try:
+        dataset = pydicom.dcmread(BytesIO(content))
+    except Exception as error:  # whatever pydicom stumbles over: the file is not usable
+        raise UnusableInput("The structure set is no readable DICOM file: save it again.") from error
     if dataset.get("SOPClassUID") != RT_STRUCTURE_SET_STORAGE:
         raise UnusableInput("The file is no RTSTRUCT: give the structure set that was reviewed.")
     return dataset
 
 
+@quiet()
 def finalised(drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now: datetime) -> Dataset:
     """A new UNAPPROVED RTSTRUCT with UIDs of its own: the contours of `drawn`, completed and checked on the original CT.
 
@@ -58,12 +59,11 @@ def finalised(drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now
     """
     options = _options(drawn, result.organs, now)
     dataset = complete(drawn, ct, result.model, result.organs, options)
-    with quiet():
-        names = [str(item.ROIName) for item in dataset.StructureSetROISequence]
-        try:
-            choose_character_set(ct, dataset, [options.label, options.series_description, *names, reviewer])
-        except WrongUsage as fault:
-            raise WrongUsage(f"The reviewer's name {reviewer!r} cannot be written beside this patient's: use plain letters.") from fault
+    names = [str(item.ROIName) for item in dataset.StructureSetROISequence]
+    try:
+        choose_character_set(ct, dataset, [options.label, options.series_description, *names, reviewer])
+    except WrongUsage as fault:
+        raise WrongUsage(f"The reviewer's name {reviewer!r} cannot be written beside this patient's: use plain letters.") from fault
     line = f"Reviewed by {reviewer}, {now:%Y-%m-%d %H:%M}."
     dataset.StructureSetDescription = _first_line(line, dataset.StructureSetDescription)
     for item in dataset.StructureSetROISequence:
@@ -71,6 +71,7 @@ def finalised(drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now
     return dataset
 
 
+@quiet()
 def approve(dataset: Dataset, reviewer: str, time: datetime) -> None:
     """Approval module (PS3.3 C.8.8.16): APPROVED, by whom and when in the reviewer's own time zone."""
     dataset.ApprovalStatus = "APPROVED"
@@ -78,6 +79,7 @@ def approve(dataset: Dataset, reviewer: str, time: datetime) -> None:
     dataset.ReviewDate, dataset.ReviewTime = f"{time:%Y%m%d}", f"{time:%H%M%S}"
 
 
+@quiet()
 def mark_not_reviewed(dataset: Dataset, sop_instance_uid: str) -> None:
     """For a destination that gets structure sets without a review: says so wherever a planning system shows a text."""
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid

@@ -7,18 +7,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pydicom import dcmread
 from pynetdicom import AE, evt
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import RTStructureSetStorage, Verification
 
 from ..errors import HNSegmenterError
+from ..rtstruct.encoding import dicom_file
 from . import peer_faults
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
     from pynetdicom.association import Association
 
 TIMEOUT_S = 10.0
@@ -100,15 +104,25 @@ def store(
 ) -> Answer:
     """Send one RTSTRUCT (with file_meta) by C-STORE as `calling_ae`; done only if the peer's own answer says so.
 
+    It goes byte for byte as a file of ours holds it, in the transfer syntax that the peer chose.
     timeout_s: for the connection; the answer to the data set may take six times as long. Raises DeliveryFault.
     """
     with _association(peer, calling_ae, tls, RTStructureSetStorage, timeout_s) as association:
         association.dimse_timeout = 6 * timeout_s
+        encoded = _encoded(dataset, association.accepted_contexts[0].transfer_syntax[0])
         try:
-            status = association.send_c_store(dataset).get("Status")
+            status = association.send_c_store(encoded).get("Status")
         except (RuntimeError, ValueError, AttributeError) as error:  # the peer hung up meanwhile
             raise DeliveryFault(f"{peer.name} broke the connection off before it was sent the structure set.") from error
     return answer_of(status, peer)
+
+
+def _encoded(dataset: Dataset, syntax: UID) -> Dataset:
+    """The data set as if read from a file in that syntax, of which pynetdicom sends the bytes as they are."""
+    try:
+        return dcmread(BytesIO(dicom_file(dataset, syntax)))
+    except HNSegmenterError as fault:
+        raise DeliveryFault(fault.sentence, final=True) from fault
 
 
 def answer_of(status: int | None, peer: Peer) -> Answer:

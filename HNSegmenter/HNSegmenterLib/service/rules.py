@@ -14,8 +14,9 @@ from ..dicom.accept import check_stack, some
 from ..dicom.choose import images, problem
 from ..dicom.find import Series
 from ..dicom.geometry import COSINE_TOLERANCE, Stack, orthonormal, stack
-from ..dicom.headers import KEYWORDS, Header, quiet
+from ..dicom.headers import KEYWORDS, Header
 from ..errors import UnusableInput
+from ..quiet import quiet
 from .settings import Rules
 
 # How many images there should be: of the series, as an archive says it, and of the acquisition, as some scanners do.
