@@ -116,7 +116,7 @@ def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str]
             )
         if said := remark([own, drawn], "The structure set and the CT"):
             warn(said)
-    study = dataset.get("StudyInstanceUID")
+    study = str(dataset.get("StudyInstanceUID") or "").strip()
     if study and study != ct.study_uid and ct.frame_of_reference_uid not in _frames(dataset):
         raise UnusableInput(
             "The structure set names another study and another Frame of Reference than the CT: choose the CT it was drawn on."
@@ -126,7 +126,7 @@ def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str]
 def _frames(dataset: Dataset) -> set[str]:
     items = [*(dataset.get("ReferencedFrameOfReferenceSequence") or []), *(dataset.get("StructureSetROISequence") or [])]
     keywords = ("FrameOfReferenceUID", "ReferencedFrameOfReferenceUID")
-    return {str(item[keyword].value) for item in items for keyword in keywords if keyword in item}
+    return {str(item[keyword].value).strip() for item in items for keyword in keywords if keyword in item}
 
 
 def _rois(
