@@ -120,7 +120,7 @@ def test_auto_takes_docker_with_our_image_and_says_so(our_image):
 def test_demo_ends_with_table_figures_and_paths(tmp_path):
     command = [sys.executable, "-m", "HNSegmenterLib", "demo", "-o", str(tmp_path / "out"), "--runtime", "local"]
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0 and run.stderr == "", run.stderr
     for said in ("Dice", "prove", "Parotid_L", str(tmp_path / "out" / "rtstruct.dcm"), str(tmp_path / "out" / "overview.png"), "review"):
         assert said in run.stdout
 

@@ -119,8 +119,9 @@ def _padding_hu(dataset: Dataset, header: Header) -> tuple[int, int] | None:
 
     A padding value inside the range of a body's HU is a writer's mistake and would punch holes into tissue: not applied.
     """
-    ends = [dataset.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    ends = [_as_stored(value, header) for value in ends if isinstance(value, int)]
+    whole = Header(header.path, dataset, header.transfer_syntax)  # a damaged value counts as absent
+    ends = [whole.number(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    ends = [_as_stored(int(value), header) for value in ends if value is not None]
     if not ends:
         return None
     values = _rescale(np.array(ends, np.int32), header)
