@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -17,17 +18,18 @@ from urllib.parse import urlsplit
 import pydicom
 import pytest
 from conftest import ROOT
-from HNSegmenterLib.errors import UnusableInput, WrongUsage
+from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
+from HNSegmenterLib.rtstruct import pair
 from HNSegmenterLib.rtstruct.rois import REVIEW as ASKS_FOR_REVIEW
-from HNSegmenterLib.service import inbox, review
+from HNSegmenterLib.service import finalising, inbox, review
 from HNSegmenterLib.service.finalising import read_rtstruct
 from HNSegmenterLib.service.node import REVIEW, Node, NodeFault
 from HNSegmenterLib.service.review import Late
 from HNSegmenterLib.service.review_record import reviewed_set
 from phantoms import head_phantom, write_ct_series
-from rtstruct_help import dciodvfy_complaints
+from rtstruct_help import contours, dciodvfy_complaints
 from service_fixtures import MONACO, OrthancNode, make_node, write_service_toml  # noqa: F401
-from service_review_help import PATIENT, REVIEWER, SPACING, command_line, contours, put_waiting
+from service_review_help import PATIENT, REVIEWER, SPACING, command_line, put_waiting
 
 SECOND = "Second^Test"
 
@@ -124,11 +126,43 @@ def test_edits_renames_and_additions_are_told_apart(approve, finalised, waiting,
     drawn = {str(item.ROIName): item.ROIGenerationAlgorithm for item in dataset.StructureSetROISequence}
     assert drawn["Parotid_L"] == "SEMIAUTOMATIC" and drawn["Hirnstamm"] == "AUTOMATIC" and drawn["GTVp"] == "MANUAL"
     assert set(drawn) == {"Hirnstamm", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "GTVp"}
-    numbers = {str(item.ROIName): item.ROINumber for item in dataset.StructureSetROISequence}
-    seen = {item.ReferencedROINumber: item for item in dataset.RTROIObservationsSequence}
-    assert seen[numbers["Hirnstamm"]].RTROIIdentificationCodeSequence[0].CodeValue == "119238007"
-    assert seen[numbers["GTVp"]].RTROIInterpretedType == "GTV"
+    rois = {roi.name: roi for roi in pair(dataset).rois}
+    assert rois["Hirnstamm"].codes == {("119238007", "SCT", "")}
+    assert (rois["GTVp"].interpreted_types, rois["GTVp"].codes) == ({"GTV"}, set())
     assert "Eye_R: found, but no contour on any slice." in dataset.StructureSetDescription
+
+
+def as_libraries_number(dataset):
+    """The cord deleted, then a GTV added with the count as its number, which the last ROI bears."""
+    for keyword in ("StructureSetROISequence", "ROIContourSequence", "RTROIObservationsSequence"):
+        items = list(dataset[keyword].value)
+        del items[1]
+        setattr(dataset, keyword, [*items, deepcopy(items[0])])
+    number = len(dataset.StructureSetROISequence)
+    dataset.StructureSetROISequence[-1].ROIName, dataset.StructureSetROISequence[-1].ROINumber = "GTVp", number
+    dataset.ROIContourSequence[-1].ReferencedROINumber = dataset.RTROIObservationsSequence[-1].ReferencedROINumber = number
+
+
+def test_two_rois_of_one_number_are_not_approved(approve, rest, waiting, tmp_path):
+    with pytest.raises(UnusableInput, match=r"2 ROIs bear ROI Number 6 \(Eye_R, GTVp\)"):
+        approve(rtstruct=edited(waiting, tmp_path, as_libraries_number))
+    assert rest.attachment(waiting.series, REVIEW) is None
+
+
+def test_what_is_handed_over_is_compared_with_what_was_reviewed(approve, rest, waiting, monkeypatch):
+    """If an organ ever left with another one's contours, the reviewed file would tell."""
+
+    def mistaken(*arguments):
+        dataset = complete(*arguments)
+        one, two = dataset.ROIContourSequence[:2]
+        one.ReferencedROINumber, two.ReferencedROINumber = two.ReferencedROINumber, one.ReferencedROINumber
+        return dataset
+
+    complete = finalising.complete
+    monkeypatch.setattr(finalising, "complete", mistaken)
+    with pytest.raises(HNSegmenterError, match="contours of Brainstem, SpinalCord are not those that were to be written"):
+        approve()
+    assert rest.attachment(waiting.series, REVIEW) is None
 
 
 @pytest.mark.parametrize("name", ["Müller^Änne", "Ωmega^Test", "Иванова"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pydicom
@@ -13,17 +14,20 @@ from pydicom.uid import ExplicitVRLittleEndian
 from .. import __version__
 from ..dicom.headers import quiet
 from ..errors import HNSegmenterError
+from .contours import SliceContour
+from .readback import require_contours
 from .writer import contour_points
 
 # A UUID-derived UID (PS3.5 B.2) that stands for this program.
 IMPLEMENTATION_CLASS_UID = "2.25.292174078368919629743482080649450246350"
 
 
-def write(dataset: Dataset, path: Path) -> None:
+def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContour]] | None = None) -> None:
     """Write a completed RTSTRUCT in Explicit VR Little Endian.
 
-    It is written beside `path`, read back, compared, and only then renamed to it. Raises HNSegmenterError if the disk
-    refuses or if what came back differs; nothing is left then.
+    It is written beside `path`, read back, compared, and only then renamed to it. asked: ROI name -> the contours that its
+    author drew, to be compared too; None where the author does that. Raises HNSegmenterError if the disk refuses or if
+    what came back differs; nothing is left then.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".part")
@@ -31,7 +35,10 @@ def write(dataset: Dataset, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with quiet():
             _save(dataset, partial)
-            _require_equal(dataset, pydicom.dcmread(partial))
+            again = pydicom.dcmread(partial)
+            _require_equal(dataset, again)
+            if asked is not None:
+                require_contours(again, asked)
         os.replace(partial, path)
     except OSError as error:
         raise HNSegmenterError(

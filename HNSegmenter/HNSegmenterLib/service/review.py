@@ -18,6 +18,7 @@ from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import CancelToken, Emit, ignore
 from ..job import Job as JobFolder
 from ..result import Result
+from ..rtstruct import placed
 from . import finalising, inbox
 from .node import JOB, REVIEW, AlreadyThere, Node
 from .review_record import APPROVE, REJECT, Review, packed, parsed, read
@@ -77,7 +78,7 @@ def approve(
     with JobFolder(cancel=cancel) as work:  # which the next job removes if this process is killed
         ct = inbox.planning_ct(node, series, ct_folder, work.path, emit, cancel)
         dataset = finalising.finalised(drawn, ct, result, reviewer, now)
-        content = finalising.to_bytes(dataset, work.path)
+        content = finalising.to_bytes(dataset, work.path, placed(drawn, ct))
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
     return _put(node, series, made, version, content)
 
