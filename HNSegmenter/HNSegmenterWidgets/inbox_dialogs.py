@@ -41,10 +41,15 @@ def password(user: str, url: str) -> str:
     return typed
 
 
-def approve(patient: str, contours: str, targets: Sequence[Target]) -> Approval | None:
-    """Who approves, and where it goes; what went there without a review only if that is ticked."""
+def approve(patient: str, contours: str, warnings: Sequence[str], targets: Sequence[Target]) -> Approval | None:
+    """Who approves, and where it goes; what went there without a review only if that is ticked.
+
+    warnings: sentences on the CT and on what had to be changed when the structure set was written.
+    """
     form = _Form("HNSegmenterApprove", _("HN Segmenter: approve and send"), _("Approve and send"))
     form.say(f"<b>{_escaped(patient)}</b><br>{_escaped(contours)}")
+    if warnings:
+        form.say("<br>".join(f"! {_escaped(warning)}" for warning in warnings))
     reviewer = form.reviewer(_("You confirm that you reviewed every contour. Your name:"))
     boxes = {}
     if len(targets) > 1 or any(target.automatic for target in targets):
@@ -67,6 +72,16 @@ def approve(patient: str, contours: str, targets: Sequence[Target]) -> Approval 
     answer = Approval(_kept(reviewer), chosen()) if form.accepted() else None
     form.close()
     return answer
+
+
+def agree(patient: str, changes: Sequence[str]) -> bool:
+    """Whether it is approved although what is sent differs from what was reviewed."""
+    form = _Form("HNSegmenterAgree", _("HN Segmenter: approve and send"), _("Approve all the same"))
+    form.say(f"<b>{_escaped(patient)}</b><br>" + _("Nothing is sent yet. What is sent will differ from what you reviewed:"))
+    form.say("<br>".join(f"! {_escaped(sentence)}" for sentence in changes))
+    agreed = form.accepted()
+    form.close()
+    return agreed
 
 
 def reject(patient: str) -> tuple[str, str] | None:

@@ -71,27 +71,48 @@ class InboxReview:
         self._begin(_("Fetching {patient} ...").format(patient=patient_name(row)), ask)
 
     def approve(self, row: dict, node) -> None:
-        """Write the contours as RTSTRUCT, and hand it to the node under the reviewer's name."""
+        """Write the contours as RTSTRUCT, say what had to be changed, and hand it to the node under the reviewer's name."""
         case = scene.case_of(scene.volume_of(node))
 
         def ask() -> None:
-            plan = [roi for roi in scene.roi_plan(node) if not roi.empty]
-            contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in plan)
-            choice = inbox_dialogs.approve(patient_name(row), f"{node.GetName()}: {contours}", self._targets(row))
-            if choice is None:
-                raise Cancelled("")
-            types = ask_types(node)
+            targets, types = self._targets(row), ask_types(node)
             with slicer.util.WaitCursor():
                 saved = self._logic.exportDicomRt(node, self._folder.path / "rtstruct", types, onEvent=self._onDrawing)
-            self._tell(_("Handing it to the node ..."))
-            chosen = [word for name in choice.destinations for word in ("--destination", name)]
-            self._access.ask(
-                ["approve", case.series, "--job", case.job, "--reviewer", choice.reviewer, "--rtstruct", str(saved.path), *chosen],
-                lambda _result: self._decided(row, _("Approved. The node sends it now.")),
-                self._failed,
-            )
+            contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois)
+            choice = inbox_dialogs.approve(patient_name(row), f"{node.GetName()}: {contours}", saved.warnings, targets)
+            if choice is None:
+                raise Cancelled("")
+            command = ["approve", case.series, "--job", case.job, "--reviewer", choice.reviewer, "--rtstruct", str(saved.path)]
+            self._handOver(row, [*command, *(word for name in choice.destinations for word in ("--destination", name))])
 
         self._begin("", ask)
+
+    def _handOver(self, row: dict, command: list[str], agreed: str = "") -> None:
+        """Have the node take the approved set. Where it has to be changed for that, it takes just what the reviewer agreed to.
+
+        agreed: digest of these changes. Raises HNSegmenterError.
+        """
+        changes: list[dict] = []
+
+        def listen(event: dict) -> None:
+            if event["event"] == "changes":
+                changes.append(event["data"])
+
+        def refused(sentence: str) -> None:
+            if not changes or not sentence:
+                self._failed(sentence)
+            elif inbox_dialogs.agree(patient_name(row), changes[-1]["sentences"]):
+                self._try(lambda: self._handOver(row, command, changes[-1]["digest"]))
+            else:
+                self._failed("")
+
+        self._tell(_("Handing it to the node ..."))
+        self._access.ask(
+            [*command, *(["--agreed", agreed] if agreed else [])],
+            lambda _result: self._decided(row, _("Approved. The node sends it now.")),
+            refused,
+            listen,
+        )
 
     def reject(self, row: dict) -> None:
         """Ask for the reason, and tell the node."""
@@ -110,12 +131,18 @@ class InboxReview:
         self._begin("", ask)
 
     def _begin(self, text: str, ask: Callable[[], None]) -> None:
-        try:
+        def begin() -> None:
             self._folder = scene.PrivateFolder()
             self._tell(text)
             self._onChange()
             ask()
             self._onChange()
+
+        self._try(begin)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
         except Cancelled as declined:
             self._end(declined.sentence)
         except HNSegmenterError as fault:
@@ -155,23 +182,21 @@ class InboxReview:
     def _fetched(self, row: dict, folder: Path) -> None:
         self._run = None
         self._onChange()
-        try:
-            if not self._clearScene():
-                raise Cancelled(_("Not opened: the patient still waits at the node."))
-            self._tell(_("Loading {patient} ...").format(patient=patient_name(row)))
-            slicer.app.processEvents()
-            with slicer.util.WaitCursor():
-                volume = self._logic.load(folder / "ct", copy=True)
-            scene.mark(volume, scene.Case(row["series"], row["job"]))
-            if (folder / "results").is_dir():
-                steps = scene.show_in_steps(folder / "results", volume)
-                self._importing = Importing(steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed)
-            else:
-                self._shown(row, volume, None)
-        except Cancelled as declined:
-            self._end(declined.sentence)
-        except HNSegmenterError as fault:
-            self._failed(fault.sentence)
+        self._try(lambda: self._load(row, folder))
+
+    def _load(self, row: dict, folder: Path) -> None:
+        if not self._clearScene():
+            raise Cancelled(_("Not opened: the patient still waits at the node."))
+        self._tell(_("Loading {patient} ...").format(patient=patient_name(row)))
+        slicer.app.processEvents()
+        with slicer.util.WaitCursor():
+            volume = self._logic.load(folder / "ct", copy=True)
+        scene.mark(volume, scene.Case(row["series"], row["job"]))
+        if (folder / "results").is_dir():
+            steps = scene.show_in_steps(folder / "results", volume)
+            self._importing = Importing(steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed)
+        else:
+            self._shown(row, volume, None)
 
     def _shown(self, row: dict, volume, node) -> None:
         said = _("Opened: {patient}. Review every contour.") if node is not None else _("Opened: {patient}, without contours.")

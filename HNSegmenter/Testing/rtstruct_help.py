@@ -11,9 +11,12 @@ import numpy as np
 import SimpleITK as sitk
 from conftest import require, require_program
 from phantoms import head_phantom, write_ct_series
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from HNSegmenterLib.dicom import PlanningCT, read_planning_ct
 from HNSegmenterLib.result import Organ, Result
+from HNSegmenterLib.rtstruct import pair
 
 MODEL = {"name": "hn-densevnet", "version": "0.1.0", "digest": "sha256:" + "0123456789abcdef" * 4}
 LEFT, RIGHT = ({"value": v, "scheme": "SCT", "meaning": m} for v, m in (("7771000", "Left"), ("24028007", "Right")))
@@ -71,6 +74,47 @@ def head_organs(ct: PlanningCT) -> dict[str, sitk.Image]:
         "Parotid_R": ellipsoid(ct, (0.3, 0.5, 0.45), (0.06, 0.09, 0.22)),
         "Eye_L": ellipsoid(ct, (0.6, 0.3, 0.75), (0.05, 0.05, 0.1)),
         "Eye_R": ellipsoid(ct, (0.4, 0.3, 0.75), (0.05, 0.05, 0.1)),
+    }
+
+
+def drawing(*rois: tuple[str, list[np.ndarray]], kind="CLOSED_PLANAR") -> Dataset:
+    """A bare RTSTRUCT as a stranger might leave it: (ROI name, (n, 3) rings), numbered from 7."""
+    dataset = Dataset()
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = Sequence(), Sequence()
+    for number, (name, rings) in enumerate(rois, start=7):
+        item, drawn = Dataset(), Dataset()
+        item.ROINumber, item.ROIName = number, name
+        drawn.ReferencedROINumber = number
+        drawn.ContourSequence = Sequence()
+        for ring in rings:
+            contour = Dataset()
+            contour.ContourGeometricType = kind
+            contour.NumberOfContourPoints = len(ring)
+            contour.ContourData = [float(f"{value:.3f}") for value in np.asarray(ring).ravel()]
+            drawn.ContourSequence.append(contour)
+        dataset.StructureSetROISequence.append(item)
+        dataset.ROIContourSequence.append(drawn)
+    return dataset
+
+
+def ring(ct: PlanningCT, slice_index: float, *pixels: tuple[float, float]) -> np.ndarray:
+    """(n, 3) points at (column, row) of an axial slice, 0 at the first pixel's centre; between slices for a broken index."""
+    first, second = ct.slices[:2]
+    x, y, z = first.position
+    z += slice_index * (second.position[2] - z)
+    return np.array([[x + column * first.column_spacing, y + row * first.row_spacing, z] for column, row in pixels])
+
+
+def square(ct: PlanningCT, slice_index: float, first=(20, 20), last=(30, 30)) -> np.ndarray:
+    (c0, r0), (c1, r1) = first, last
+    return ring(ct, slice_index, (c0, r0), (c1, r0), (c1, r1), (c0, r1))
+
+
+def contours(dataset: Dataset) -> dict[str, list]:
+    """ROI name -> its contours as (slice, points)."""
+    return {
+        roi.name: [(item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.contours]
+        for roi in pair(dataset).rois
     }
 
 

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from conftest import ROOT, require_program
 from HNSegmenterLib.rtstruct import write_rtstruct
 from HNSegmenterLib.service.node import JOB, RESULTS, Node
@@ -56,16 +55,6 @@ def put_waiting(node: Node, folder: Path, **variations) -> Waiting:
     node.attach(series, RESULTS, pack(folder / "out"))
     waiting.attach_job()
     return waiting
-
-
-def contours(dataset: pydicom.Dataset) -> dict[str, list]:
-    """ROI name -> its contours as (slice, points)."""
-    names = {item.ROINumber: str(item.ROIName) for item in dataset.StructureSetROISequence}
-    found = {}
-    for roi in dataset.ROIContourSequence:
-        placed = [(item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.ContourSequence]
-        found[names[roi.ReferencedROINumber]] = placed
-    return found
 
 
 def make_certificates(folder: Path) -> Path:

@@ -10,8 +10,7 @@ import pytest
 import SimpleITK as sitk
 from conftest import require_program
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from rtstruct_help import MODEL, dciodvfy_complaints, dice, digests, head_organs, make_ct, organs, plastimatch_masks
+from rtstruct_help import MODEL, dciodvfy_complaints, dice, digests, drawing, head_organs, make_ct, organs, plastimatch_masks, ring, square
 
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.rtstruct import NameTable, Options, complete, write
@@ -86,53 +85,25 @@ def _contour_images(dataset: Dataset) -> list[Dataset]:
     return [image for item in items for image in item.ContourImageSequence] + list(series.ContourImageSequence)
 
 
-def drawing(ct, *rois: tuple[str, list[np.ndarray]], kind="CLOSED_PLANAR") -> Dataset:
-    """A bare RTSTRUCT as a stranger might leave it."""
-    dataset = Dataset()
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = Sequence(), Sequence()
-    for number, (name, rings) in enumerate(rois, start=7):
-        item, drawn = Dataset(), Dataset()
-        item.ROINumber, item.ROIName = number, name
-        drawn.ReferencedROINumber = number
-        drawn.ContourSequence = Sequence()
-        for ring in rings:
-            contour = Dataset()
-            contour.ContourGeometricType = kind
-            contour.NumberOfContourPoints = len(ring)
-            contour.ContourData = [float(f"{value:.3f}") for value in np.asarray(ring).ravel()]
-            drawn.ContourSequence.append(contour)
-        dataset.StructureSetROISequence.append(item)
-        dataset.ROIContourSequence.append(drawn)
-    return dataset
-
-
-def square(ct, slice_index: float, first=(20, 20), last=(30, 30)) -> np.ndarray:
-    """Corners at pixel centres (column, row) of the slice; between slices for a broken index."""
-    (c0, r0), (c1, r1) = first, last
-    x, y = ct.slices[0].position[:2]
-    z = ct.slices[0].position[2] + slice_index * SPACING[2]
-    return np.array([[x + c * SPACING[0], y + r * SPACING[1], z] for c, r in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))])
-
-
 def test_a_contour_between_slices_is_refused(ct):
     with pytest.raises(UnusableInput, match=r"Eye_L lies 1\.\d\d mm from the nearest slice"):
-        complete(drawing(ct, ("Eye_L", [square(ct, 5), square(ct, 6.4)])), ct, MODEL, organs())
+        complete(drawing(("Eye_L", [square(ct, 5), square(ct, 6.4)])), ct, MODEL, organs())
     across = square(ct, 5)
     across[:2, 2] += 1.0
     with pytest.raises(UnusableInput, match="nearest slice"):
-        complete(drawing(ct, ("Eye_L", [across])), ct, MODEL, organs())
+        complete(drawing(("Eye_L", [across])), ct, MODEL, organs())
 
 
 def test_a_contour_beyond_the_scan_or_the_image_is_refused(ct):
     with pytest.raises(UnusableInput, match="nearest slice"):
-        complete(drawing(ct, ("Eye_L", [square(ct, len(ct.slices))])), ct, MODEL, organs())
+        complete(drawing(("Eye_L", [square(ct, len(ct.slices))])), ct, MODEL, organs())
     with pytest.raises(UnusableInput, match="outside slice"):
-        complete(drawing(ct, ("Eye_L", [square(ct, 3, (90, 20), (96, 30))])), ct, MODEL, organs())
+        complete(drawing(("Eye_L", [square(ct, 3, (90, 20), (96, 30))])), ct, MODEL, organs())
 
 
 def test_small_drift_is_moved_into_the_plane_and_said(ct):
     warnings: list[str] = []
-    completed = complete(drawing(ct, ("Eye_L", [square(ct, 5 + 0.2 / SPACING[2])])), ct, MODEL, organs(), warn=warnings.append)
+    completed = complete(drawing(("Eye_L", [square(ct, 5 + 0.2 / SPACING[2])])), ct, MODEL, organs(), warn=warnings.append)
     (item,) = completed.ROIContourSequence[0].ContourSequence
     assert item.ContourImageSequence[0].ReferencedSOPInstanceUID == ct.slices[5].sop_instance_uid
     assert float(item.ContourData[2]) == pytest.approx(ct.slices[5].position[2], abs=0.005)
@@ -142,7 +113,7 @@ def test_small_drift_is_moved_into_the_plane_and_said(ct):
 def test_contours_without_area_go_and_are_counted(ct):
     rings = [square(ct, 5), square(ct, 6)[:1], square(ct, 6)[:2], np.repeat(square(ct, 7)[:2], 2, axis=0)]
     warnings: list[str] = []
-    completed = complete(drawing(ct, ("Eye_L", rings), ("Eye_R", rings[1:])), ct, MODEL, organs(), warn=warnings.append)
+    completed = complete(drawing(("Eye_L", rings), ("Eye_R", rings[1:])), ct, MODEL, organs(), warn=warnings.append)
     assert [item.ROIName for item in completed.StructureSetROISequence] == ["Eye_L"]
     assert len(completed.ROIContourSequence[0].ContourSequence) == 1
     assert any(sentence.startswith("6 contours of fewer than three points") for sentence in warnings)
@@ -152,7 +123,7 @@ def test_contours_without_area_go_and_are_counted(ct):
 def test_a_ring_in_a_ring_becomes_a_keyhole(ct, tmp_path):
     rings = [square(ct, 5, (20, 20), (40, 40)), square(ct, 5, (24.5, 25.5), (30.5, 33.5)), square(ct, 8)]
     warnings: list[str] = []
-    completed = complete(drawing(ct, ("Brainstem", rings)), ct, MODEL, organs(), warn=warnings.append)
+    completed = complete(drawing(("Brainstem", rings)), ct, MODEL, organs(), warn=warnings.append)
     assert any("taken as holes" in sentence for sentence in warnings)
     assert len(completed.ROIContourSequence[0].ContourSequence) == 2
     write(completed, tmp_path / "rtstruct.dcm")
@@ -164,7 +135,7 @@ def test_a_ring_in_a_ring_becomes_a_keyhole(ct, tmp_path):
 
 def test_organs_of_ones_own_are_kept_as_manual(ct):
     rois = [(name, [square(ct, 5)]) for name in ("GTVp", "PTV_70", "Mandible", "Brainstem")]
-    completed = complete(drawing(ct, *rois), ct, MODEL, organs())
+    completed = complete(drawing(*rois), ct, MODEL, organs())
     kinds = {
         item.ROIName: (item.ROIGenerationAlgorithm, seen.RTROIInterpretedType)
         for item, seen in zip(completed.StructureSetROISequence, completed.RTROIObservationsSequence, strict=True)
@@ -183,20 +154,20 @@ def test_organs_of_ones_own_are_kept_as_manual(ct):
 
 def test_the_clinics_names_are_known_again(ct):
     names = Options(names=NameTable({"Eye_L": "Auge links"}))
-    completed = complete(drawing(ct, ("Auge links", [square(ct, 5)]), ("Eye_R", [square(ct, 6)])), ct, MODEL, organs(), names)
+    completed = complete(drawing(("Auge links", [square(ct, 5)]), ("Eye_R", [square(ct, 6)])), ct, MODEL, organs(), names)
     assert [item.ROIName for item in completed.StructureSetROISequence] == ["Auge links", "Eye_R"]
     assert [item.ROIGenerationAlgorithm for item in completed.StructureSetROISequence] == ["AUTOMATIC", "AUTOMATIC"]
 
 
 def test_two_rois_of_one_name_are_refused(ct):
     with pytest.raises(UnusableInput, match="Two ROIs are called"):
-        complete(drawing(ct, ("GTVp", [square(ct, 5)]), ("gtvp", [square(ct, 6)])), ct, MODEL, organs())
+        complete(drawing(("GTVp", [square(ct, 5)]), ("gtvp", [square(ct, 6)])), ct, MODEL, organs())
 
 
 def test_open_contours_and_damaged_numbers_are_refused(ct):
     with pytest.raises(UnusableInput, match="OPEN_PLANAR"):
-        complete(drawing(ct, ("Eye_L", [square(ct, 5)]), kind="OPEN_PLANAR"), ct, MODEL, organs())
-    damaged = drawing(ct, ("Eye_L", [square(ct, 5)]))
+        complete(drawing(("Eye_L", [square(ct, 5)]), kind="OPEN_PLANAR"), ct, MODEL, organs())
+    damaged = drawing(("Eye_L", [square(ct, 5)]))
     damaged.ROIContourSequence[0].ContourSequence[0].ContourData = [1.0, 2.0, 3.0, 4.0]
     with pytest.raises(UnusableInput, match="damaged"):
         complete(damaged, ct, MODEL, organs())
@@ -206,17 +177,17 @@ def test_a_contour_that_explicit_vr_cannot_hold_is_refused_or_thinned_without_lo
     angle = np.linspace(0, 2 * np.pi, 6000, endpoint=False)
     circle = np.column_stack([40 * np.cos(angle), 40 * np.sin(angle), 0 * angle]) + square(ct, 5, (48, 48))[0]
     with pytest.raises(UnusableInput, match="more than DICOM can hold"):
-        complete(drawing(ct, ("Brainstem", [circle])), ct, MODEL, organs())
+        complete(drawing(("Brainstem", [circle])), ct, MODEL, organs())
     corners = square(ct, 5, (20, 20), (60, 60))
     steps = np.linspace(0, 1, 1000, endpoint=False)[:, None]
     dense = np.concatenate([a + steps * (b - a) for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)])
-    completed = complete(drawing(ct, ("Brainstem", [dense])), ct, MODEL, organs())
+    completed = complete(drawing(("Brainstem", [dense])), ct, MODEL, organs())
     points = completed.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints
     assert points < 100
 
 
 def test_the_source_is_not_changed(ct):
-    source = drawing(ct, ("Eye_L", [square(ct, 5)]))
+    source = drawing(("Eye_L", [square(ct, 5)]))
     before = source.to_json()
     complete(source, ct, MODEL, organs())
     assert source.to_json() == before
@@ -224,11 +195,7 @@ def test_the_source_is_not_changed(ct):
 
 def test_rings_that_cross_cannot_be_joined(ct):
     """A notch in the outline, and in it the leftmost point of a ring that lies inside for the rest."""
-
-    def ring(*pixels):
-        return np.concatenate([square(ct, 5, pixel, pixel)[:1] for pixel in pixels])
-
-    notched = ring((20, 20), (40, 20), (40, 40), (20, 40), (20, 32), (30, 32), (30, 28), (20, 28))
-    crossing = ring((25, 30), (34, 24), (38, 30), (34, 36))
+    notched = ring(ct, 5, (20, 20), (40, 20), (40, 40), (20, 40), (20, 32), (30, 32), (30, 28), (20, 28))
+    crossing = ring(ct, 5, (25, 30), (34, 24), (38, 30), (34, 36))
     with pytest.raises(UnusableInput, match="cross each other"):
-        complete(drawing(ct, ("Eye_L", [notched, crossing])), ct, MODEL, organs())
+        complete(drawing(("Eye_L", [notched, crossing])), ct, MODEL, organs())

@@ -10,13 +10,14 @@ import pytest
 import SimpleITK as sitk
 from conftest import require_program
 from phantoms import nifti_to_series
+from rtstruct_help import contours as by_name
 from rtstruct_help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
 from scene_help import add_ct, add_segment, add_volume, contours, new_scene, paint, slice_ids, slicer, voxels, vtk, write_results
 
 from HNSegmenterLib import scene as hn
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
-from HNSegmenterLib.rtstruct import NameTable, write_rtstruct
+from HNSegmenterLib.rtstruct import NameTable, Roi, build, pair, trace, write_rtstruct
 from HNSegmenterLib.scene.grid import Grid
 from HNSegmenterLib.settings import Settings
 
@@ -66,9 +67,11 @@ def box(volume, low=(5, 10, 10), high=(9, 20, 20)) -> np.ndarray:
 
 def rois(path) -> dict[str, tuple[str, str]]:
     """ROI name -> (ROI Generation Algorithm, RT ROI Interpreted Type) in the file."""
-    dataset = pydicom.dcmread(path)
-    pairs = zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True)
-    return {str(roi.ROIName): (roi.ROIGenerationAlgorithm, seen.RTROIInterpretedType) for roi, seen in pairs}
+    found = {}
+    for roi in pair(pydicom.dcmread(path)).rois:
+        (kind,) = roi.interpreted_types
+        found[roi.name] = (roi.item.ROIGenerationAlgorithm, kind)
+    return found
 
 
 def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, folder, tmp_path):
@@ -175,14 +178,9 @@ def test_edited_renamed_and_added_segments_go_out_as_what_they_are(node, volume,
         "GTVp": ("MANUAL", "GTV"),
         "Mandible": ("MANUAL", "ORGAN"),
     }
-    dataset = pydicom.dcmread(saved.path)
-    codes = {
-        str(roi.ROIName): seen.RTROIIdentificationCodeSequence[0].CodeValue
-        for roi, seen in zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True)
-        if "RTROIIdentificationCodeSequence" in seen
-    }
-    assert codes["Left parotid"] == "45289007"
-    assert "GTVp" not in codes
+    codes = {roi.name: roi.codes for roi in pair(pydicom.dcmread(saved.path)).rois}
+    assert codes["Left parotid"] == {("45289007", "SCT", "7771000")}
+    assert codes["GTVp"] == set()
     masks = plastimatch_masks(saved.path, folder, ct, tmp_path / "read")
     shown = hn.labelmaps(node, ct.image)
     assert dice(masks["Eye_L"], voxels(shown["Eye_L"])) >= 0.99
@@ -208,6 +206,34 @@ def test_the_clinics_names_are_used(node, volume, folder, tmp_path):
     assert {"Parotis links", "Right eye", "Kiefer"} < set(written)
     assert "Auge rechts" not in written
     assert written["Kiefer"] == ("MANUAL", "ORGAN")
+
+
+def test_a_region_with_the_clinics_name_of_a_renamed_organ_keeps_its_author(node, volume, folder, tmp_path):
+    node.GetSegmentation().GetSegment("Eye_L").SetName("Left eye")
+    add_segment(node, "Auge links", Grid.of_volume(volume), box(volume))
+    written = rois(hn.export_rtstruct(node, tmp_path, dicom_folder=folder, names=NameTable({"Eye_L": "Auge links"})).path)
+    assert (written["Left eye"], written["Auge links"]) == (("AUTOMATIC", "ORGAN"), ("MANUAL", "ORGAN"))
+
+
+def test_parts_of_slicer_rt_are_joined_by_their_numbers(ct, drawn):
+    """Whatever numbers it gives, and in whatever order its sequences are."""
+    from HNSegmenterLib.scene.slicer_rt import _joined
+
+    def part(names, numbers):
+        dataset = build(ct, [Roi(name, None, trace(ct, drawn[name])) for name in names])
+        for sequence, keyword in NUMBERS.items():
+            for item, number in zip(dataset[sequence].value, numbers, strict=True):
+                item[keyword].value = number
+        dataset.ROIContourSequence = list(reversed(dataset.ROIContourSequence))
+        return dataset
+
+    joined = _joined([part(["Eye_L"], [3]), part(["Eye_R", "Brainstem"], [2, 1]), part(["Parotid_L"], [0])])
+    assert [roi.number for roi in pair(joined).rois] == [1, 2, 3, 4]
+    assert by_name(joined) == by_name(part(["Eye_L", "Eye_R", "Brainstem", "Parotid_L"], [1, 2, 3, 4]))
+    assert [seen.ObservationNumber for seen in joined.RTROIObservationsSequence] == [1, 2, 3, 4]
+
+
+NUMBERS = {"StructureSetROISequence": "ROINumber", "ROIContourSequence": "ReferencedROINumber", "RTROIObservationsSequence": "ReferencedROINumber"}
 
 
 def test_the_settings_table_of_names_is_used_as_on_the_command_line(node, folder, tmp_path):

@@ -235,6 +235,24 @@ def test_sides_that_were_put_right_by_hand_are_no_longer_automatic(node):
     assert (plan["Parotid_R"].organ, plan["Parotid_R"].algorithm) == ("Parotid_L", "SEMIAUTOMATIC")
 
 
+def test_a_segment_of_the_organs_name_comes_before_one_made_of_it(node, volume):
+    grid = Grid.of_volume(volume)
+    box = np.zeros(grid.size[::-1], np.uint8)
+    box[5:9, 10:20, 10:20] = 1
+    node.GetSegmentation().GetSegment("Eye_L").SetName("Eye_L before")
+    redrawn = add_segment(node, "eye_l", grid, box)
+    plan = {roi.segment_id: roi for roi in hn.roi_plan(node)}
+    assert (plan[redrawn].organ, plan["Eye_L"].organ) == ("Eye_L", None)
+    rows = {row.segment_id: row.name for row in hn.organ_rows(node)}
+    assert list(rows)[4] == redrawn and list(rows)[-1] == "Eye_L"
+
+
+def test_a_target_made_of_an_organ_is_no_organ(node):
+    node.GetSegmentation().GetSegment("Parotid_L").SetName("GTVp")
+    (roi,) = [roi for roi in hn.roi_plan(node) if roi.name == "GTVp"]
+    assert (roi.organ, roi.interpreted_type, roi.algorithm) == (None, "GTV", "SEMIAUTOMATIC")
+
+
 def test_what_is_a_target_is_told_or_asked(node, volume):
     grid = Grid.of_volume(volume)
     box = np.zeros(grid.size[::-1], np.uint8)

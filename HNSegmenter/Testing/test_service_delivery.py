@@ -16,9 +16,9 @@ from HNSegmenterLib.service.node import RESULTS, Node
 from HNSegmenterLib.service.peers import DeliveryFault
 from HNSegmenterLib.service.settings import TlsSettings
 from HNSegmenterLib.service.table import AUTOMATIC, REVIEWED, Delivery, Job
-from rtstruct_help import dciodvfy_complaints
+from rtstruct_help import contours, dciodvfy_complaints
 from service_fixtures import MONACO, OrthancNode, PlanningSystem, make_node, node, planning_system, write_service_toml  # noqa: F401
-from service_review_help import PATIENT, REVIEWER, STORED, command_line, contours, make_certificates, put_waiting
+from service_review_help import PATIENT, REVIEWER, STORED, command_line, make_certificates, put_waiting
 from service_worker import WorkerProcess, audit, job_of, written
 
 AUTO_UID = "2.25.1234567890"

@@ -54,8 +54,9 @@ def test_what_was_reviewed_arrives_with_the_cts_bytes(held, implicit, planning_s
     """Peers that take Implicit VR alone are sent it; pydicom would decode all texts for that."""
     ct, content = drawn(tmp_path, held)
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    reviewed = finalising.finalised(finalising.read_rtstruct(content), ct, result(), REVIEWER, now)
-    dataset = finalising.read_rtstruct(finalising.to_bytes(reviewed, tmp_path))
+    seen = finalising.read_rtstruct(content)
+    reviewed = finalising.finalised(seen, ct, result(), REVIEWER, now)
+    dataset = finalising.read_rtstruct(finalising.to_bytes(reviewed, tmp_path, placed(seen, ct)))
     finalising.approve(dataset, REVIEWER, now)
     system, peer = planning_system(*(["+xi"] if implicit else []))
     store(dataset, peer, "HNSEG")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from ..errors import Cancelled
+from ..events import Event
+
 
 def add_parser(sub) -> None:
     parser = sub.add_parser(
@@ -21,6 +24,9 @@ def add_parser(sub) -> None:
     approve.add_argument(
         "--destination", action="append", default=[], metavar="NAME", help="where to (default: all that are not automatic)"
     )
+    agreeing = approve.add_mutually_exclusive_group()
+    agreeing.add_argument("--yes", action="store_true", help="also where the structure set has to be changed; how is printed")
+    agreeing.add_argument("--agreed", metavar="DIGEST", help="also where it has to be changed just as the event `changes` said")
     approve.add_argument("--ct", type=Path, metavar="DIR", help="the CT that fetch wrote (default: read from the node again)")
     reject = _action(actions, "reject", "say that a result is not to be used", series=True, review=True)
     reject.add_argument("--reason", required=True, metavar="TEXT", help="in a few words, without the patient's name")
@@ -75,6 +81,12 @@ def _approve(args, ui, settings) -> int:
     from ..service import review
     from ..service.node import Node
 
+    changed: list[str] = []
+
+    def agree(changes: review.Changes) -> bool:
+        changed.extend(changes.sentences)
+        return _agreed(args, ui, changes)
+
     with Node(settings.node) as node:
         made = review.approve(
             node,
@@ -85,12 +97,26 @@ def _approve(args, ui, settings) -> int:
             destinations=args.destination,
             job=args.job,
             ct_folder=args.ct,
+            agree=agree,
             emit=ui.emit,
             cancel=args.cancel,
         )
     ui.say(f"Approved by {made.reviewer}: the worker sends it as {made.sop_instance_uid}.")
-    ui.result({"review": asdict(made)})
+    ui.result({"review": asdict(made), "changes": changed})
     return 0
+
+
+def _agreed(args, ui, changes) -> bool:
+    """Tell the reviewer what would be changed, and ask back where somebody is there. Raises Cancelled if that is declined."""
+    for sentence in changes.sentences:
+        ui.emit(Event("warning", message=sentence))
+    if args.yes or args.agreed == changes.digest:
+        return True
+    ui.emit(Event("changes", data={"sentences": changes.sentences, "digest": changes.digest}))
+    answer = ui.ask("What is sent will differ so from what was reviewed. Approve all the same?")
+    if answer is False:
+        raise Cancelled("Not approved: nothing was sent.")
+    return bool(answer)
 
 
 def _reject(args, ui, settings) -> int:

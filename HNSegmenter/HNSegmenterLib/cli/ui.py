@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -30,6 +31,9 @@ class JsonUi:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "") -> None:
         """Tables are for people: a script reads result()."""
+
+    def ask(self, question: str) -> None:
+        """A script has said beforehand what it agrees to."""
 
     def result(self, values: dict) -> None:
         self._line({"event": "result", **values})
@@ -99,6 +103,19 @@ class TerminalUi:
         for row in rows:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         self._out.print(table, soft_wrap=False)
+
+    def ask(self, question: str) -> bool | None:
+        """Yes or no, which is the default; None where nobody is at a terminal. Raises KeyboardInterrupt."""
+        if not (self._err.is_terminal and sys.stdin is not None and sys.stdin.isatty()):
+            return None
+        self._progress.stop()
+        handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._err.print(f"{question} [y/N] ", end="", markup=False)
+            return sys.stdin.readline().strip().casefold() in ("y", "yes")
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def result(self, values: dict) -> None:
         """The terminal has said it in words already."""

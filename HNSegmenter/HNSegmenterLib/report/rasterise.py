@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from ..errors import UnusableInput
 from ..quiet import quiet
+from ..rtstruct.pairing import pair
 from ..rtstruct.readback import fill_ring
 
 PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices belongs to neither
@@ -21,16 +22,22 @@ def read_contours(path: Path, grid: sitk.Image) -> dict[str, np.ndarray]:
     """ROI Name -> bool [k, j, i] on the grid, whose slices k are those that the contours lie in.
 
     A voxel is in an ROI if an odd number of its contours on the slice surround the voxel's centre, so that holes are holes.
-    Raises UnusableInput if the file is unreadable or a contour lies in no slice.
+    Raises UnusableInput if the file is unreadable, a contour lies in no slice, or it cannot be told whose it is.
     """
     try:
         dataset = pydicom.dcmread(path)
-        names = {roi.ROINumber: str(roi.ROIName) for roi in dataset.StructureSetROISequence}
-        contours = {roi.ReferencedROINumber: roi.get("ContourSequence", []) for roi in dataset.ROIContourSequence}
-    except (OSError, AttributeError, pydicom.errors.InvalidDicomError) as error:
+    except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise UnusableInput(f"{path} is no readable RTSTRUCT.") from error
+    if "StructureSetROISequence" not in dataset or "ROIContourSequence" not in dataset:
+        raise UnusableInput(f"{path} is no readable RTSTRUCT.")
     try:
-        return {name: _mask(contours.get(number, []), grid) for number, name in names.items()}
+        pairing = pair(dataset)
+    except UnusableInput as refusal:
+        raise UnusableInput(f"{path}: {refusal.sentence}") from refusal
+    if pairing.nameless:
+        raise UnusableInput(f"{path} has contours of no ROI: they could be any organ's.")
+    try:
+        return {roi.name: _mask(roi.contours, grid) for roi in pairing.rois}
     except ValueError as error:
         raise UnusableInput(f"{path} does not fit the CT: {error}") from error
     except AttributeError as error:

@@ -5,8 +5,12 @@ from .contours import SliceContour, trace
 from .export import Report, write_rtstruct
 from .file import write
 from .names import NameTable
+from .pairing import pair
+from .placing import placed
 from .readback import agreement
 from .rois import Roi
 from .writer import build
 
-__all__ = ["NameTable", "Options", "Report", "Roi", "SliceContour", "agreement", "build", "complete", "trace", "write", "write_rtstruct"]
+__all__ = [
+    "NameTable", "Options", "Report", "Roi", "SliceContour", "agreement", "build", "complete", "pair", "placed", "trace", "write", "write_rtstruct",
+]  # fmt: skip

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -19,9 +18,10 @@ from ..result import Organ
 from . import header
 from .character_set import CharacterSet
 from .names import NameTable, check_roi_name, require_readable
+from .pairing import pair
 from .placing import Placer
 from .rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, Roi, interpreted_type, model_name, roi_description, set_description
-from .writer import build, contour_points
+from .writer import build
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT
@@ -30,7 +30,6 @@ RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 CLIENT = f"HN Segmenter {__version__}"
 _SERIES_NUMBER = 901  # any: the standard has it optional, archives index by it
 _LABEL_LENGTH = 16  # Structure Set Label is of VR SH
-_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
 @dataclass
@@ -138,22 +137,23 @@ def _rois(
     warn: Callable[[str], None],
 ) -> list[Roi]:
     by_name = {organ.name: organ for organ in organs}
-    contours = {item.get("ReferencedROINumber"): item for item in dataset.get("ROIContourSequence") or []}
+    pairing = pair(dataset)
+    for sentence in pairing.remarks():
+        warn(sentence)
     placer = Placer(ct)
     rois: list[Roi] = []
-    for item in dataset.get("StructureSetROISequence") or []:
-        name = options.names.organ_of(str(item.get("ROIName") or "").strip())
+    for drawn in pairing.rois:
+        name = options.names.organ_of(drawn.name)
         organ = by_name.get(name)
-        drawn = contours.get(item.get("ROINumber"), Dataset())
         algorithm = options.algorithms.get(name, AUTOMATIC if organ is not None else MANUAL)
         roi = Roi(
             name=options.names.own_name(name),
             organ=organ,
-            contours=placer.place(name, _rings(name, drawn)),
+            contours=placer.place(name, drawn.contours),
             algorithm=algorithm,
             interpreted_type=options.types.get(name) or interpreted_type(name),
             description=roi_description(organ, algorithm, model),
-            color=_color(drawn),
+            color=drawn.color,
         )
         check_roi_name(roi.name, "an ROI's name")
         if any(roi.name.casefold() == other.name.casefold() for other in rois):
@@ -167,27 +167,6 @@ def _rois(
     if not rois:
         raise UnusableInput("No organ has a contour: there is nothing to write in an RTSTRUCT.")
     return rois
-
-
-def _rings(name: str, drawn: Dataset) -> list[np.ndarray]:
-    rings = []
-    for item in drawn.get("ContourSequence") or []:
-        try:
-            points = contour_points(item)
-        except ValueError as error:
-            raise UnusableInput(f"A contour of {name} is damaged: its coordinates are not triplets of numbers.") from error
-        kind = item.get("ContourGeometricType")
-        if len(points) > 2 and kind not in _CLOSED:
-            raise UnusableInput(f"A contour of {name} is {kind or 'of no stated type'}: only closed planar contours make an organ.")
-        if not np.isfinite(points).all():
-            raise UnusableInput(f"A contour of {name} is damaged: a coordinate is not finite.")
-        rings.append(points)
-    return rings
-
-
-def _color(drawn: Dataset) -> tuple[int, int, int] | None:
-    color = drawn.get("ROIDisplayColor")
-    return tuple(int(value) for value in color) if color is not None and len(color) == 3 else None
 
 
 def _missing_line(organ: Organ, options: Options) -> str:

@@ -64,7 +64,7 @@ def write_rtstruct(
     clock.lap("trace")
     dataset = complete(build(ct, rois), ct, result.model, result.organs, options, warnings.append)
     clock.lap("complete")
-    write(dataset, path)
+    write(dataset, path, {options.names.own_name(roi.name): roi.contours for roi in rois if roi.contours})
     clock.lap("write")
     clock.progress(1.0)
     kept = [item.ContourSequence for item in dataset.ROIContourSequence]

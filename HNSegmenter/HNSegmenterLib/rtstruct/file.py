@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydicom.charset import decode_bytes
@@ -14,21 +15,27 @@ from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim, content_of, read
 from ..errors import HNSegmenterError
 from ..quiet import quiet
 from .character_set import CharacterSet
+from .contours import SliceContour
 from .encoding import dicom_file
+from .readback import require_contours
 from .writer import contour_points
 
 
 @quiet()
-def write(dataset: Dataset, path: Path) -> None:
+def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContour]] | None = None) -> None:
     """Write a completed RTSTRUCT in Explicit VR Little Endian.
 
     What is written is read and compared before, and once more from the disk, where it lies beside `path` until it is
-    renamed to it. Raises HNSegmenterError if a text cannot be written, if the disk refuses or if what came back differs;
-    nothing is left then.
+    renamed to it. asked: ROI name -> the contours that its author drew, to be compared too; None where the author does
+    that. Raises HNSegmenterError if a text cannot be written, if the disk refuses or if what came back differs; nothing is
+    left then.
     """
     path = Path(path)
     content = dicom_file(dataset)
-    _require_equal(dataset, read(content))
+    again = read(content)
+    _require_equal(dataset, again)
+    if asked is not None:
+        require_contours(again, asked)
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

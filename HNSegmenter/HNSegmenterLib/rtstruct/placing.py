@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from ..errors import UnusableInput
+from ..quiet import quiet
 from .contours import LONGEST_VALUE, SliceContour, encode, rounded
+from .pairing import pair
 from .planes import normal, to_patient, to_pixels
 from .polygons import keyhole, nest, without_collinear
+from .writer import contour_points
 
 if TYPE_CHECKING:
     from ..dicom import CtSlice, PlanningCT
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 _ROUNDING_MM = 0.01  # coordinates are written to 0.01 mm: so far may a point lie beside its plane
 _SNAP_SHARE = 0.2  # of the distance between slices: a contour nearer to a plane than this belongs to it ...
 _SNAP_MOST_MM = 0.5  # ... but never from farther away
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _EDGE_PIXELS = 0.51  # an outline may run along the outer edge of the outermost pixels
 
 
@@ -33,13 +39,15 @@ class Placer:
         self.dropped = self.holes = 0
         self.farthest = 0.0
 
-    def place(self, name: str, rings: list[np.ndarray]) -> list[SliceContour]:
-        """(n, 3) rings of the ROI `name` -> contours in slice order.
+    def place(self, name: str, drawn: Iterable[Dataset]) -> list[SliceContour]:
+        """Contour Sequence items of the ROI `name` -> contours in slice order.
 
-        Raises UnusableInput for a ring in no slice's plane, outside the image or too long to be written.
+        Raises UnusableInput for a contour that is damaged or open, in no slice's plane, outside the image or too long to be
+        written.
         """
         by_slice: dict[int, list[np.ndarray]] = defaultdict(list)
-        for ring in rings:
+        for item in drawn:
+            ring = _ring(name, item)
             if len(ring) < 3 or rounded(ring) is None:
                 self.dropped += 1
                 continue
@@ -101,6 +109,31 @@ class Placer:
                     ) from error
             joined.append(ring)
         return joined
+
+
+def placed(dataset: Dataset, ct: PlanningCT) -> dict[str, list[SliceContour]]:
+    """ROI name -> its contours, as `complete` is to write them if it keeps the names; ROIs without any are left out.
+
+    Raises UnusableInput as `complete` does.
+    """
+    with quiet():
+        placer = Placer(ct)
+        found = {roi.name: placer.place(roi.name, roi.contours) for roi in pair(dataset).rois}
+    return {name: contours for name, contours in found.items() if contours}
+
+
+def _ring(name: str, item: Dataset) -> np.ndarray:
+    """(n, 3) points, mm. Raises UnusableInput."""
+    try:
+        points = contour_points(item)
+    except ValueError as error:
+        raise UnusableInput(f"A contour of {name} is damaged: its coordinates are not triplets of numbers.") from error
+    kind = item.get("ContourGeometricType")
+    if len(points) > 2 and kind not in _CLOSED:
+        raise UnusableInput(f"A contour of {name} is {kind or 'of no stated type'}: only closed planar contours make an organ.")
+    if not np.isfinite(points).all():
+        raise UnusableInput(f"A contour of {name} is damaged: a coordinate is not finite.")
+    return points
 
 
 def _half(slice_: CtSlice) -> np.ndarray:

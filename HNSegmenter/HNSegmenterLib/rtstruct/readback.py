@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
+from ..errors import HNSegmenterError
 from ..quiet import quiet
-from .contours import slice_masks
+from .contours import SliceContour, encode, slice_masks
+from .pairing import PairedRoi, pair
 from .planes import to_pixels
 from .writer import contour_points
 
@@ -29,18 +31,31 @@ def agreement(dataset: Dataset, ct: PlanningCT, labelmaps: Mapping[str, sitk.Ima
 
     labelmaps: ROI name -> binary image on `ct.image`'s grid. A name that only one side has scores 0.
     """
-    numbers = {str(item.ROIName): item.ROINumber for item in dataset.StructureSetROISequence}
-    drawn = {item.ReferencedROINumber: item for item in dataset.ROIContourSequence}
-    scores = dict.fromkeys([*numbers, *labelmaps], 0.0)
-    for name in set(numbers) & set(labelmaps):
-        scores[name] = _dice(_rings(drawn[numbers[name]]), ct, labelmaps[name])
+    drawn = {roi.name: roi for roi in pair(dataset).rois}
+    scores = dict.fromkeys([*drawn, *labelmaps], 0.0)
+    for name in set(drawn) & set(labelmaps):
+        scores[name] = _dice(_rings(drawn[name]), ct, labelmaps[name])
     return scores
 
 
-def _rings(item: Dataset) -> dict[str, list[np.ndarray]]:
+def require_contours(dataset: Dataset, asked: Mapping[str, Sequence[SliceContour]]) -> None:
+    """Raises HNSegmenterError unless every ROI of an RTSTRUCT that was read back has the contours asked for under its name.
+
+    asked: ROI name -> its contours; there must be no others.
+    """
+    pairing = pair(dataset)
+    expected = {name: sorted((str(c.sop_instance_uid), encode(c.points)) for c in contours) for name, contours in asked.items()}
+    found = {roi.name: sorted((uid, encode(ring)) for uid, rings in _rings(roi).items() for ring in rings) for roi in pairing.rois}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong or pairing.nameless:
+        names = ", ".join(wrong) or "no ROI"
+        raise HNSegmenterError(f"The RTSTRUCT's contours of {names} are not those that were to be written: nothing was kept. Report it.")
+
+
+def _rings(roi: PairedRoi) -> dict[str, list[np.ndarray]]:
     """SOP Instance UID of the slice -> (n, 3) contours on it."""
     rings: dict[str, list[np.ndarray]] = defaultdict(list)
-    for contour in item.get("ContourSequence") or []:
+    for contour in roi.contours:
         rings[str(contour.ContourImageSequence[0].ReferencedSOPInstanceUID)].append(contour_points(contour))
     return rings
 

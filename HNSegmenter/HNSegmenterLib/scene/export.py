@@ -12,7 +12,7 @@ from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import Emit, Event, ignore
 from ..pipeline import RTSTRUCT
 from ..quiet import quiet
-from ..rtstruct import NameTable, Options, Roi, agreement, build, complete, trace, write
+from ..rtstruct import NameTable, Options, Roi, agreement, build, complete, pair, trace, write
 from ..rtstruct.readback import LEAST_DICE
 from ..settings import Settings
 from ..staging import move_in, staging
@@ -135,9 +135,10 @@ def _clinics_names() -> NameTable:
 def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
     """Names, authors and kinds by the name that `complete` knows an ROI by: an organ's TG-263 name, else its own."""
     renamed = {roi.organ: roi.name for roi in plan if roi.organ and roi.name != roi.organ}
-    known = {roi.segment_id: roi.organ or names.organ_of(roi.name) for roi in plan}
+    all_names = NameTable({**names.own_names, **renamed})
+    known = {roi.segment_id: roi.organ or all_names.organ_of(roi.name) for roi in plan}
     return Options(
-        names=NameTable({**names.own_names, **renamed}),
+        names=all_names,
         algorithms={known[roi.segment_id]: roi.algorithm for roi in plan},
         types={known[roi.segment_id]: roi.interpreted_type for roi in plan},
         series_description=DESCRIPTION,
@@ -184,10 +185,8 @@ def _read_back(path: Path, job: _Job) -> dict[str, float]:
 
 
 def _saved_rois(dataset: Dataset, scores: Mapping[str, float]) -> list[SavedRoi]:
-    triples = zip(dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence, strict=True)
     saved = []
-    for roi, drawn, seen in triples:
-        name = str(roi.ROIName)
-        kind, count = str(seen.RTROIInterpretedType), len(drawn.ContourSequence)
-        saved.append(SavedRoi(name, str(roi.ROIGenerationAlgorithm), kind, count, scores[name]))
+    for roi in pair(dataset).rois:
+        (kind,) = roi.interpreted_types
+        saved.append(SavedRoi(roi.name, str(roi.item.ROIGenerationAlgorithm), kind, len(roi.contours), scores[roi.name]))
     return saved

@@ -9,7 +9,7 @@ import vtk
 
 from ..errors import RuntimeFault
 from ..result import Organ, Result
-from ..rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC
+from ..rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, interpreted_type
 from .grid import Grid, nodes_of
 from .volumes import frame_of
 from .voxels import Mask, segment_mask
@@ -74,10 +74,30 @@ def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
     return AUTOMATIC if same else SEMIAUTOMATIC
 
 
+def organs_behind(node) -> dict[str, Organ]:
+    """Segment id -> the model's organ that it is, each organ once: a segment of its name comes before one made of it."""
+    result, there = result_of(node), segments(node)
+    behind = {segment_id: organ_behind(segment, result) for segment_id, segment in there.items()}
+    found: dict[str, Organ] = {}
+    for by_name in (True, False):
+        for segment_id, organ in behind.items():
+            if organ and _is_called(there[segment_id], organ) == by_name and organ not in found.values():
+                found[segment_id] = organ
+    return found
+
+
 def organ_behind(segment, result: Result | None) -> Organ | None:
-    """The model's organ that a segment is: by its name, else (renamed) by what the network drew it as."""
-    organs = {organ.name: organ for organ in result.organs} if result else {}
-    return organs.get(segment.GetName()) or organs.get(tag_of(segment, ORGAN))
+    """The model's organ that a segment is: by its name, else (renamed) by what the network drew it as; a target is none."""
+    organs = result.organs if result else []
+    if named := next((organ for organ in organs if _is_called(segment, organ)), None):
+        return named
+    if interpreted_type(segment.GetName().strip()) != "ORGAN":
+        return None
+    return next((organ for organ in organs if organ.name == tag_of(segment, ORGAN)), None)
+
+
+def _is_called(segment, organ: Organ) -> bool:
+    return segment.GetName().strip().casefold() == organ.name.casefold()
 
 
 def own_mask(node, segment_id: str) -> Mask | None:

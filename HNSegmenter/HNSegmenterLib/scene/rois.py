@@ -49,16 +49,14 @@ def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
     types = types or {}
     if wrong := set(types.values()) - set(KINDS):
         raise WrongUsage(f"{sorted(wrong)[0]!r} is no type of a region: use one of {', '.join(KINDS)}.")
-    result = provenance.result_of(node)
+    organs = provenance.organs_behind(node)
     plan: list[PlannedRoi] = []
     taken: dict[str, str] = {}
     for segment_id, segment in provenance.segments(node).items():
         name = segment.GetName().strip()
         if taken.setdefault(name.casefold(), segment_id) != segment_id:
             raise WrongUsage(f"Two segments are called {name!r}: give each a name of its own.")
-        organ = provenance.organ_behind(segment, result)
-        if organ is not None and any(other.organ == organ.name for other in plan):
-            organ = None  # a second segment that was made of this organ is a region of its own
+        organ = organs.get(segment_id)
         kind = types.get(name) or ("ORGAN" if organ is not None else _kind(segment, name))
         mask = provenance.own_mask(node, segment_id)
         algorithm = provenance.algorithm_of(node, segment_id, mask)

@@ -29,12 +29,8 @@ class OrganRow:
 def organ_rows(node) -> list[OrganRow]:
     """A row for every organ of the model, in the model's order, then one for every segment that was added."""
     result = provenance.result_of(node)
-    by_organ: dict[str, str] = {}
-    added = []
-    for segment_id, segment in provenance.segments(node).items():
-        organ = provenance.organ_behind(segment, result)
-        if organ is None or by_organ.setdefault(organ.name, segment_id) != segment_id:
-            added.append(segment_id)
+    by_organ = {organ.name: segment_id for segment_id, organ in provenance.organs_behind(node).items()}
+    added = [segment_id for segment_id in provenance.segments(node) if segment_id not in by_organ.values()]
     rows = []
     for organ in result.organs if result else []:
         if organ.name in by_organ:

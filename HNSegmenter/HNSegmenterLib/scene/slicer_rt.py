@@ -18,6 +18,7 @@ from ..dicom.identity import KEYWORDS
 from ..errors import HNSegmenterError
 from ..events import Emit, Event, ignore
 from ..quiet import quiet
+from ..rtstruct.pairing import pair
 from . import provenance
 from .grid import Grid, as_matrix
 from .results import put_beside
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 PLUGIN = "DicomRtImportExportPlugin"
 MARGIN = 2  # voxels: no contour runs along the edge of what SlicerRT sees
 DRAWING = (0.3, 0.8)  # the part of the whole export that it is
-NUMBERED = {
-    "StructureSetROISequence": ("ROINumber",),
-    "ROIContourSequence": ("ReferencedROINumber",),
-    "RTROIObservationsSequence": ("ObservationNumber", "ReferencedROINumber"),
-}
 
 
 def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
@@ -69,15 +65,15 @@ def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     grid = Grid.of_volume(volume)
     masks = {segment_id: segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)}
     there = {segment_id: mask for segment_id, mask in masks.items() if mask is not None}
-    whole: Dataset | None = None
+    parts: list[Dataset] = []
     for number, (segment_id, mask) in enumerate(there.items()):
         segment = node.GetSegmentation().GetSegment(segment_id)
         begin, end = DRAWING
         emit(Event("progress", "rtstruct", begin + (end - begin) * number / len(there), segment.GetName()))
-        part = _drawn(segment, mask, grid, volume)
-        whole = part if whole is None else _joined(whole, part)
-    if whole is None:
+        parts.append(_drawn(segment, mask, grid, volume))
+    if not parts:
         raise HNSegmenterError("There is no contour that SlicerRT could export.")
+    whole = _joined(parts)
     for keyword in KEYWORDS:
         whole.pop(keyword, None)
     whole.StudyInstanceUID = ct.study_uid
@@ -142,14 +138,20 @@ def _alone(segment, mask: Mask, grid: Grid):
     return slicer.mrmlScene.AddNode(node)
 
 
-def _joined(whole: Dataset, part: Dataset) -> Dataset:
-    """The regions of part added to whole, under numbers of their own."""
-    taken = len(whole.StructureSetROISequence)
-    for sequence, numbers in NUMBERED.items():
-        for number, item in enumerate(part[sequence].value, start=taken + 1):
-            for name in numbers:
-                setattr(item, name, number)
-            whole[sequence].value.append(item)
+def _joined(parts: list[Dataset]) -> Dataset:
+    """The first data set with the regions of all, numbered anew."""
+    with quiet():
+        rois = [roi for part in parts for roi in pair(part).rois]
+    for number, roi in enumerate(rois, start=1):
+        roi.item.ROINumber = number
+        for item in [*roi.drawn, *roi.observations]:
+            item.ReferencedROINumber = number
+        for seen in roi.observations:
+            seen.ObservationNumber = number
+    whole = parts[0]
+    whole.StructureSetROISequence = [roi.item for roi in rois]
+    whole.ROIContourSequence = [item for roi in rois for item in roi.drawn]
+    whole.RTROIObservationsSequence = [item for roi in rois for item in roi.observations]
     return whole
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -14,10 +14,12 @@ from pydicom.dataset import Dataset
 from ..errors import UnusableInput, WrongUsage
 from ..quiet import quiet
 from ..result import Organ, Result
-from ..rtstruct import NameTable, Options, complete, write
+from ..rtstruct import NameTable, Options, SliceContour, complete, write
 from ..rtstruct.complete import RT_STRUCTURE_SET_STORAGE
 from ..rtstruct.header import choose_character_set
+from ..rtstruct.pairing import pair
 from ..rtstruct.rois import AUTOMATIC, MANUAL, REVIEW, SEMIAUTOMATIC
+from .identifying import identified
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT
@@ -51,14 +53,16 @@ def read_rtstruct(content: bytes) -> Dataset:
 
 
 @quiet()
-def finalised(drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now: datetime) -> Dataset:
+def finalised(
+    drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now: datetime, warn: Callable[[str], None] = lambda sentence: None
+) -> Dataset:
     """A new UNAPPROVED RTSTRUCT with UIDs of its own: the contours of `drawn`, completed and checked on the original CT.
 
-    Who drew each ROI is taken from `drawn`. Raises as rtstruct.complete does; WrongUsage also for a reviewer's name that
-    the CT's character set cannot hold.
+    Who drew each ROI is taken from `drawn`. warn gets a sentence for everything that will differ from `drawn`. Raises as
+    rtstruct.complete does; WrongUsage also for a reviewer's name that the CT's character set cannot hold.
     """
-    options = _options(drawn, result.organs, now)
-    dataset = complete(drawn, ct, result.model, result.organs, options)
+    options = _options(drawn, result.organs, now, warn)
+    dataset = complete(drawn, ct, result.model, result.organs, options, warn)
     names = [str(item.ROIName) for item in dataset.StructureSetROISequence]
     try:
         choose_character_set(ct, dataset, [options.label, options.series_description, *names, reviewer])
@@ -90,52 +94,34 @@ def mark_not_reviewed(dataset: Dataset, sop_instance_uid: str) -> None:
     dataset.ApprovalStatus = "UNAPPROVED"
 
 
-def to_bytes(dataset: Dataset, folder: Path) -> bytes:
-    """The DICOM file, written into the folder, read back and compared before it counts. Raises HNSegmenterError."""
+def to_bytes(dataset: Dataset, folder: Path, reviewed: Mapping[str, Sequence[SliceContour]]) -> bytes:
+    """The DICOM file, written into the folder, read back and compared before it counts. Raises HNSegmenterError.
+
+    reviewed: ROI name -> the contours that were approved under it, as rtstruct.placed reads them.
+    """
     path = folder / "reviewed.dcm"
-    write(dataset, path)
+    write(dataset, path, reviewed)
     return path.read_bytes()
 
 
-def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime) -> Options:
+def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime, warn: Callable[[str], None]) -> Options:
     """Names, authors and kinds of the ROIs as `drawn` has them, by the name under which `complete` looks for them."""
     names: dict[str, str] = {}
     algorithms: dict[str, str] = {}
     types: dict[str, str] = {}
-    for roi, observation, organ in _rois(drawn, organs):
-        shown = str(roi.get("ROIName") or "").strip()
-        key = organ.name if organ else shown
-        if key != shown:
-            names[key] = shown
-        if roi.get("ROIGenerationAlgorithm") in (AUTOMATIC, SEMIAUTOMATIC, MANUAL):
-            algorithms[key] = str(roi.ROIGenerationAlgorithm)
-        if kind := str(observation.get("RTROIInterpretedType") or ""):
-            types[key] = kind
-    return Options(names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now)
-
-
-def _rois(drawn: Dataset, organs: Sequence[Organ]) -> Iterator[tuple[Dataset, Dataset, Organ | None]]:
-    """Every ROI, its observation and the model's organ that it is: by its name, else (renamed) by its code."""
-    observations = {item.get("ReferencedROINumber"): item for item in drawn.get("RTROIObservationsSequence") or []}
-    rois = list(drawn.get("StructureSetROISequence") or [])
-    shown = {str(roi.get("ROIName") or "").strip() for roi in rois}
-    free = {_code(organ): organ for organ in organs if organ.name not in shown and organ.code}
-    by_name = {organ.name: organ for organ in organs}
+    rois = pair(drawn).rois
+    known = identified(rois, organs, warn)
     for roi in rois:
-        observation = observations.get(roi.get("ROINumber"), Dataset())
-        organ = by_name.get(str(roi.get("ROIName") or "").strip()) or free.pop(_observed_code(observation), None)
-        yield roi, observation, organ
-
-
-def _code(organ: Organ) -> tuple[str, str]:
-    return organ.code["value"], organ.laterality["value"] if organ.laterality else ""
-
-
-def _observed_code(observation: Dataset) -> tuple[str, str] | None:
-    for item in observation.get("RTROIIdentificationCodeSequence") or []:
-        sides = item.get("SegmentedPropertyTypeModifierCodeSequence") or []
-        return str(item.get("CodeValue") or ""), str(sides[0].get("CodeValue") or "") if sides else ""
-    return None
+        key = known[roi.number].name if roi.number in known else roi.name
+        if key != roi.name:
+            names[key] = roi.name
+        if roi.item.get("ROIGenerationAlgorithm") in (AUTOMATIC, SEMIAUTOMATIC, MANUAL):
+            algorithms[key] = str(roi.item.ROIGenerationAlgorithm)
+        if len(roi.interpreted_types) == 1:
+            (types[key],) = roi.interpreted_types
+        elif roi.interpreted_types:
+            warn(f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: its name decides what it is.")
+    return Options(names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now)
 
 
 def _first_line(line: str, description: str) -> str:

@@ -1,7 +1,8 @@
 """Approving or rejecting a waiting result.
 
 The node compares versions, so that of two reviewers one is first and the other is told. A crash before the review is put
-leaves nothing; after it, the same again is answered with what is there.
+leaves nothing; after it, the same again is answered with what is there. Where the structure set has to be changed, the
+reviewer agrees to that first.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,17 +19,46 @@ from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import CancelToken, Emit, ignore
 from ..job import Job as JobFolder
 from ..result import Result
+from ..rtstruct import SliceContour, placed
+from ..rtstruct.contours import encode
 from . import finalising, inbox
 from .node import JOB, REVIEW, AlreadyThere, Node
 from .review_record import APPROVE, REJECT, Review, packed, parsed, read
 from .settings import ServiceSettings
 from .table import State, digest_of
 
-__all__ = ["Late", "Review", "approve", "read", "reject"]
+__all__ = ["Changes", "Late", "NotAgreed", "Review", "approve", "read", "reject"]
 
 
 class Late(HNSegmenterError):
     """Somebody else decided first, or there is another result by now: nothing was changed."""
+
+
+class NotAgreed(HNSegmenterError):
+    """The structure set has to be changed to be approved, and the reviewer has not agreed: nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """In what the set that would be sent differs from the one that was reviewed.
+
+    sentences: for the reviewer; digest: of these and of every contour that would be sent, so that what was agreed to is
+    known again.
+    """
+
+    sentences: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, sentences: Sequence[str], contours: Mapping[str, Sequence[SliceContour]]) -> Changes:
+        """contours: ROI name -> those that would be sent."""
+        outlines = {name: [(drawn.sop_instance_uid, encode(drawn.points).decode()) for drawn in there] for name, there in contours.items()}
+        return cls(tuple(sentences), hashlib.sha256(json.dumps([list(sentences), outlines], sort_keys=True).encode()).hexdigest())
+
+
+def nobody(changes: Changes) -> bool:
+    """An agree for callers who have nobody to ask."""
+    return False
 
 
 def approve(
@@ -41,13 +71,16 @@ def approve(
     destinations: Sequence[str] = (),
     job: str | None = None,
     ct_folder: Path | None = None,
+    agree: Callable[[Changes], bool] = nobody,
     emit: Emit = ignore,
     cancel: CancelToken | None = None,
 ) -> Review:
     """Hand a reviewed structure set to the worker, which sends it.
 
     series: Orthanc's id. job: the one that was reviewed, if known. ct_folder: the series' files as inbox.fetch left them,
-    else they are read from the node. Raises Late; WrongUsage, UnusableInput (not of this CT, say); NodeFault; Cancelled.
+    else they are read from the node. agree: asked only if the set has to be changed (contours left out, moved into a plane,
+    taken as holes, ...); what it agrees to is what is sent. Raises Late; NotAgreed; WrongUsage, UnusableInput (not of this
+    CT, say); NodeFault; Cancelled.
     """
     reviewer = finalising.check_reviewer(reviewer)
     if unknown := [name for name in destinations if name not in settings.destinations]:
@@ -74,10 +107,14 @@ def approve(
     _require_waiting(node, series, made.job)
     drawn = finalising.read_rtstruct(content)
     result = Result.from_dict(json.loads(inbox.results_part(node, series, "result.json")))
+    told: list[str] = []
     with JobFolder(cancel=cancel) as work:  # which the next job removes if this process is killed
         ct = inbox.planning_ct(node, series, ct_folder, work.path, emit, cancel)
-        dataset = finalising.finalised(drawn, ct, result, reviewer, now)
-        content = finalising.to_bytes(dataset, work.path)
+        dataset = finalising.finalised(drawn, ct, result, reviewer, now, told.append)
+        contours = placed(drawn, ct)
+        content = finalising.to_bytes(dataset, work.path, contours)
+    if told and not agree(Changes.of(told, contours)):
+        raise NotAgreed("Not approved, nothing was sent: what is sent would differ from what was reviewed. Look at how, then agree by --yes.")
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
     return _put(node, series, made, version, content)
 

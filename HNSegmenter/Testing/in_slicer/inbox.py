@@ -8,14 +8,19 @@ import os
 import subprocess
 import sys
 import unittest
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np  # noqa: E402
+import pydicom  # noqa: E402
 import qt  # noqa: E402
 import slicer  # noqa: E402
 from driver import Stalls, WidgetTest, open_module, run, screenshot, wait  # noqa: E402
 from HNSegmenterLib import scene  # noqa: E402
+from HNSegmenterLib.rtstruct import pair  # noqa: E402
 from HNSegmenterLib.service import settings as service  # noqa: E402
 from HNSegmenterWidgets import packages  # noqa: E402
 
@@ -95,11 +100,36 @@ class Inbox(WidgetTest):
         slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, "Brainstem", volume)
         slicer.util.selectModule("HNSegmenter")
 
+    @contextmanager
+    def another_file(self):
+        """What is approved is a file as another program may have left it: with a ring in a ring, and a remark on it."""
+        written = self.logic.exportDicomRt
+
+        def with_a_ring_in_a_ring(*arguments, **options):
+            saved = written(*arguments, **options)
+            dataset = pydicom.dcmread(saved.path)
+            (roi,) = [roi for roi in pair(dataset).rois if roi.name == "Brainstem"]
+            ring = deepcopy(max(roi.contours, key=lambda contour: contour.NumberOfContourPoints))
+            points = np.reshape(np.array(ring.ContourData, float), (-1, 3))
+            inner = points.mean(axis=0) + 0.4 * (points - points.mean(axis=0))
+            ring.ContourData = [f"{value:.2f}" for value in inner.ravel()]
+            roi.drawn[0].ContourSequence.append(ring)
+            dataset.save_as(saved.path)
+            saved.warnings.append("Noticed while it was written.")
+            return saved
+
+        self.logic.exportDicomRt = with_a_ring_in_a_ring
+        try:
+            yield
+        finally:
+            self.logic.exportDicomRt = written
+
     def approve(self):
-        """Without a name nothing goes; then for one of the two planning systems."""
-        self.filled = []  # what was seen in the dialog, whose faults Qt would swallow
+        """Without a name nothing goes, nor what has to be changed without being asked; then for one of the two planning systems."""
+        self.filled, self.said = [], []  # what was seen in the dialogs, whose faults Qt would swallow
 
         def fill(dialog):
+            self.said.append(text_of(dialog))
             button = next(b for b in slicer.util.findChildren(dialog, className="QPushButton") if "Approve" in b.text)
             edit = slicer.util.findChild(dialog, "reviewerEdit")
             self.filled.append((button.enabled, edit.text))
@@ -108,9 +138,22 @@ class Inbox(WidgetTest):
             self.filled.append(set(boxes))
             boxes["MONACO"].setChecked(False)
 
-        self.dialogs.answers = {"HNSegmenterApprove": ("Approve and send", fill)}
-        self.ui.inboxApproveButton.click()
-        self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}])
+        def read(dialog):
+            self.said.append(text_of(dialog))
+
+        with self.another_file():
+            self.dialogs.answers = {"HNSegmenterApprove": ("Approve and send", fill), "HNSegmenterAgree": ("Cancel", read)}
+            self.ui.inboxApproveButton.click()
+            wait(lambda: "Cancelled" in self.ui.inboxStatus.text, 120)
+            self.assertEqual(self.jobs(), [])
+            self.refreshed()
+            self.assertIn("In review", self.ui.inboxReviewLabel.text)
+            self.dialogs.answers["HNSegmenterAgree"] = ("Approve all the same", read)
+            self.ui.inboxApproveButton.click()
+        before, changed = self.said[:2]
+        self.assertIn("! Noticed while it was written.", before)
+        self.assertIn("! 1 contours lie inside another of the same organ: they were taken as holes.", changed)
+        self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}, (True, "TEST Reviewer"), {"MONACO", "SECOND"}])
         wait(lambda: "SECOND: not yet" in self.ui.inboxStatus.text, 120)
         self.assertIn("being sent", self.ui.inboxReviewLabel.text)
         screenshot("inbox-trying")
@@ -182,6 +225,10 @@ class Inbox(WidgetTest):
         self.ui = self.widget.ui
         self.assertFalse(self.ui.inboxSection.collapsed)
         wait(lambda: "held" in self.ui.inboxSummary.text, 60)
+
+
+def text_of(dialog):
+    return " ".join(label.text for label in slicer.util.findChildren(dialog, className="QLabel"))
 
 
 run(Inbox)

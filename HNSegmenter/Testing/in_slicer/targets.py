@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pydicom  # noqa: E402
 import slicer  # noqa: E402
 from driver import WidgetTest, chosen_item, paint, run, screenshot  # noqa: E402
+from HNSegmenterLib.rtstruct import pair  # noqa: E402
 
 
 class Targets(WidgetTest):
@@ -32,10 +33,8 @@ class Targets(WidgetTest):
         self.assertEqual(self.dialogs.seen, ["HNSegmenterRoiType"] * 2)
         self.assertIn("Saved and read back", self.ui.saveStatus.text)
         screenshot("targets")
-        written = pydicom.dcmread(path)
-        number = next(roi.ROINumber for roi in written.StructureSetROISequence if roi.ROIName == "Tumour")
-        kind = next(seen.RTROIInterpretedType for seen in written.RTROIObservationsSequence if seen.ReferencedROINumber == number)
-        self.assertEqual(kind, "GTV")
+        (tumour,) = [roi for roi in pair(pydicom.dcmread(path)).rois if roi.name == "Tumour"]
+        self.assertEqual(tumour.interpreted_types, {"GTV"})
 
 
 run(Targets)
