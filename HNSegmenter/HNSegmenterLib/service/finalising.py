@@ -17,6 +17,7 @@ from ..result import Organ, Result
 from ..rtstruct import NameTable, Options, complete, write
 from ..rtstruct.complete import RT_STRUCTURE_SET_STORAGE
 from ..rtstruct.header import choose_character_set
+from ..rtstruct.names import require_readable
 from ..rtstruct.rois import AUTOMATIC, MANUAL, REVIEW, SEMIAUTOMATIC
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def finalised(drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now
     Who drew each ROI is taken from `drawn`. Raises as rtstruct.complete does; WrongUsage also for a reviewer's name that
     the CT's character set cannot hold.
     """
+    require_readable(drawn)
     options = _options(drawn, result.organs, now)
     dataset = complete(drawn, ct, result.model, result.organs, options)
     names = [str(item.ROIName) for item in dataset.StructureSetROISequence]
