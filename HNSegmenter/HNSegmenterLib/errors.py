@@ -38,7 +38,7 @@ class Cancelled(HNSegmenterError):
 
 
 class RuntimeFault(HNSegmenterError):
-    """The segmentation could not be computed where it ran."""
+    """The segmentation could not be computed where it ran, or its result not be written as it should."""
 
 
 class EngineFault(RuntimeFault):

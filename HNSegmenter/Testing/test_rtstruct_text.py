@@ -128,11 +128,12 @@ def test_whatever_the_transfer_syntax(syntax, tmp_path):
     assert element("CodingSchemeDesignator", b"SH", b"DCM ") in content
 
 
-def test_an_undefined_vr_and_odd_lengths_are_put_right_and_nothing_else(tmp_path):
+def test_vrs_and_odd_lengths_are_put_right_and_nothing_else(tmp_path):
     files = series(tmp_path)
     put_bytes(files, {"PatientName": b"M\xfcller^Odd"})  # 10 bytes
     put_bytes(files, {"PatientID": b"ODD", "StudyInstanceUID": b"1.2.840.007", "SpecificCharacterSet": b"ISO_IR 19"})
     put_bytes(files, {"StudyDescription": b"Sch\xe4del?"}, vr=b"UN")
+    put_bytes(files, {"ReferringPhysicianName": b"\xc4rztin"}, vr=b"OB")
     _, _, content = written(tmp_path)
     for keyword, value in (
         ("PatientName", b"M\xfcller^Odd"),
@@ -140,6 +141,7 @@ def test_an_undefined_vr_and_odd_lengths_are_put_right_and_nothing_else(tmp_path
         ("StudyInstanceUID", b"1.2.840.007\0"),
         ("SpecificCharacterSet", b"ISO_IR 19 "),
         ("StudyDescription", b"Sch\xe4del?"),
+        ("ReferringPhysicianName", b"\xc4rztin"),
     ):
         assert element(keyword, VRS[keyword], value) in content, keyword
 

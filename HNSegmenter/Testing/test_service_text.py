@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import WrongUsage
-from HNSegmenterLib.rtstruct import write_rtstruct
+from HNSegmenterLib.rtstruct import placed, write_rtstruct
 from HNSegmenterLib.service import finalising
 from HNSegmenterLib.service.peers import DeliveryFault, Peer, store
 from phantoms import head_phantom, write_ct_series

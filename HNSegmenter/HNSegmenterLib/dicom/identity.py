@@ -5,16 +5,17 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataset import Dataset
 
-from .verbatim import CHARACTER_SET, content_of
+from .verbatim import character_set, content_of
 
 ID, ISSUER, NAME, BIRTH_DATE = "Patient ID", "Issuer of Patient ID", "Patient's Name", "Patient's Birth Date"
-_KEYWORDS = {ID: "PatientID", ISSUER: "IssuerOfPatientID", NAME: "PatientName", BIRTH_DATE: "PatientBirthDate"}
-KEYWORDS = tuple(_KEYWORDS.values())
-_DELIMITERS = frozenset(b"^=\\")  # of a name: after each, the first character set is in force again
+ATTRIBUTES = (ID, ISSUER, NAME, BIRTH_DATE)
+KEYWORDS = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+_DELIMITERS = set(b"^=\\")  # of a name: after each, the first character set is in force again
 UNREADABLE = "\ufffd"  # what pydicom puts for bytes that do not fit
 
 
@@ -31,9 +32,7 @@ class Identity:
     @classmethod
     def of(cls, dataset: Dataset) -> Identity:
         """Never raises: what does not fit its character set is compared by its bytes."""
-        codecs = _codecs(dataset)
-        texts = {attribute: _text(dataset, keyword, codecs) for attribute, keyword in _KEYWORDS.items()}
-        return cls(texts[ID], texts[ISSUER], _name(texts[NAME]), texts[BIRTH_DATE].replace(".", ""))
+        return _identity(tuple(character_set(dataset)), tuple(_stated(dataset, keyword) for keyword in KEYWORDS))
 
     @property
     def stated(self) -> bool:
@@ -73,7 +72,7 @@ def remark(identities: Iterable[Identity], what: str) -> str | None:
     found = {attribute for other in more for attribute in compare(first, other).others}
     if not found:
         return None
-    named = " and ".join(attribute for attribute in _KEYWORDS if attribute in found)
+    named = " and ".join(attribute for attribute in ATTRIBUTES if attribute in found)
     return f"{what} differ in {named}, though all else says that they are of one patient: check that they are."
 
 
@@ -95,25 +94,26 @@ def _cut(parts: tuple) -> tuple:
     return parts
 
 
-def _text(dataset: Dataset, keyword: str, codecs: list[str]) -> str:
+def _stated(dataset: Dataset, keyword: str) -> bytes | str:
     content = content_of(dataset, keyword)
-    if content is None:
-        text = str(dataset.get(keyword) or "")
-    else:
+    return str(dataset.get(keyword) or "") if content is None else content
+
+
+@lru_cache(maxsize=8)  # the slices of a series say the same, most often
+def _identity(terms: tuple[str, ...], stated: tuple[bytes | str, ...]) -> Identity:
+    try:
+        codecs = convert_encodings(list(terms))
+    except Exception:  # pydicom raises several kinds for a damaged one
+        codecs = ["latin-1"]
+    patient_id, issuer, name, birth_date = (_text(value, codecs) for value in stated)
+    return Identity(patient_id, issuer, _name(name), birth_date.replace(".", ""))
+
+
+def _text(value: bytes | str, codecs: list[str]) -> str:
+    if isinstance(value, bytes):
         try:
-            text = decode_bytes(content, codecs, set(_DELIMITERS))
+            text = decode_bytes(value, codecs, _DELIMITERS)
         except Exception:  # a codec of that name that is for no texts
             text = UNREADABLE
-        if UNREADABLE in text:
-            text = content.decode("latin-1")
-    return text.strip("\0 ")
-
-
-def _codecs(dataset: Dataset) -> list[str]:
-    content = content_of(dataset, CHARACTER_SET)
-    stated = dataset.get(CHARACTER_SET) if content is None else content.decode("latin-1")
-    terms = stated.split("\\") if isinstance(stated, str) else list(stated or [])
-    try:
-        return convert_encodings([term.strip("\0 ") for term in terms])
-    except Exception:
-        return ["latin-1"]
+        value = value.decode("latin-1") if UNREADABLE in text else text
+    return value.strip("\0 ")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -67,16 +67,26 @@ def read(source: Path | bytes, **options) -> Dataset:
         dataset = pydicom.dcmread(file, **options)
         _keep_character_set(dataset, file)
     for keyword in CARRIED:
-        _keep(dataset, Tag(tag_for_keyword(keyword)))
+        _keep(dataset, Tag(keyword))
     return dataset
 
 
 def content_of(dataset: Dataset, keyword: str) -> bytes | None:
     """An element's bytes where they are at hand, else None: as read and not asked for yet, or Verbatim."""
-    element = dataset.get_item(keyword) if keyword in dataset else None
+    tag = Tag(keyword)
+    element = dataset.get_item(tag) if tag in dataset else None
     if isinstance(element, RawDataElement):
         return element.value or b""
     return element.content if isinstance(element, Verbatim) else None
+
+
+def character_set(dataset: Dataset) -> list[str]:
+    """The values of Specific Character Set, be they sense or not; [] for none."""
+    content = content_of(dataset, CHARACTER_SET)
+    stated = dataset.get(CHARACTER_SET) if content is None else content.decode("latin-1")
+    values = stated.split("\\") if isinstance(stated, str) else stated or []
+    terms = [value.strip("\0 ") for value in values]
+    return terms if any(terms) else []
 
 
 def _keep_character_set(dataset: Dataset, file: BinaryIO) -> None:
@@ -110,10 +120,10 @@ def _keep(dataset: Dataset, tag: BaseTag) -> None:
 
 def _kept(raw: RawDataElement | DataElement, element: DataElement | None) -> DataElement | None:
     """raw: as it was read; element: the same, converted by pydicom, or None if it cannot be."""
-    vr = element.VR if element is not None else _vr(raw)
-    if vr == "SQ":
-        return DataElement(raw.tag, vr, Sequence([_item(item) for item in element.value])) if element is not None else None
-    if not isinstance(raw, RawDataElement) or (not raw.is_little_endian and vr in _BYTE_ORDERED):
+    if element is not None and element.VR == "SQ":
+        return DataElement(raw.tag, "SQ", Sequence([_item(item) for item in element.value]))
+    vr = _vr(raw)
+    if not isinstance(raw, RawDataElement) or vr == "SQ" or (not raw.is_little_endian and vr in _BYTE_ORDERED):
         return element
     content = raw.value or b""
     if len(content) % 2:
@@ -130,10 +140,11 @@ def _item(item: Dataset) -> Dataset:
     return kept
 
 
-def _vr(raw: RawDataElement) -> str:
-    """The dictionary's, where a file states none, or one of its own for a standard element."""
+def _vr(raw: RawDataElement | DataElement) -> str:
+    """The dictionary's, whatever the file states; the file's for what is not in it, or not a sequence as it should be."""
     try:
         known = dictionary_VR(raw.tag)
     except KeyError:
         known = ""
-    return known if len(known) == 2 else raw.VR or "UN"
+    stated = raw.VR or "UN"
+    return known if len(known) == 2 and (known != "SQ" or stated == "UN") else stated

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataset import Dataset
 
-from ..dicom.verbatim import CHARACTER_SET, content_of
+from ..dicom.verbatim import character_set
 
 _SINGLE_BYTE = ("6", "13", "100", "101", "109", "110", "126", "127", "138", "144", "148", "166")  # ISO registration numbers
 _MULTI_BYTE = ("58", "87", "149", "159")
@@ -26,11 +26,7 @@ class CharacterSet:
     @classmethod
     def of(cls, dataset: Dataset) -> CharacterSet:
         """As a data set states it, be it sense or not."""
-        content = content_of(dataset, CHARACTER_SET)
-        stated = dataset.get(CHARACTER_SET) if content is None else content.decode("latin-1")
-        values = stated.split("\\") if isinstance(stated, str) else list(stated or [])
-        terms = tuple(value.strip("\0 ") for value in values)
-        return cls(terms if any(terms) else ())
+        return cls(tuple(character_set(dataset)))
 
     @property
     def known(self) -> bool:

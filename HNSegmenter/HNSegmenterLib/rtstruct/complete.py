@@ -17,7 +17,7 @@ from ..quiet import quiet
 from ..result import Organ
 from . import header
 from .character_set import CharacterSet
-from .names import NameTable, check_roi_name, require_readable
+from .names import NameTable, check_roi_name
 from .pairing import pair
 from .placing import Placer
 from .rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, Roi, interpreted_type, model_name, roi_description, set_description
@@ -82,7 +82,6 @@ def _completed(
 ) -> Dataset:
     _check_options(options, organs)
     _require_same_subject(dataset, ct, warn)
-    require_readable(dataset)
     rois = _rois(dataset, ct, model, organs, options, warn)
     completed = build(ct, rois)
     header.copy_patient_and_study(ct, completed)

@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .. import __version__
 from ..dicom.verbatim import Verbatim
-from ..errors import HNSegmenterError
+from ..errors import RuntimeFault
 from .character_set import CharacterSet
 
 # A UUID-derived UID (PS3.5 B.2) that stands for this program.
@@ -26,7 +26,7 @@ def dicom_file(dataset: Dataset, syntax: UID = ExplicitVRLittleEndian) -> bytes:
     """A data set as a DICOM file, in Explicit or Implicit VR Little Endian.
 
     Verbatim elements, and those of a data set of ours that was read and not asked for their values, keep their bytes;
-    all others are written in the stated character set. Raises HNSegmenterError, which names the element, if one cannot be.
+    all others are written in the stated character set. Raises RuntimeFault, which names the element, if one cannot be.
     """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -46,10 +46,10 @@ def _encoded(dataset: Dataset, codecs: list[str], implicit: bool) -> bytes:
     for tag in sorted(dataset.keys()):
         try:
             write_data_element(buffer, _writable(dataset, tag, codecs, implicit), codecs)
-        except HNSegmenterError:  # of an element within this one
+        except RuntimeFault:  # of an element within this one
             raise
         except Exception as error:  # pydicom raises a dozen kinds; what they say quotes the value
-            raise HNSegmenterError(
+            raise RuntimeFault(
                 f"The RTSTRUCT cannot be written: {keyword_for_tag(tag) or tag} holds what DICOM cannot. Use plain ASCII letters there."
             ) from error
     return buffer.getvalue()

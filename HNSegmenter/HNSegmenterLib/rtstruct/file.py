@@ -12,7 +12,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim, content_of, read
-from ..errors import HNSegmenterError
+from ..errors import HNSegmenterError, RuntimeFault
 from ..quiet import quiet
 from .character_set import CharacterSet
 from .contours import SliceContour
@@ -27,8 +27,8 @@ def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContou
 
     What is written is read and compared before, and once more from the disk, where it lies beside `path` until it is
     renamed to it. asked: ROI name -> the contours that its author drew, to be compared too; None where the author does
-    that. Raises HNSegmenterError if a text cannot be written, if the disk refuses or if what came back differs; nothing is
-    left then.
+    that. Raises RuntimeFault if a text cannot be written or something comes out as another, HNSegmenterError if the disk
+    refuses or gives back something else; nothing is left then.
     """
     path = Path(path)
     content = dicom_file(dataset)
@@ -53,13 +53,13 @@ def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContou
 
 
 def _require_equal(dataset: Dataset, again: Dataset) -> None:
-    """Raises HNSegmenterError unless every element, ROI, contour and point came back as it was.
+    """Raises RuntimeFault unless every element, ROI, contour and point came back as it was.
 
     What was carried over is compared by its bytes, those of the CT's file.
     """
     meant, found = _summary(dataset), _summary(again)
     if wrong := next((what for what in meant if meant[what] != found[what]), None):
-        raise HNSegmenterError(f"The RTSTRUCT would not say what it should ({wrong}): nothing was written. Report it.")
+        raise RuntimeFault(f"The RTSTRUCT would not say what it should ({wrong}): nothing was written. Report it.")
 
 
 def _summary(dataset: Dataset) -> dict[str, object]:

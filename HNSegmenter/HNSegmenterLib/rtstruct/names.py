@@ -12,10 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
-from ..dicom.identity import UNREADABLE
-from ..errors import UnusableInput, WrongUsage
+from ..errors import WrongUsage
 
 LONGEST_ROI_NAME = 64  # ROI Name is of VR LO, PS3.5 6.2
 
@@ -86,20 +83,6 @@ def check_roi_name(name: object, what: str) -> None:
         raise WrongUsage(f"{_start(what)} has {len(name)} characters, DICOM allows {LONGEST_ROI_NAME}: shorten {name!r}.")
     if "\\" in name or any(ord(character) < 32 or ord(character) == 127 for character in name):
         raise WrongUsage(f"{_start(what)}, {name!r}, has a backslash or control character, which DICOM forbids in names.")
-
-
-def require_readable(dataset: Dataset) -> None:
-    """Raises UnusableInput if an ROI's name in an RTSTRUCT does not fit the character set that this states."""
-    for item in dataset.get("StructureSetROISequence") or []:
-        try:
-            unreadable = UNREADABLE in str(item.get("ROIName") or "")
-        except Exception:  # a codec of that name that is for no texts
-            unreadable = True
-        if unreadable:
-            raise UnusableInput(
-                f"The name of ROI {item.get('ROINumber')} cannot be read: it does not fit the character set that the structure set "
-                "states. Name it anew in plain ASCII letters."
-            )
 
 
 def _start(what: str) -> str:

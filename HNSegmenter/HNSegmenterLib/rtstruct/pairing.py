@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
+from ..dicom.identity import UNREADABLE
 from ..errors import UnusableInput
 
 _MOST_NAMES = 6  # of the ROIs in one sentence
@@ -71,7 +72,7 @@ class Pairing:
 def pair(dataset: Dataset) -> Pairing:
     """Every ROI of an RTSTRUCT with what refers to it.
 
-    Raises UnusableInput if an ROI has no name or number of its own, so that its contours could be another's.
+    Raises UnusableInput if an ROI has no readable name or no number of its own, so that its contours could be another's.
     """
     rois = [_roi(item) for item in _items(dataset, "StructureSetROISequence")]
     _require_own_numbers(rois)
@@ -91,12 +92,26 @@ def pair(dataset: Dataset) -> Pairing:
 
 
 def _roi(item: Dataset) -> PairedRoi:
-    name, number = str(item.get("ROIName") or "").strip(), _number(item, "ROINumber")
+    name, number = _name(item), _number(item, "ROINumber")
     if not name:
         raise UnusableInput(f"The ROI of {'no ROI Number' if number is None else f'ROI Number {number}'} has no name: give it one.")
     if number is None:
         raise UnusableInput(f"{name} has no ROI Number, so that no contour can be told to be its own: {_EXPORT_ANEW}.")
     return PairedRoi(number, name, item)
+
+
+def _name(item: Dataset) -> str:
+    """Raises UnusableInput if it does not fit the character set that the structure set states."""
+    try:
+        name = str(item.get("ROIName") or "").strip()
+    except Exception:  # a codec of that name that is for no texts
+        name = UNREADABLE
+    if UNREADABLE in name:
+        raise UnusableInput(
+            f"The name of ROI {item.get('ROINumber')} cannot be read: it does not fit the character set that the structure set "
+            "states. Name it anew in plain ASCII letters."
+        )
+    return name
 
 
 def _require_own_numbers(rois: list[PairedRoi]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
-from ..errors import HNSegmenterError
+from ..errors import RuntimeFault
 from ..quiet import quiet
 from .contours import SliceContour, encode, slice_masks
 from .pairing import PairedRoi, pair
@@ -39,7 +39,7 @@ def agreement(dataset: Dataset, ct: PlanningCT, labelmaps: Mapping[str, sitk.Ima
 
 
 def require_contours(dataset: Dataset, asked: Mapping[str, Sequence[SliceContour]]) -> None:
-    """Raises HNSegmenterError unless every ROI of an RTSTRUCT that was read back has the contours asked for under its name.
+    """Raises RuntimeFault unless every ROI of an RTSTRUCT that was read back has the contours asked for under its name.
 
     asked: ROI name -> its contours; there must be no others.
     """
@@ -49,7 +49,7 @@ def require_contours(dataset: Dataset, asked: Mapping[str, Sequence[SliceContour
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong or pairing.nameless:
         names = ", ".join(wrong) or "no ROI"
-        raise HNSegmenterError(f"The RTSTRUCT's contours of {names} are not those that were to be written: nothing was kept. Report it.")
+        raise RuntimeFault(f"The RTSTRUCT's contours of {names} are not those that were to be written: nothing was kept. Report it.")
 
 
 def _rings(roi: PairedRoi) -> dict[str, list[np.ndarray]]:
