@@ -75,13 +75,16 @@ def write_ct(path: Path, shape=(72, 80, 76), spacing=(3.0, 3.2, 3.0), directions
 
 
 def write_model(folder: Path, organs: list[str] = list(BALLS), absent: tuple[str, ...] = (), multiple: int = 16, **rules) -> Path:
-    """A model folder whose network finds each organ by its density, without its mixed edge, and grows it by that."""
+    """A model folder whose network finds each organ by its density, without its mixed edge, and grows it by that.
+
+    The codes are made up, but for the spinal cord's, by which the program knows it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     in_model = [name for name in organs if name not in absent]
     onnx.save(_band_network([BALLS[name][0] for name in in_model]), folder / "network.onnx")
     entries = [
         {"name": name, "channel": in_model.index(name) + 1 if name in in_model else None, "label": label,
-         "color": [10 * label, 20, 30], "code": {"value": str(label), "scheme": "SCT", "meaning": name},
+         "color": [10 * label, 20, 30], "code": {"value": "2748008" if name == "SpinalCord" else str(label), "scheme": "SCT", "meaning": name},
          "laterality": None, "in_model": name in in_model}
         for label, name in enumerate(organs, start=1)
     ]  # fmt: skip

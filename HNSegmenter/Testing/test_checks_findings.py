@@ -161,6 +161,49 @@ def test_interrupted_cord(head):
     only(findings, "SpinalCord", "interrupted", "slices between z = -", "fill the gap")
 
 
+LONG = np.array([LOW[0], LOW[1], -600.0])
+
+
+def without_the_neck(array, l, p, s):
+    """A metal implant's gap, 60 mm below the brainstem."""
+    array[(s < -90) & (s > -130)] = 0
+
+
+@pytest.mark.parametrize("direction", ["LPS", "feet last"])
+def test_the_short_cord_above_a_gap_in_a_long_scan_is_the_cord_and_the_gap_is_said(direction):
+    ct, labelmaps = painted_head(DIRECTIONS[direction], low=LONG)
+    cord = edited(labelmaps["SpinalCord"], without_the_neck)
+    only(found(ct, labelmaps | {"SpinalCord": cord}), "SpinalCord", "interrupted", "on 13 slices between z = -12", "fill the gap")
+
+
+def test_an_interrupted_cord_is_told_to_be_joined_where_no_slice_shows_the_gap():
+    ct, labelmaps = painted_head(DIRECTIONS["sagittal"], low=LONG)
+    cord = edited(labelmaps["SpinalCord"], without_the_neck)
+    only(found(ct, labelmaps | {"SpinalCord": cord}), "SpinalCord", "in 2 separate pieces, one above the other: join them")
+
+
+def test_what_lies_beside_an_interrupted_cord_is_said_too():
+    ct, labelmaps = painted_head(low=LONG)
+
+    def arm(array, l, p, s):
+        without_the_neck(array, l, p, s)
+        array[(abs(l - 70) < 5) & (abs(p) < 5) & (s < -300)] = 1
+
+    first, second = found(ct, labelmaps | {"SpinalCord": edited(labelmaps["SpinalCord"], arm)})["SpinalCord"]
+    assert "loose: remove what does not belong" in first and "interrupted" in second
+
+
+@pytest.mark.parametrize("direction", ["LPS", "sagittal"])
+def test_a_head_severed_from_a_larger_trunk_is_inside_the_body(direction):
+    ct, labelmaps = painted_head(DIRECTIONS[direction], low=LONG)
+
+    def sever(array, l, p, s):
+        array[(s < -90) & (s > -130)] = -1024
+
+    findings = found(edited(ct, sever), {name: edited(labelmap, without_the_neck) for name, labelmap in labelmaps.items()})
+    assert list(findings) == ["SpinalCord"] and len(findings["SpinalCord"]) == 1
+
+
 def test_gap_and_overlap_of_brainstem_and_cord(head):
     ct, labelmaps = head
 

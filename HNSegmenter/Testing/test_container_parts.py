@@ -12,10 +12,20 @@ from container_phantoms import PREDICT, centred_affine
 sys.path.insert(0, str(PREDICT.parent))
 from hn_densevnet import main, tiles  # noqa: E402
 from hn_densevnet.grid import AlignedGrid, Canonical, tilt_degrees  # noqa: E402
+from hn_densevnet.model import Organ  # noqa: E402
 from hn_densevnet.oblique import ObliqueGrid  # noqa: E402
-from hn_densevnet.postprocess import is_speck, largest_component, largest_part  # noqa: E402
+from hn_densevnet.parts import parts_of_organ  # noqa: E402
+from hn_densevnet.postprocess import component_of, is_speck  # noqa: E402
 
 NETWORK_MM = (2.0, 2.0, 3.0)
+CORD = Organ("Rueckenmark", 2, [0, 0, 0], {"value": "2748008", "scheme": "SCT", "meaning": "Spinal cord"}, None, 2)
+PAROTID = Organ("Parotid_L", 3, [0, 0, 0], {"value": "45289007", "scheme": "SCT", "meaning": "Parotid gland"}, None, 3)
+NO_CODE = Organ("SpinalCord", 2, [0, 0, 0], None, None, 2)
+
+
+def steps(mm: float = 10 ** (1 / 3)) -> np.ndarray:
+    """Of cubic voxels in the patient's axes, 0.01 ml each if nothing is said."""
+    return np.eye(3)[::-1] * mm
 SHAPE = (60, 50, 40)  # (i, j, k)
 
 
@@ -140,13 +150,15 @@ def test_blending_agreeing_tiles_changes_nothing():
         assert np.allclose(blend.result(), truth, atol=1e-6)
 
 
-def test_only_the_largest_part_of_an_organ_stays():
+@pytest.mark.parametrize("organ", [PAROTID, NO_CODE, CORD])
+def test_only_the_largest_part_of_an_organ_stays(organ):
+    """Of the cord too, where the other one does not lie above or below it."""
     probability = np.zeros((30, 30, 30), np.float32)
     probability[5:15, 5:15, 5:15] = 0.9
     probability[20:24, 20:24, 20:24] = 0.95
     probability[15, 5:15, 5:15] = 0.3  # the edge, which the restored outline needs
     box = (slice(100, 130), slice(0, 30), slice(10, 40))
-    component = largest_component(probability, box, voxel_ml=0.01)
+    component = component_of(organ, probability, box, steps())
     assert np.count_nonzero(component.probability > 0.5) == 1000 and component.probability.max() == np.float32(0.9)
     assert np.isclose(component.probability, 0.3).sum() == 100
     assert [(part.start, part.stop) for part in component.box] == [(104, 116), (4, 16), (14, 26)]
@@ -155,20 +167,82 @@ def test_only_the_largest_part_of_an_organ_stays():
 def test_specks_and_nothing_are_not_found():
     probability = np.zeros((10, 10, 10), np.float32)
     box = tuple(slice(0, 10) for _ in range(3))
-    assert largest_component(probability, box, 0.01) is None
+    assert component_of(CORD, probability, box, steps()) is None
     probability[4, 4, 4:8] = 1
-    assert largest_component(probability, box, 0.01) is None
+    assert component_of(CORD, probability, box, steps()) is None
 
 
-def test_of_what_a_cut_leaves_the_largest_part_stays_unless_it_is_a_speck():
+def stretch(low: int, high: int, at: tuple[float, float] = (0, 0), towards: tuple[float, float] = (0, 0), radius: float = 6.5) -> np.ndarray:
+    """A piece of a cord, bool [z, y, x] of 2 mm in a 400 x 160 x 160 mm trunk: from height low to high (mm), where it begins
+    and ends aside of the middle, (x, y) mm."""
+    z, y, x = (np.indices((200, 80, 80)).T * 2.0 - [0, 80, 80]).T
+    share = np.clip((z - low) / (high - low), 0, 1)
+    centre_x, centre_y = (a + (b - a) * share for a, b in zip(at, towards))
+    return (z >= low) & (z < high) & ((x - centre_x) ** 2 + (y - centre_y) ** 2 < radius**2)
+
+
+def cord(mask: np.ndarray, organ: Organ = CORD) -> np.ndarray:
+    return parts_of_organ(mask, organ, steps(2.0))
+
+
+TRUNK = stretch(0, 200)
+NECK = {
+    "straight above": stretch(260, 320),
+    "bent forward": stretch(260, 320, (4, -30), (4, -50)),
+    "bent backward, as far as a long gap allows": stretch(310, 360, (8, 55), (8, 60)),
+    "hardly apart": stretch(208, 250, (0, 6), (0, 0)),
+    "two more": stretch(220, 250) | stretch(290, 330, (0, -20), (0, -30)),
+}
+STRAY = {
+    "an arm's": stretch(100, 180, (70, 0), (70, 0)),
+    "an arm's, higher up": stretch(260, 320, (70, 0), (70, 0)),
+    "a rib's": stretch(230, 260, (34, 10), (34, 10)),
+    "in front of the spine": stretch(208, 250, (0, -40), (0, -40)),
+    "beside the cord": stretch(150, 230, (20, 0), (20, 0)),
+    "thin": stretch(230, 330, radius=2.5),
+    "far too thick": stretch(230, 250, radius=18),
+    "a speck": stretch(230, 232),
+}
+
+
+@pytest.mark.parametrize("neck", NECK.values(), ids=NECK)
+def test_a_cord_in_several_parts_is_kept_whole(neck):
+    """The part in a long scan's trunk is larger than the one in the neck above an implant, and no more the cord than that."""
+    assert np.array_equal(cord(TRUNK | neck), TRUNK | neck)
+    assert np.array_equal(cord((TRUNK | neck)[::-1]), (TRUNK | neck)[::-1])
+    assert np.array_equal(cord(TRUNK | neck, PAROTID), TRUNK) and np.array_equal(cord(TRUNK | neck, NO_CODE), TRUNK)
+
+
+@pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
+def test_what_is_no_part_of_the_cord_goes(stray):
+    assert np.array_equal(cord(TRUNK | stray), TRUNK)
+    above = np.roll(NECK["bent forward"], 25, axis=0)  # the gap is 110 mm now, and what is stray may lie in it
+    assert np.array_equal(cord(TRUNK | above | stray), TRUNK | above)
+
+
+def test_above_and_below_are_the_patients_also_in_a_turned_image():
+    """The image's axes stand 40 degrees askew: along its own, the neck lies far in front of the trunk."""
+    angle = np.radians(40)
+    turned = np.array([[0, -np.sin(angle), np.cos(angle)], [0, np.cos(angle), np.sin(angle)], [1, 0, 0]]) * 2.0
+    z, y, x = np.indices((120, 120, 20))
+    points = np.stack([z, y, x], axis=-1) @ turned
+    around = np.hypot(points[..., 0] - 20, points[..., 1] - 20) < 6.5
+    heights = points[..., 2] - points[around][:, 2].min()
+    parts = around & ((heights < 60) | (heights > 120))
+    assert np.array_equal(parts_of_organ(parts, CORD, turned), parts)
+    assert not np.array_equal(parts_of_organ(parts, CORD, steps(2.0)), parts)
+
+
+def test_of_what_a_cut_leaves_an_organs_own_parts_stay_unless_they_are_specks():
     organ = np.zeros((20, 20, 20), bool)
     organ[2:10, 4:8, 4:8] = True
     seen = organ.copy()
     seen[4:6] = False
-    left = largest_part(seen, voxel_ml=0.01)
+    left = parts_of_organ(seen, PAROTID, steps())
     assert np.array_equal(np.argwhere(left), np.argwhere(organ[6:]) + (6, 0, 0))
-    assert largest_part(seen, voxel_ml=0.001) is None
-    assert largest_part(organ & ~organ, voxel_ml=0.01) is None
+    assert parts_of_organ(seen, PAROTID, steps(1.0)) is None
+    assert parts_of_organ(organ & ~organ, PAROTID, steps()) is None
+    assert np.array_equal(cord(stretch(0, 300) & ~stretch(100, 140)), stretch(0, 300) & ~stretch(100, 140))
 
 
 def test_an_organ_too_small_to_be_one_is_found_only_where_the_scan_ends():

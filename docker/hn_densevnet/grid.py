@@ -52,6 +52,10 @@ class Canonical:
                 canonical[:3, a] *= -1
         return canonical
 
+    def steps(self, affine: np.ndarray) -> np.ndarray:
+        """(3, 3), its rows the mm (LPS) of a step along z, y and x of the canonical image. affine: as for `of`."""
+        return self.affine(affine, (1, 1, 1))[:3, 2::-1].T
+
 
 def tilt_degrees(canonical_affine: np.ndarray) -> float:
     """Largest angle between an axis of the canonical image and its patient axis."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from pathlib import Path
+
+import numpy as np
 
 from . import contract, postprocess, preprocess
 from .labelmap import write_labelmap
 from .model import Model, Organ, load_model
 from .network import Network, segment
 from .nifti import Scan, read_scan
+from .parts import parts_of_organ
 from .postprocess import Component
 from .preprocess import NetworkInput
 
@@ -36,9 +38,9 @@ def run(image: Path, output: Path, model_folder: Path, threads: int, clock: cont
     air = preprocess.scaled_air(model.preprocessing)
     found = segment(network, model, prepared.image, prepared.body, air, lambda part: contract.progress("network", part))
     clock.start("postprocess")
-    voxel_ml = prod(model.preprocessing.spacing_mm) / 1000
+    steps = np.diag(model.preprocessing.spacing_mm)[::-1]
     components = {
-        organ.name: postprocess.largest_component(found[organ.channel], prepared.box, voxel_ml)
+        organ.name: postprocess.component_of(organ, found[organ.channel], prepared.box, steps)
         for organ in model.organs
         if organ.channel is not None
     }
@@ -76,7 +78,8 @@ def _write(
     mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
     is_cut = mask is not None and prepared.void is not None and bool(mask[prepared.void[box]].any())
     if is_cut:
-        mask = postprocess.largest_part((mask == 1) & ~prepared.void[box], scan.voxel_ml)
+        steps = prepared.canonical.steps(scan.affine)
+        mask = parts_of_organ((mask == 1) & ~prepared.void[box], organ, steps)
     elif mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
         mask = None
     file = f"{organ.name}.nii.gz"

@@ -64,19 +64,32 @@ def _network_grid(view: np.ndarray, affine: np.ndarray, rules: Preprocessing, th
 
 
 def _body_box(view: np.ndarray, affine: np.ndarray) -> Box:
-    """The box [z, y, x] of the image around its largest connected tissue."""
+    """The box [z, y, x] of the image around its largest connected tissue, and around what a gap across the patient parts from it."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)[::-1]
     steps = [max(1, int(BODY_STEP_MM / mm)) for mm in spacing]
     tissue = view[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
-    body = cc3d.largest_k(np.ascontiguousarray(tissue), k=1, connectivity=6)
-    volume_ml = np.count_nonzero(body) * float(np.prod(spacing * steps)) / 1000
-    if volume_ml < SMALLEST_BODY_ML:
+    parts = cc3d.statistics(cc3d.connected_components(np.ascontiguousarray(tissue), connectivity=6))
+    volumes_ml = parts["voxel_counts"] * float(np.prod(spacing * steps)) / 1000
+    volumes_ml[0] = 0
+    by_size = np.argsort(-volumes_ml, kind="stable")
+    largest_ml = volumes_ml[by_size[0]]
+    if largest_ml < SMALLEST_BODY_ML:
         raise UnusableInput(
-            f"The largest connected tissue in the image is {volume_ml:.0f} ml, there is no head in it: give the whole CT."
+            f"The largest connected tissue in the image is {largest_ml:.0f} ml, there is no head in it: give the whole CT."
         )
+    kept: list[Box] = []
+    for part in by_size[volumes_ml[by_size] >= SMALLEST_BODY_ML]:
+        box = parts["bounding_boxes"][part]
+        if all(2 * _overlap(box[0], other[0]) < box[0].stop - box[0].start for other in kept):
+            kept.append(box)
     return tuple(
-        slice(max(0, (int(found[0]) - 1) * step), min(n, (int(found[-1]) + 1) * step + 1))
-        for found, step, n in (
-            (np.flatnonzero(body.any(axis=tuple({0, 1, 2} - {a}))), steps[a], view.shape[a]) for a in range(3)
+        slice(
+            max(0, (min(box[a].start for box in kept) - 1) * steps[a]),
+            min(view.shape[a], max(box[a].stop for box in kept) * steps[a] + 1),
         )
+        for a in range(3)
     )
+
+
+def _overlap(one: slice, other: slice) -> int:
+    return max(0, min(one.stop, other.stop) - max(one.start, other.start))

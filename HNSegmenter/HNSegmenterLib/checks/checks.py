@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from ..result import NOT_IN_MODEL, Organ
 from . import ranges
 from .ranges import is_plausible, organ_range, pair_range
-from .shapes import AXES, Shape, measure, patient_points
+from .shapes import AXES, CORD, Shape, measure, patient_points
 from .tissue import Body, air_share
 
 LOOSE_SHARE = 0.05  # generic bounds, for organs without measured ranges
@@ -81,7 +81,7 @@ def own_checks(ct: sitk.Image, body: Body, shape: Shape) -> list[str]:
 
 def cut_faces(shape: Shape) -> set[str]:
     """Sides at which the organ may be cut; the cord always goes on below."""
-    return set(shape.faces) - ({"S-"} if shape.name == "SpinalCord" else set())
+    return set(shape.faces) - ({"S-"} if shape.name == CORD else set())
 
 
 def touching(shape: Shape) -> list[str]:
@@ -94,14 +94,13 @@ def touching(shape: Shape) -> list[str]:
 
 
 def pieces(shape: Shape) -> list[str]:
-    loose = shape.volume_ml - shape.pieces_ml[0]
     limit = (organ_range(shape.name, "loose_share") or {"high": LOOSE_SHARE})["high"]
-    if shape.empty_slices or loose <= limit * shape.volume_ml:
-        return []
-    return [
-        f"{readable(shape.name)} is in {len(shape.pieces_ml)} separate pieces, {loose:.1f} ml of it loose: "
-        "remove what does not belong to it."
-    ]
+    several = f"{readable(shape.name)} is in {len(shape.pieces_ml)} separate pieces"
+    if shape.loose_ml > limit * shape.volume_ml and (shape.name == CORD or not shape.empty_slices):
+        return [f"{several}, {shape.loose_ml:.1f} ml of it loose: remove what does not belong to it."]
+    if shape.own_pieces > 1 and not shape.empty_slices:
+        return [f"{several}, one above the other: join them."]
+    return []
 
 
 def gaps(ct: sitk.Image, shape: Shape) -> list[str]:

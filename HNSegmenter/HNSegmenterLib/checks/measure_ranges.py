@@ -83,7 +83,7 @@ def observe(scan: Scan) -> Iterator[tuple[Key, float]]:
     """Every figure of one scan with its place in ranges.json."""
     whole = {name: shape for name, shape in scan.shapes.items() if not is_cut(shape)}
     for name, shape in whole.items():
-        yield ("organs", name, "loose_share"), 1.0 - shape.pieces_ml[0] / shape.volume_ml
+        yield ("organs", name, "loose_share"), shape.loose_ml / shape.volume_ml
         if name == "SpinalCord":
             yield ("organs", name, "cross_section_mm2"), shape.cross_section_mm2
             continue

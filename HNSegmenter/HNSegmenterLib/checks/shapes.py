@@ -14,7 +14,10 @@ import SimpleITK as sitk
 from ..grids import bounding_box
 
 AXES = ("L", "P", "S")
+CORD = "SpinalCord"
 CRUMB_SHARE = 0.2
+CORD_PIECE_ML = 0.5  # 4 mm of its length
+CORD_ASIDE_MM = (30.0, 60.0)  # L, P: a spine bends far more to front and back than sideways
 TOP_MM = 5.0  # the cord's landmark is the middle of its uppermost 5 mm: two slices or more
 
 
@@ -23,10 +26,11 @@ class Shape:
     """One organ of one scan.
 
     box: slices (k, j, i) that hold every voxel; mask: the labelmap within, bool; volume_ml: of all voxels;
-    pieces_ml: volumes of the 26-connected pieces, largest first; faces: sides of the image that it touches, as patient
-    directions ("S-" is the end towards the feet). The rest leaves crumbs aside (pieces under a fifth of the volume):
+    pieces_ml: volumes of the 26-connected pieces, largest first; own_pieces: how many of them are the organ, 1, of the cord
+    those that continue one another; loose_ml: of the others; faces: sides of the image that it touches, as patient directions
+    ("S-" is the end towards the feet). The rest leaves crumbs aside (others under a fifth of the volume):
     centre, top: (3,) LPS mm, middle of all voxels and of the uppermost 5 mm; low, high: (3,) LPS mm, outer faces of the
-    extreme voxels along L, P, S; empty_slices: k between the first and the last voxel that have none.
+    extreme voxels along L, P, S; slices: the k that hold some.
     """
 
     name: str
@@ -38,7 +42,9 @@ class Shape:
     low: np.ndarray
     high: np.ndarray
     pieces_ml: tuple[float, ...]
-    empty_slices: tuple[int, ...]
+    own_pieces: int
+    loose_ml: float
+    slices: tuple[int, ...]
     faces: frozenset[str]
 
     @property
@@ -48,13 +54,19 @@ class Shape:
 
     @property
     def cross_section_mm2(self) -> float:
-        """Mean area across the body's axis: volume over length along S."""
-        return 1000.0 * self.volume_ml / float(self.extent[2])
+        """Mean area across the body's axis: volume over length along S, gaps left out."""
+        filled = len(self.slices) / (len(self.slices) + len(self.empty_slices))
+        return 1000.0 * self.volume_ml / float(self.extent[2]) / filled
+
+    @property
+    def empty_slices(self) -> tuple[int, ...]:
+        """The k between the first and the last slice that hold nothing."""
+        return tuple(sorted(set(range(self.slices[0], self.slices[-1])) - set(self.slices)))
 
     @property
     def landmark(self) -> np.ndarray:
         """(3,) LPS mm: the point that stands for the organ; the cord's top, for its length is the scan's."""
-        return self.top if self.name == "SpinalCord" else self.centre
+        return self.top if self.name == CORD else self.centre
 
 
 def measure(name: str, labelmap: sitk.Image) -> Shape | None:
@@ -66,8 +78,12 @@ def measure(name: str, labelmap: sitk.Image) -> Shape | None:
     mask = voxels[box] != 0
     parts, counts = pieces(mask)
     ml = voxel_ml(labelmap)
-    kji = np.argwhere(np.isin(parts, 1 + np.flatnonzero(counts >= CRUMB_SHARE * counts.sum()))) + [axis.start for axis in box]
-    points = patient_points(labelmap, kji)
+    kji = np.argwhere(mask) + [axis.start for axis in box]
+    points, numbers = patient_points(labelmap, kji), parts[mask]
+    large = counts >= CRUMB_SHARE * counts.sum()
+    own = _line(points, numbers, counts, ml) if name == CORD else np.arange(len(counts)) == counts.argmax()
+    kept = (large | own)[numbers - 1]
+    kji, points = kji[kept], points[kept]
     half_voxel = voxel_size(labelmap) / 2
     high = points.max(axis=0) + half_voxel
     top = points[points[:, 2] >= high[2] - half_voxel[2] - TOP_MM].mean(axis=0)
@@ -81,9 +97,30 @@ def measure(name: str, labelmap: sitk.Image) -> Shape | None:
         low=points.min(axis=0) - half_voxel,
         high=high,
         pieces_ml=tuple(float(count) * ml for count in sorted(counts, reverse=True)),
-        empty_slices=tuple(sorted(set(range(kji[0, 0], kji[-1, 0])) - set(kji[:, 0].tolist()))),
+        own_pieces=int(own.sum()),
+        loose_ml=float(counts[~own].sum()) * ml,
+        slices=tuple(np.unique(kji[:, 0]).tolist()),
         faces=touched_faces(labelmap, box),
     )
+
+
+def _line(points: np.ndarray, numbers: np.ndarray, counts: np.ndarray, ml: float) -> np.ndarray:
+    """Which pieces (bool, of each count) are the cord: its largest, and those that lie above and below, none beside another.
+
+    points: (n, 3) LPS mm of all voxels; numbers: (n,) of their pieces, from 1.
+    """
+    line = np.zeros(len(counts), bool)
+    for piece in np.argsort(-counts, kind="stable"):
+        own, others = points[numbers == piece + 1], points[line[numbers - 1]]
+        if line.any():
+            low, high = own[:, 2].min(), own[:, 2].max()
+            beside = (others[:, 2] >= low) & (others[:, 2] <= high)
+            nearest = others[np.abs(others[:, 2] - (low + high) / 2).argmin()]
+            aside = np.abs(own.mean(axis=0) - nearest)[:2]
+            if beside.any() or (aside > CORD_ASIDE_MM).any() or counts[piece] * ml < CORD_PIECE_ML:
+                continue
+        line[piece] = True
+    return line
 
 
 def voxel_ml(image: sitk.Image) -> float:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from .shapes import Shape, patient_points
+from .shapes import Shape, patient_points, voxel_ml
 
 AIR_HU = -300  # midway between air (-1000) and soft tissue (0..100), nearer to tissue because of partial volumes
 SAMPLE_MM = 4.0  # the body is found on every n-th voxel, at most so far apart: enough for a couch, and fast
+SEVERED_ML = 500.0  # a child's head is larger; less beyond a gap is no part of the patient
 
 
 def air_share(ct: sitk.Image, shape: Shape, skip: Sequence[int] = ()) -> float:
@@ -25,7 +26,8 @@ def air_share(ct: sitk.Image, shape: Shape, skip: Sequence[int] = ()) -> float:
 class Body:
     """The patient's body, air within included, on every n-th voxel of the CT.
 
-    It is the largest connected tissue and what that encloses; table, mask and arm rests apart from it are outside.
+    It is the largest connected tissue, what a gap across the patient parts from that, and what both enclose; table, mask and
+    arm rests beside it are outside.
     inside: bool [k, j, i] of the sampled voxels; steps: (k, j, i) voxels between samples.
     """
 
@@ -34,10 +36,26 @@ class Body:
         self.steps = tuple(max(1, int(SAMPLE_MM / size)) for size in reversed(ct.GetSpacing()))
         hu = sitk.GetArrayViewFromImage(ct)[tuple(slice(None, None, step) for step in self.steps)]
         parts = _connected(hu >= AIR_HU)
-        sizes = np.bincount(parts.ravel())
-        sizes[0] = 0
-        self.found = bool(sizes.any())
-        self.inside = ~_reaches_side(_connected(parts != int(np.argmax(sizes)))) if self.found else np.zeros(hu.shape, bool)
+        self.found = bool(parts.any())
+        self.inside = ~_reaches_side(_connected(~self._patient(parts))) if self.found else np.zeros(hu.shape, bool)
+
+    def _patient(self, parts: np.ndarray) -> np.ndarray:
+        """The largest of the parts, and those that lie above or below it for most of their height."""
+        volumes_ml = np.bincount(parts.ravel()) * voxel_ml(self._ct) * np.prod(self.steps)
+        volumes_ml[0] = 0
+        kept, ends = [], []
+        for number in np.argsort(-volumes_ml, kind="stable"):
+            if kept and volumes_ml[number] < SEVERED_ML:
+                break
+            heights = self._heights(parts == number)
+            if all(np.mean((heights >= low) & (heights <= high)) < 0.5 for low, high in ends):
+                kept.append(number)
+                ends.append((heights.min(), heights.max()))
+        return np.isin(parts, kept)
+
+    def _heights(self, sampled: np.ndarray) -> np.ndarray:
+        """S (mm) of sampled voxels."""
+        return patient_points(self._ct, np.argwhere(sampled) * self.steps)[:, 2]
 
     def outside_share(self, shape: Shape) -> float:
         """Share of the organ's sampled voxels outside the body; 0.0 if none was sampled."""
@@ -50,7 +68,7 @@ class Body:
 
     def ends_s(self) -> tuple[float, float]:
         """Lowest and highest S (mm) of the body. There must be one."""
-        heights = patient_points(self._ct, np.argwhere(self.inside) * self.steps)[:, 2]
+        heights = self._heights(self.inside)
         return float(heights.min()), float(heights.max())
 
     def middle_l(self, shape: Shape) -> float | None:
