@@ -46,7 +46,7 @@ def arrange(rings: Sequence[np.ndarray], filled: Sequence[float]) -> tuple[list[
     """
     inside, repeats = _inside(rings, filled)
     kept = [i for i in range(len(rings)) if i not in repeats]
-    around = {i: [j for j in kept if inside[i, j]] for i in kept}
+    around = {i: [int(j) for j in np.flatnonzero(inside[i]) if j not in repeats] for i in kept}
     groups: dict[int, list[int]] = {i: [] for i in kept if len(around[i]) % 2 == 0}
     for i in kept:
         if i not in groups:
