@@ -18,7 +18,7 @@ test-library: $(VENV)/.test
 
 # Slicer ships pydicom 2 or 3: what reads and writes DICOM runs with both.
 test-pydicom2: $(PYDICOM2)/.test
-	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/test_dicom_*.py HNSegmenter/Testing/test_rtstruct_[cnt]*.py
+	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/test_dicom_*.py HNSegmenter/Testing/test_rtstruct_[!r]*.py
 
 # Slicer's MRML, segmentations and subject hierarchy without its window: the wheel slicer-core. What needs the window
 # (test_slicer_application.py) is part of test-library, where a Slicer is on the PATH or named by SLICER. The release, and the newest.

@@ -49,7 +49,7 @@ def approve(patient: str, contours: str, warnings: Sequence[str], targets: Seque
     form = _Form("HNSegmenterApprove", _("HN Segmenter: approve and send"), _("Approve and send"))
     form.say(f"<b>{_escaped(patient)}</b><br>{_escaped(contours)}")
     if warnings:
-        form.say("<br>".join(f"! {_escaped(warning)}" for warning in warnings))
+        form.say(_remarks(warnings))
     reviewer = form.reviewer(_("You confirm that you reviewed every contour. Your name:"))
     boxes = {}
     if len(targets) > 1 or any(target.automatic for target in targets):
@@ -78,7 +78,7 @@ def agree(patient: str, changes: Sequence[str]) -> bool:
     """Whether it is approved although what is sent differs from what was reviewed."""
     form = _Form("HNSegmenterAgree", _("HN Segmenter: approve and send"), _("Approve all the same"))
     form.say(f"<b>{_escaped(patient)}</b><br>" + _("Nothing is sent yet. What is sent will differ from what you reviewed:"))
-    form.say("<br>".join(f"! {_escaped(sentence)}" for sentence in changes))
+    form.say(_remarks(changes))
     agreed = form.accepted()
     form.close()
     return agreed
@@ -164,6 +164,10 @@ def _words(target: Target) -> str:
     }
     said = words.get(target.approval, _("as set at the node"))
     return _("{status} (it has the contours unreviewed)").format(status=said) if target.automatic else said
+
+
+def _remarks(sentences: Sequence[str]) -> str:
+    return "<br>".join(f"<b>!</b> {_escaped(sentence)}" for sentence in sentences)
 
 
 def _escaped(text: str) -> str:

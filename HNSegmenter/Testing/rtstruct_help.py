@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from conftest import require, require_program
 from phantoms import head_phantom, write_ct_series
@@ -110,12 +111,37 @@ def square(ct: PlanningCT, slice_index: float, first=(20, 20), last=(30, 30)) ->
     return ring(ct, slice_index, (c0, r0), (c1, r0), (c1, r1), (c0, r1))
 
 
+def saved(dataset: Dataset, path: Path) -> Path:
+    """As a file of somebody else's."""
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "2.25.1"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, "2.25.1"
+    if pydicom.__version__ >= "3":
+        dataset.save_as(path, enforce_file_format=True)
+    else:
+        dataset.is_little_endian, dataset.is_implicit_VR = True, False
+        dataset.save_as(path, write_like_original=False)
+    return path
+
+
 def contours(dataset: Dataset) -> dict[str, list]:
     """ROI name -> its contours as (slice, points)."""
     return {
         roi.name: [(item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.contours]
         for roi in pair(dataset).rois
     }
+
+
+def contains(ring: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of the (n, 2) points are inside by the even-odd rule."""
+    ax, ay = ring.T[:, :, None]
+    bx, by = np.roll(ring, -1, axis=0).T[:, :, None]
+    px, py = points.T[:, None, :]
+    spans = (ay <= py) != (by <= py)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left_of_edge = px < ax + (py - ay) / (by - ay) * (bx - ax)
+    return np.count_nonzero(spans & left_of_edge, axis=0) % 2 == 1
 
 
 def dice(one: np.ndarray, two: np.ndarray) -> float:

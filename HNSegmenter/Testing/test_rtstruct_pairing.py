@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from rtstruct_help import MODEL, contours, drawing, head_organs, make_ct, organs, result, square
+from rtstruct_help import MODEL, contours, drawing, head_organs, make_ct, organs, result, saved, square
 
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 from HNSegmenterLib.report.rasterise import read_contours
@@ -35,20 +35,6 @@ def drawn(ct):
 @pytest.fixture
 def told():
     return []
-
-
-def saved(dataset: Dataset, path):
-    """As a file of somebody else's."""
-    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "2.25.1"
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, "2.25.1"
-    if pydicom.__version__ >= "3":
-        dataset.save_as(path, enforce_file_format=True)
-    else:
-        dataset.is_little_endian, dataset.is_implicit_VR = True, False
-        dataset.save_as(path, write_like_original=False)
-    return path
 
 
 READERS = {

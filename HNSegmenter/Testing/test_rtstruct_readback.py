@@ -6,10 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from rtstruct_help import dcmrtstruct2nii_masks, dice, head_organs, labelmap, make_ct, result
+from rtstruct_help import contains, dcmrtstruct2nii_masks, dice, head_organs, labelmap, make_ct, result
 
 from HNSegmenterLib.rtstruct import Options, Roi, agreement, build, complete, trace, write, write_rtstruct
-from HNSegmenterLib.rtstruct.polygons import contains
 from HNSegmenterLib.rtstruct.readback import fill
 
 SHAPE, SPACING = (24, 96, 96), (2.5, 2.5, 3.0)

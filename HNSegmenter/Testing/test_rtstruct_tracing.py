@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from phantoms import slice_positions
-from rtstruct_help import ellipsoid, labelmap, make_ct
+from rtstruct_help import contains, ellipsoid, labelmap, make_ct
 
 from HNSegmenterLib.errors import RuntimeFault
 from HNSegmenterLib.rtstruct import contours as tracing
 from HNSegmenterLib.rtstruct import trace
 from HNSegmenterLib.rtstruct.contours import encode, rounded
+from HNSegmenterLib.rtstruct.overlaps import arrange, own_areas
 from HNSegmenterLib.rtstruct.planes import to_pixels
-from HNSegmenterLib.rtstruct.polygons import contains, keyhole, nest, signed_area, without_collinear
+from HNSegmenterLib.rtstruct.polygons import keyhole, signed_area, without_collinear
 
 SHAPE = (20, 66, 70)
 
@@ -205,7 +206,7 @@ def test_nested_rings_are_grouped_and_joined():
         return np.array([[x, y], [x + side, y], [x + side, y + side], [x, y + side]], float)
 
     rings = [square(2, 2, 3), square(0, 0, 20), square(6, 6, 10), square(8, 8, 3), square(30, 0, 5)]
-    groups = {outer: sorted(holes) for outer, holes in nest(rings)}
+    groups = {outer: sorted(holes) for outer, holes in arrange(rings, own_areas(rings)[0])[0]}
     assert groups == {1: [0, 2], 3: [], 4: []}
     joined = keyhole(rings[1], [rings[0], rings[2]])
     assert abs(signed_area(joined)) == 20**2 - 3**2 - 10**2

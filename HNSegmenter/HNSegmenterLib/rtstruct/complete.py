@@ -62,11 +62,11 @@ def complete(
 
     Contours are matched to the slices of `ct` by geometry: the slices and series that `dataset` names count for
     nothing (SlicerRT makes them refer to a copy of the CT). Contours inside others of the same ROI become holes by
-    keyhole, those without area go; `warn` gets a sentence for each such change. An organ of the model without a contour
-    gets a line in the description. model: name, version and digest, or None if none was used.
+    keyhole, those without area or of no ROI go, as do repeats; `warn` gets a sentence for each such change. An organ of
+    the model without a contour gets a line in the description. model: name, version and digest, or None if none was used.
 
-    Raises UnusableInput if the contours belong to another patient or CT, lie in no slice's plane or outside the image,
-    or none is left; WrongUsage if a name or option cannot be written.
+    Raises UnusableInput if the contours belong to another patient or CT, cannot be told to be one ROI's, lie in no slice's
+    plane or outside the image, cross, or none is left; WrongUsage if a name or option cannot be written.
     """
     with quiet():
         return _completed(dataset, ct, model, organs, options or Options(), warn)

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import RuntimeFault
 from ..grids import bounding_box, same_grid
+from .overlaps import own_areas
 from .planes import normal, to_patient, to_pixels
 from .polygons import keyhole, without_collinear, without_repeats
 
@@ -69,7 +70,7 @@ def _decimal(value: float) -> str:
 
 
 def rounded(points: np.ndarray) -> np.ndarray | None:
-    """Points as the file will hold them, without repeats; None if fewer than three or no area is left."""
+    """Points as the file will hold them, without repeats; None if fewer than three are left, or they surround nothing."""
     points = without_repeats(np.round(points, DECIMALS) + 0.0)  # + 0.0: no minus zero
     if len(points) < 3 or _area_3d(points) < 10.0 ** (-2 * DECIMALS):
         return None
@@ -77,9 +78,13 @@ def rounded(points: np.ndarray) -> np.ndarray | None:
 
 
 def _area_3d(points: np.ndarray) -> float:
-    """Area in mm2 of a planar polygon: half the length of its area vector."""
+    """Area in mm2 of a planar polygon: half the length of its area vector or, where its loops cancel each other, their sum."""
     shifted = points - points[0]
-    return 0.5 * float(np.linalg.norm(np.cross(shifted, np.roll(shifted, -1, axis=0)).sum(axis=0)))
+    area = 0.5 * float(np.linalg.norm(np.cross(shifted, np.roll(shifted, -1, axis=0)).sum(axis=0)))
+    if area > 10.0 ** (-2 * DECIMALS):
+        return area
+    axes = np.linalg.svd(shifted - shifted.mean(axis=0), full_matrices=False)[2]
+    return float(own_areas([shifted @ axes[:2].T])[0][0])
 
 
 def _require_same_grid(image: sitk.Image, labelmap: sitk.Image) -> None:

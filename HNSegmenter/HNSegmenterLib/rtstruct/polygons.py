@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+TOUCHING = 0.02  # in the points' unit, mm of others' outlines: two that are rounded to 0.01 touch
+
 
 def signed_area(ring: np.ndarray) -> float:
     """Shoelace formula; positive if counter-clockwise in a right-handed frame."""
@@ -29,22 +31,12 @@ def without_collinear(ring: np.ndarray) -> np.ndarray:
     return ring[~((cross == 0) & forward)]
 
 
-def contains(ring: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of the (n, 2) points are inside by the even-odd rule."""
-    ax, ay = ring.T[:, :, None]
-    bx, by = np.roll(ring, -1, axis=0).T[:, :, None]
-    px, py = points.T[:, None, :]
-    spans = (ay <= py) != (by <= py)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left_of_edge = px < ax + (py - ay) / (by - ay) * (bx - ax)
-    return np.count_nonzero(spans & left_of_edge, axis=0) % 2 == 1
-
-
 def keyhole(outer: np.ndarray, holes: Sequence[np.ndarray]) -> np.ndarray:
     """One closed outline that runs to each hole and back on the same line, as CLOSED_PLANAR wants it.
 
-    The holes must lie inside `outer` without touching it. Each is reached along its row from its leftmost point to
-    the nearest outline on the left; holes are taken from the left, so that this never meets one still to come.
+    The holes must lie inside `outer`, which they may touch. Each is reached along its row from its leftmost point to the
+    nearest outline on the left; holes are taken from the left, so that this never meets one still to come. Raises
+    ValueError for a hole outside.
     """
     winding = np.sign(signed_area(outer))
     for hole in sorted(holes, key=lambda ring: float(ring[:, 0].min())):
@@ -60,31 +52,22 @@ def _bridge(ring: np.ndarray, hole: np.ndarray) -> np.ndarray:
     edges = np.flatnonzero((a[:, 1] <= y) != (b[:, 1] <= y))
     share = (y - a[edges, 1]) / (b[edges, 1] - a[edges, 1])
     meets = a[edges, 0] + share * (b[edges, 0] - a[edges, 0])
-    on_left = meets <= x
-    if not on_left.any():
-        raise ValueError("a hole lies outside its outline")
-    nearest = int(np.argmax(np.where(on_left, meets, -np.inf)))
-    anchor = [[meets[nearest], y]]
-    cut = edges[nearest] + 1
-    return without_repeats(np.concatenate([ring[:cut], anchor, hole, hole[:1], anchor, ring[cut:]]))
+    on_left = meets <= x + TOUCHING
+    if on_left.any():
+        nearest = int(np.argmax(np.where(on_left, meets, -np.inf)))
+        edge, anchor = int(edges[nearest]), np.array([meets[nearest], y])
+    else:  # at the ring's lowest or highest point, where no edge crosses the row
+        edge, anchor = _nearest(ring, hole[0])
+        if np.hypot(*(anchor - hole[0])) > TOUCHING:
+            raise ValueError("a hole lies outside its outline")
+    return without_repeats(np.concatenate([ring[: edge + 1], [anchor], hole, hole[:1], [anchor], ring[edge + 1 :]]))
 
 
-def nest(rings: Sequence[np.ndarray]) -> list[tuple[int, list[int]]]:
-    """Group rings of one plane: (index of an outline, indices of the holes directly in it).
-
-    A ring inside an odd number of others is a hole (even-odd rule); rings may touch but not cross.
-    """
-    lows, highs = np.array([ring.min(axis=0) for ring in rings]), np.array([ring.max(axis=0) for ring in rings])
-    boxed = (lows[:, None] >= lows).all(axis=2) & (highs[:, None] <= highs).all(axis=2)
-    np.fill_diagonal(boxed, False)
-    inside = [[int(j) for j in np.flatnonzero(row) if _lies_in(rings[i], rings[j])] for i, row in enumerate(boxed)]
-    groups: dict[int, list[int]] = {i: [] for i in range(len(rings)) if len(inside[i]) % 2 == 0}
-    for i, around in enumerate(inside):
-        if i not in groups:
-            groups[max(around, key=lambda j: len(inside[j]))].append(i)
-    return list(groups.items())
-
-
-def _lies_in(ring: np.ndarray, other: np.ndarray) -> bool:
-    """Most of the points, since single ones may sit on the other's edge."""
-    return bool(contains(other, ring).mean() > 0.5)
+def _nearest(ring: np.ndarray, point: np.ndarray) -> tuple[int, np.ndarray]:
+    """The edge of a ring that is nearest to a point, and where on it."""
+    along = np.roll(ring, -1, axis=0) - ring
+    length = np.maximum(np.einsum("ij,ij->i", along, along), np.finfo(float).tiny)
+    share = np.clip(np.einsum("ij,ij->i", point - ring, along) / length, 0.0, 1.0)
+    feet = ring + share[:, None] * along
+    edge = int(np.argmin(np.hypot(*(feet - point).T)))
+    return edge, feet[edge]
