@@ -78,8 +78,8 @@ AT_EDGES = {  # rings that touch the outline A-B from within
 
 def accepted():
     """name -> (rings of a CT, the pixels that they mean, what is said)."""
-    hole, holes = "1 contours lie inside another", "2 contours lie inside another"
-    again, twice = "1 contours repeat another", "2 contours repeat another"
+    hole, holes = "1 contour lies inside another", "2 contours lie inside another"
+    again, twice = "1 contour repeats another", "2 contours repeat another"
     yield "one", lambda ct: [square(ct, K, A, B)], WHOLE, []
     yield "a ring in a ring", lambda ct: [square(ct, K, A, B), square(ct, K, *WITHIN)], WHOLE & ~box(*WITHIN), [hole]
     yield "the inner one first", lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B)[::-1]], WHOLE & ~box(*WITHIN), [hole]

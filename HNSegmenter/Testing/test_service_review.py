@@ -187,8 +187,8 @@ def as_others_draw(dataset):
 
 SAID = [
     "Eye_L has no contour on any slice: it was left out.",
-    "1 contours of fewer than three points or without area were left out.",
-    "1 contours lie inside another of the same organ: they were taken as holes.",
+    "1 contour of fewer than three points or without area was left out.",
+    "1 contour lies inside another of the same organ: taken as holes.",
     "Contours were moved by up to 0.30 mm into the planes of the CT's slices.",
 ]
 

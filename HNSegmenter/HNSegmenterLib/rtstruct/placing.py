@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
+from ..dicom.accept import some
 from ..errors import UnusableInput
 from ..quiet import quiet
 from .contours import LONGEST_VALUE, SliceContour, encode, rounded
@@ -69,11 +70,11 @@ class Placer:
         """Sentences on everything that was changed."""
         found = []
         if self.dropped:
-            found.append(f"{self.dropped} contours of fewer than three points or without area were left out.")
+            found.append(some(self.dropped, "contour of fewer than three points or without area was", "contours of fewer than three points or without area were") + " left out.")
         if self.repeats:
-            found.append(f"{self.repeats} contours repeat another of the same organ on the same slice: they were left out.")
+            found.append(some(self.repeats, "contour repeats", "contours repeat") + " another of the same organ on the same slice: left out.")
         if self.holes:
-            found.append(f"{self.holes} contours lie inside another of the same organ: they were taken as holes.")
+            found.append(some(self.holes, "contour lies", "contours lie") + " inside another of the same organ: taken as holes.")
         if self.farthest > _ROUNDING_MM:
             found.append(f"Contours were moved by up to {self.farthest:.2f} mm into the planes of the CT's slices.")
         return found

@@ -152,7 +152,7 @@ class Inbox(WidgetTest):
             self.ui.inboxApproveButton.click()
         before, changed = self.said[:2]
         self.assertIn("Noticed while it was written.", before)
-        self.assertIn("1 contours lie inside another of the same organ: they were taken as holes.", changed)
+        self.assertIn("1 contour lies inside another of the same organ: taken as holes.", changed)
         self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}, (True, "TEST Reviewer"), {"MONACO", "SECOND"}])
         wait(lambda: "SECOND: not yet" in self.ui.inboxStatus.text, 120)
         self.assertIn("being sent", self.ui.inboxReviewLabel.text)
