@@ -72,11 +72,13 @@ def segment(
         image = ct.image if ct else _read_image(folder.image)
         labelmaps = _read_labelmaps(folder, result, image)
         if not labelmaps:
-            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck?")
-        _check(image, labelmaps, result, ct)
+            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck, and lies the patient as it says?")
+        whole = _check(image, labelmaps, result, ct)
+        for sentence in whole:
+            emit(Event("warning", message=sentence))
         job.enter(State.WRITING)
         with staging(out, job.id, "results") as staged:
-            _write(staged, folder, image, labelmaps, result, ct, names, job)
+            _write(staged, folder, image, labelmaps, result, whole, ct, names, job)
             job.cancel.raise_if_cancelled()
             result.timings_s["job"] = job.timings()
             result.runtime |= {"where": runtime.name, "why": runtime.describe()}
@@ -192,13 +194,16 @@ def is_binary(labelmap: sitk.Image) -> bool:
     return int(sitk.GetArrayViewFromImage(labelmap).max()) == 1
 
 
-def _check(image: sitk.Image, labelmaps: dict[str, sitk.Image], result: Result, ct: PlanningCT | None) -> None:
+def _check(image: sitk.Image, labelmaps: dict[str, sitk.Image], result: Result, ct: PlanningCT | None) -> list[str]:
+    """Completes the result; returns what the checks say of the whole scan, which comes first of all warnings."""
     from .checks import run_checks
 
     sentences = run_checks(image, labelmaps, result.organs)
     for organ in result.organs:
         organ.checks = sentences.get(organ.name, [])
-    result.warnings += sentences.get("", []) + (list(ct.warnings) if ct else [NO_RTSTRUCT])
+    whole = sentences.get("", [])
+    result.warnings = [*whole, *result.warnings, *(ct.warnings if ct else [NO_RTSTRUCT])]
+    return whole
 
 
 def _write(
@@ -207,6 +212,7 @@ def _write(
     image: sitk.Image,
     labelmaps: dict[str, sitk.Image],
     result: Result,
+    whole: list[str],
     ct: PlanningCT | None,
     names: NameTable | None,
     job: Job,
@@ -227,7 +233,7 @@ def _write(
         result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))
-    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, result.model)
+    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, result.model, whole)
 
 
 def organ_rows(organs: list[Organ]) -> list[tuple]:

@@ -11,10 +11,13 @@ import pytest
 import SimpleITK as sitk
 from conftest import DATA
 from HNSegmenterLib import pipeline, sample
+from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.runtimes import choose
 from HNSegmenterLib.sample.score import score
+from HNSegmenterLib.sample.series import sample_patient, write_series
+from HNSegmenterLib.service.likely import unlikely
 from phantoms import nifti_to_series
 from rtstruct_help import dciodvfy_complaints, dcmrtstruct2nii_masks, dice, digests, plastimatch_masks, volume_ml
 
@@ -82,6 +85,25 @@ def test_nifti_gives_the_same_organs_and_says_why_there_is_no_rtstruct(outcome, 
     assert any("NIfTI" in warning for warning in other.result.warnings)
     for name, path in outcome.labelmaps.items():
         assert np.array_equal(voxels(path), voxels(other.labelmaps[name])), name
+
+
+FEET_FIRST, PRONE = np.s_[::-1, :, ::-1], np.s_[:, ::-1, ::-1]  # of [k, j, i]: turned about the vertical, and the long axis
+
+
+@pytest.mark.parametrize(("turn", "said"), [(FEET_FIRST, "upside down"), (PRONE, "front to back")], ids=["called feet first", "called prone"])
+def test_a_patient_scanned_otherwise_than_the_tag_says_is_told_before_all_else(turn, said, sample_series, tmp_path):
+    ct = read_planning_ct(sample_series).image
+    turned = sitk.GetImageFromArray(np.ascontiguousarray(sitk.GetArrayViewFromImage(ct)[turn]))
+    turned.CopyInformation(ct)
+    series = write_series(turned, tmp_path / "ct", sample_patient(0))
+    events = []
+    outcome = pipeline.segment(series, tmp_path / "out", choose("local"), emit=events.append)
+    first = outcome.result.warnings[0]
+    assert first.startswith(LOOKS) and said in first
+    assert [event.message for event in events if event.kind == "warning"][0] == first
+    sentences = " ".join(sentence for organ in outcome.result.organs for sentence in organ.checks)
+    assert not any(words in sentences for words in ("half of the patient", "beyond the plausible", "should reach it", "overlap"))
+    assert unlikely(outcome.result.organs, outcome.result.warnings) == first
 
 
 def voxels(path: Path) -> np.ndarray:

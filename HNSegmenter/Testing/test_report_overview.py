@@ -30,9 +30,9 @@ def first_row(picture: np.ndarray) -> int:
     return int(np.argmax((column == 0).all(axis=-1) | (column == overview.SCAN_END).all(axis=-1)))
 
 
-def draw(tmp_path, ct, labelmaps, sought, model=MODEL) -> np.ndarray:
+def draw(tmp_path, ct, labelmaps, sought, model=MODEL, remarks=()) -> np.ndarray:
     path = tmp_path / "overview.png"
-    draw_overview(ct, labelmaps, sought, path, model)
+    draw_overview(ct, labelmaps, sought, path, model, remarks)
     assert [file.name for file in tmp_path.iterdir()] == ["overview.png"]
     with Image.open(path) as image:
         assert not image.info.get("Comment") and not image.getexif()
@@ -128,3 +128,14 @@ def test_a_failure_leaves_no_file(tmp_path):
     with pytest.raises(OSError):
         draw_overview(ct, labelmaps, organs("Brainstem"), target)
     assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_what_is_said_of_the_whole_scan_stands_above_all_organs(tmp_path):
+    ct, labelmaps = painted_head()
+    pictures = [draw(tmp_path, ct, labelmaps, organs(), remarks=remarks) for remarks in ((), ("The scan looks upside down: send it again.",))]
+    tops = [first_row(picture) for picture in pictures]
+    assert tops[1] > tops[0]
+    # From there on both are the same; what is more is in the colour of remarks.
+    assert np.array_equal(pictures[1][tops[1] :], pictures[0][tops[0] :])
+    title = pictures[1][: tops[1]]
+    assert len(near(title, overview.ALERT)) > len(near(pictures[0][: tops[0]], overview.ALERT)) + 100

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.result import NOT_FOUND, NOT_IN_MODEL, Organ
 from HNSegmenterLib.service import measure
 from HNSegmenterLib.service.audit import Audit
@@ -27,10 +28,15 @@ def organ(name: str, status: str = "found", checks: tuple[str, ...] = ()) -> Org
 
 def test_one_sound_organ_of_the_head_makes_a_scan_likely():
     lost = [organ(name, NOT_FOUND) for name in TELLING]
-    assert unlikely([organ("SpinalCord"), *lost]).endswith(f"not found: {', '.join(TELLING)}.")
-    assert "found, but not plausible: Eye_L." in unlikely([organ("Eye_L", checks=("It is too large.",)), *lost[1:]])
-    assert unlikely([organ("Eye_L"), *lost[1:]]) == ""
-    assert unlikely([organ("Heart", checks=("odd",)), organ("Eye_L", NOT_IN_MODEL)]) == "", "a model without them cannot tell"
+    assert unlikely([organ("SpinalCord"), *lost], []).endswith(f"not found: {', '.join(TELLING)}.")
+    assert "found, but not plausible: Eye_L." in unlikely([organ("Eye_L", checks=("It is too large.",)), *lost[1:]], [])
+    assert unlikely([organ("Eye_L"), *lost[1:]], ["3 slices are missing."]) == ""
+    assert unlikely([organ("Heart", checks=("odd",)), organ("Eye_L", NOT_IN_MODEL)], []) == "", "a model without them cannot tell"
+
+
+def test_a_scan_that_looks_turned_is_held_whatever_was_found():
+    said = LOOKS + "upside down: send it again."
+    assert unlikely([organ(name) for name in TELLING], ["3 slices are missing.", said]) == said
 
 
 @pytest.mark.parametrize(

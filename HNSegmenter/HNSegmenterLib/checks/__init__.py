@@ -1,5 +1,6 @@
 """Plausibility checks of a segmentation."""
 
 from .checks import run_checks
+from .lying import LOOKS
 
-__all__ = ["run_checks"]
+__all__ = ["LOOKS", "run_checks"]

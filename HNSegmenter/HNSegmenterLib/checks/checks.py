@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from ..result import NOT_IN_MODEL, Organ
 from . import ranges
+from .lying import turned
 from .ranges import is_plausible, organ_range, pair_range
 from .shapes import AXES, CORD, Shape, measure, patient_points
 from .tissue import Body, air_share
@@ -35,7 +36,7 @@ Findings = dict[str, list[str]]
 
 
 def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: list[Organ]) -> Findings:
-    """Organ name -> sentences (an empty list where nothing is odd); "" -> sentences on the whole scan.
+    """Organ name -> sentences (an empty list where nothing is odd); "" -> sentences on the whole scan, the gravest first.
 
     ct_image: int16 HU, any direction; labelmaps: binary uint8 on the CT's grid, key TG-263 name. Organs that the model does
     not have are left out. Organs without measured ranges (another model's) get the generic checks only.
@@ -45,21 +46,25 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
     shapes = {name: shape for name, shape in shapes.items() if shape is not None}
     findings: Findings = {organ.name: [] for organ in sought} | {"": []}
     if sought and not shapes:
-        findings[""].append("No organ was found: check that the scan is a CT of the head and neck.")
+        findings[""].append("No organ was found: check that the scan is a CT of the head and neck, and lies as it says.")
         return findings
     body = Body(ct_image)
     if not body.found:
         findings[""].append("The scan holds no body, all of it is air: check that its values are in Hounsfield units.")
-    swapped = wrong_side(sought, shapes, body)
+    if sentence := turned(ct_image, shapes, body):
+        findings[""].append(sentence)
+    # In a patient who lies otherwise, where an organ lies and should lie is said by that sentence.
+    placed = {} if sentence else shapes
+    swapped = wrong_side(sought, placed, body)
     for organ in sought:
         shape = shapes.get(organ.name)
         if shape is None:
-            findings[organ.name].append(not_found(body, organ.name, shapes))
+            findings[organ.name].append(not_found(body, organ.name, placed))
             continue
         if organ.name in swapped:
             findings[organ.name].append(swapped[organ.name])
         findings[organ.name] += own_checks(ct_image, body, shape)
-    sound = {name: shape for name, shape in shapes.items() if name not in swapped}
+    sound = {name: shape for name, shape in placed.items() if name not in swapped}
     for name, sentence in position_checks(sound) + pair_checks(sound):
         findings[name].append(sentence)
     return findings

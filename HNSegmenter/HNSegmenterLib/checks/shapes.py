@@ -142,6 +142,11 @@ def patient_points(image: sitk.Image, kji: np.ndarray) -> np.ndarray:
     return kji[:, ::-1] * image.GetSpacing() @ direction(image).T + image.GetOrigin()
 
 
+def organ_points(image: sitk.Image, shape: Shape) -> np.ndarray:
+    """(n, 3) LPS mm of all voxels of an organ of the image."""
+    return patient_points(image, np.argwhere(shape.mask) + [part.start for part in shape.box])
+
+
 def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The 26-connected pieces of a bool array, numbered from 1, and their voxel counts in that order."""
     parts = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from .shapes import Shape, patient_points, voxel_ml
+from .shapes import Shape, direction, patient_points, voxel_ml
 
 AIR_HU = -300  # midway between air (-1000) and soft tissue (0..100), nearer to tissue because of partial volumes
 SAMPLE_MM = 4.0  # the body is found on every n-th voxel, at most so far apart: enough for a couch, and fast
@@ -28,20 +28,23 @@ class Body:
 
     It is the largest connected tissue, what a gap across the patient parts from that, and what both enclose; table, mask and
     arm rests beside it are outside.
-    inside: bool [k, j, i] of the sampled voxels; steps: (k, j, i) voxels between samples.
+    tissue, inside: bool [k, j, i] of the sampled voxels, without and with what is enclosed; steps: (k, j, i) voxels between
+    samples; sample_ml: what one stands for.
     """
 
     def __init__(self, ct: sitk.Image):
         self._ct = ct
         self.steps = tuple(max(1, int(SAMPLE_MM / size)) for size in reversed(ct.GetSpacing()))
+        self.sample_ml = voxel_ml(ct) * float(np.prod(self.steps))
         hu = sitk.GetArrayViewFromImage(ct)[tuple(slice(None, None, step) for step in self.steps)]
         parts = _connected(hu >= AIR_HU)
         self.found = bool(parts.any())
-        self.inside = ~_reaches_side(_connected(~self._patient(parts))) if self.found else np.zeros(hu.shape, bool)
+        self.tissue = self._patient(parts) if self.found else np.zeros(hu.shape, bool)
+        self.inside = ~_reaches_side(_connected(~self.tissue)) if self.found else self.tissue
 
     def _patient(self, parts: np.ndarray) -> np.ndarray:
         """The largest of the parts, and those that lie above or below it for most of their height."""
-        volumes_ml = np.bincount(parts.ravel()) * voxel_ml(self._ct) * np.prod(self.steps)
+        volumes_ml = np.bincount(parts.ravel()) * self.sample_ml
         volumes_ml[0] = 0
         kept, ends = [], []
         for number in np.argsort(-volumes_ml, kind="stable"):
@@ -65,6 +68,19 @@ class Body:
         inside = self.inside[tuple(slice(first, first + size) for first, size in zip(firsts, mask.shape, strict=True))]
         voxels = np.count_nonzero(mask)
         return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
+
+    def enclosed_air(self, most_cm2: float) -> np.ndarray:
+        """(n, 3) LPS mm of the samples that the body encloses in its slices from head to foot: airways, though they are open to
+        the nose. Areas of more than most_cm2, as of lungs or a hollow couch, are left out."""
+        axis = int(np.argmax(np.abs(direction(self._ct)[2, ::-1])))
+        thickness = self._ct.GetSpacing()[2 - axis] * self.steps[axis]
+        most = most_cm2 * thickness / 10 / self.sample_ml
+        air = np.zeros_like(self.tissue)
+        for plane, tissue in zip(np.moveaxis(air, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
+            filled = sitk.BinaryFillhole(sitk.GetImageFromArray(tissue.astype(np.uint8)))
+            areas = _connected((sitk.GetArrayViewFromImage(filled) != 0) & ~tissue)
+            plane[:] = (areas > 0) & (np.bincount(areas.ravel()) <= most)[areas]
+        return patient_points(self._ct, np.argwhere(air) * self.steps)
 
     def ends_s(self) -> tuple[float, float]:
         """Lowest and highest S (mm) of the body. There must be one."""

@@ -7,6 +7,7 @@ come out upright and in proportion. Drawn as radiologists look: the patient's le
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
 
-from ..checks.shapes import Shape, measure, patient_points, voxel_size
+from ..checks.shapes import Shape, measure, organ_points, voxel_size
 from ..result import NOT_FOUND, NOT_IN_MODEL, Organ
 
 REVIEW = "Research use - a clinician must review every contour"
@@ -47,17 +48,22 @@ VIEWS = (
 
 
 def draw_overview(
-    ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: list[Organ], path: Path, model: dict | None = None
+    ct_image: sitk.Image,
+    labelmaps: dict[str, sitk.Image],
+    organs: list[Organ],
+    path: Path,
+    model: dict | None = None,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Write overview.png: a row for each organ found, then the organs without contours.
 
     ct_image: int16 HU, any direction; labelmaps: binary uint8 on its grid, key TG-263 name; model: result.json's
-    "model" (name, version, digest), named in the title. Nothing of the patient but the pictures goes in.
+    "model" (name, version, digest), named in the title; remarks: on the whole scan, beneath the title. Nothing of the patient but the pictures goes in.
     """
     shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in organs if organ.name in labelmaps}
     shapes = {name: shape for name, shape in shapes.items() if shape is not None}
     shown = [organ for organ in organs if organ.name in shapes]
-    blocks = [_title(model)]
+    blocks = [_title(model, remarks)]
     outlines = [(labelmaps[organ.name], shapes[organ.name], organ.color) for organ in shown]
     middle = _middle(ct_image, list(shapes.values()))
     for organ in shown:
@@ -81,7 +87,7 @@ def _middle(ct: sitk.Image, shapes: list[Shape]) -> np.ndarray:
 
 def _planes(ct: sitk.Image, shape: Shape) -> np.ndarray:
     """(3,) L, P, S in mm of the planes with most of the organ in them."""
-    points = patient_points(ct, np.argwhere(shape.mask) + [part.start for part in shape.box])
+    points = organ_points(ct, shape)
     planes = []
     for coordinates, size in zip(points.T, voxel_size(ct), strict=True):
         bins = np.rint((coordinates - coordinates[0]) / size).astype(int)
@@ -159,11 +165,12 @@ def _row(text: Image.Image, ct: sitk.Image, outlines: list, centre: np.ndarray, 
     return row
 
 
-def _title(model: dict | None) -> Image.Image:
+def _title(model: dict | None, remarks: Sequence[str]) -> Image.Image:
     lines = [("HN Segmenter", 28, INK), (REVIEW, 19, ALERT)]
     if model:
         named = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
         lines.append((f"Model {named}, {model.get('digest') or 'no digest'}", 14, FAINT))
+    lines += [(sentence, 19, ALERT) for sentence in remarks]
     return _text(TEXT_WIDTH + len(VIEWS) * (PANEL + GAP), lines)
 
 

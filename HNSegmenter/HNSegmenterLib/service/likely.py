@@ -1,18 +1,21 @@
-"""Whether a scan is one of the head and neck: told by what was found in it, never by its tags."""
+"""Whether a scan is one of the head and neck, lying as it says: told by what was found in it, never by its tags."""
 
 from __future__ import annotations
 
+from ..checks import LOOKS
 from ..result import NOT_IN_MODEL, Organ
 
 TELLING = ("Eye_L", "Eye_R", "Parotid_L", "Parotid_R", "Brainstem")
 UNLIKELY = "Unlikely head and neck: "
 
 
-def unlikely(organs: list[Organ]) -> str:
-    """The reason to hold a result whose head organs are all missing or odd; "" where at least one is as it should be.
+def unlikely(organs: list[Organ], warnings: list[str]) -> str:
+    """The reason to hold a result: the whole scan looks turned, or its head organs are all missing or odd; "" where neither is so.
 
-    organs: after the checks. A model that has none of TELLING cannot tell.
+    organs, warnings: of the result, after the checks. A model that has none of TELLING cannot tell.
     """
+    if turned := next((warning for warning in warnings if warning.startswith(LOOKS)), ""):
+        return turned
     asked = [organ for organ in organs if organ.name in TELLING and organ.status != NOT_IN_MODEL]
     if not asked or any(organ.found and not organ.checks for organ in asked):
         return ""

@@ -69,7 +69,8 @@ def _work(service: Service, job: Job, cancel: CancelToken) -> None:
         fetch(service, sorted(headers), folder.path / "ct", cancel)
         outcome = segment(folder.path / "ct", folder.path / "results", service.runtime, series_uid=job.series_uid, cancel=cancel)
         summary = summarise(outcome)
-        if reason := unlikely(outcome.result.organs):
+        if reason := unlikely(outcome.result.organs, outcome.result.warnings):
+            summary["warnings"] = [warning for warning in summary["warnings"] if warning != reason]  # it is said once
             service.end(job, State.HELD, reason=reason, summary=summary)
             return
         packed = pack(outcome.out)
