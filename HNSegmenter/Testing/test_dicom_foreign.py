@@ -86,7 +86,15 @@ FOREIGN = {
     "private image": (an_image(SOPClassUID="1.3.12.2.1107.5.9.1"), "1 object of an unknown kind."),
     "screen save": (
         an_image(ImagePositionPatient=None, ImageOrientationPatient=None, FrameOfReferenceUID=None, **SCREEN),
-        "1 image without position and orientation. Check that no slice of the scan is among them.",
+        "1 image without position. Check that no slice of the scan is among them.",
+    ),
+    "screen save that kept an orientation": (
+        an_image((40, 40), (1, 0, 0, 0, 1, 0), ImagePositionPatient=None, InstanceNumber=25, **SCREEN),
+        "1 image without position. Check that no slice of the scan is among them.",
+    ),
+    "a slice's double without position": (
+        an_image((40, 40), (1, 0, 0, 0, 1, 0), ImagePositionPatient=None, InstanceNumber=8),
+        "1 image without position. Check that no slice of the scan is among them.",
     ),
     "scout by its words": (an_image(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "1 localizer image."),
     "scout by its geometry": (SCOUT, "1 image of another orientation."),

@@ -14,6 +14,7 @@ from pydicom.uid import UID, CTImageStorage
 
 from .geometry import COSINE_TOLERANCE, Stack, most_shared, orthonormal, stack
 from .headers import Header
+from .rounding import unrounded
 
 # Values of Image Type of images computed from a scan, whose voxels are no longer the scan's own.
 REFORMATS = set("MPR/MPR THICK/CSA MPR/REFORMATTED/CURVED/MIP/CSA MIP/MINIP/MAX_IP/MIN_IP/VRT/SSD/PROJECTION IMAGE".split("/"))
@@ -23,7 +24,7 @@ ANOTHER_VIEW = np.cos(np.radians(45))  # of the angle between two normals: no ga
 Kind = tuple[str, str]  # one of them, more of them
 LOCALIZER: Kind = ("localizer image", "localizer images")
 COMPUTED: Kind = ("image computed from the scan", "images computed from the scan")
-UNPLACED: Kind = ("image without position and orientation", "images without position and orientation")
+UNPLACED: Kind = ("image without position", "images without position")
 TURNED: Kind = ("image of another orientation", "images of another orientation")
 UNKNOWN: Kind = ("object of an unknown kind", "objects of an unknown kind")
 
@@ -50,7 +51,7 @@ def sort(headers: tuple[Header, ...]) -> Contents:
     aside = Counter(_kind(header) for header in headers if not _is_image(header))
     others = sum(aside.values())
     slices = images
-    for kind, belongs in ((LOCALIZER, _scanned), (COMPUTED, _measured), (UNPLACED, _placed), (TURNED, _alike)):
+    for kind, belongs in ((LOCALIZER, _scanned), (COMPUTED, _measured), (TURNED, _alike), (UNPLACED, _placed)):
         kept = belongs(slices)
         if lost := len(slices) - len(kept):
             aside[kind] += lost
@@ -96,8 +97,23 @@ def _measured(images: tuple[Header, ...]) -> tuple[Header, ...]:
 
 
 def _placed(images: tuple[Header, ...]) -> tuple[Header, ...]:
-    """Without screen saves and the like. One that has a position or an orientation is a damaged slice."""
-    return _majority(images, tuple(filter(_has_place, images)))
+    """Without screen saves and the like.
+
+    One that has no position but an orientation may be a damaged slice: it stays where one is missing, or it may be one at an end.
+    """
+    found = _majority(images, tuple(filter(_has_place, images)))
+    rest = tuple(header for header in found if header.has("ImagePositionPatient"))
+    if len(rest) == len(found) or 2 * len(rest) <= len(found) or _whole(rest) is None:
+        return found
+    return tuple(header for header in found if header.has("ImagePositionPatient") or _may_be_at_an_end(header, rest))
+
+
+def _may_be_at_an_end(header: Header, rest: tuple[Header, ...]) -> bool:
+    """Whether an image is of the slices' kind, and numbered as the next one of them."""
+    if any(header.text(word) != common(rest, word) for word in ("Rows", "Columns", "ImageType")):
+        return False
+    number, numbers = header.number("InstanceNumber"), {other.number("InstanceNumber") for other in rest}
+    return number is None or (number not in numbers and bool({number - 1, number + 1} & numbers))
 
 
 def _majority(images: tuple[Header, ...], part: tuple[Header, ...]) -> tuple[Header, ...]:
@@ -120,7 +136,7 @@ def _alike(images: tuple[Header, ...]) -> tuple[Header, ...]:
     rest = tuple(images[n] for n in range(len(images)) if n not in off)
     normal = _normal(usual)
     slanted = [n for n in off if abs(_normal(cosines[n]) @ normal) > ANOTHER_VIEW]
-    if slanted and not _whole_without([images[n] for n in slanted], rest):
+    if slanted and not _within([images[n] for n in slanted], rest):
         return tuple(images[n] for n in range(len(images)) if n not in off or n in slanted)
     return rest
 
@@ -129,16 +145,23 @@ def _normal(cosines) -> np.ndarray:
     return np.cross(cosines[:3], cosines[3:])
 
 
-def _whole_without(slanted: list[Header], rest: tuple[Header, ...]) -> bool:
+def _within(slanted: list[Header], rest: tuple[Header, ...]) -> bool:
     """Whether a stack has all of its slices without these, and reaches over all of each on both sides."""
-    if not all(header.numbers("ImagePositionPatient", 3) and header.numbers("ImageOrientationPatient", 6) for header in rest):
-        return False
-    whole = stack(rest)
-    whole = whole.without({other for _, other in whole.duplicates()})
-    if len(whole.headers) < 2 or not whole.even:
-        return False
-    depths = [_depths(header, whole) for header in slanted]
+    whole = _whole(rest)
+    depths = [_depths(header, whole) for header in slanted] if whole else [None]
     return all(depth is not None and depth.min() > 0 and depth.max() < whole.offsets[-1, 2] for depth in depths)
+
+
+def _whole(slices: tuple[Header, ...]) -> Stack | None:
+    """The stack that these slices make; None where it is uneven, or where one of them does not say where and how it lies."""
+    if not all(header.numbers("ImagePositionPatient", 3) and header.numbers("ImageOrientationPatient", 6) for header in slices):
+        return None
+    whole = stack(slices)
+    whole = whole.without({copy for _, copy in whole.duplicates()})
+    if len(whole.headers) < 2:
+        return None
+    rounded = unrounded(whole)
+    return whole if whole.even or (rounded and not rounded.gaps) else None
 
 
 def _depths(header: Header, whole: Stack) -> np.ndarray | None:

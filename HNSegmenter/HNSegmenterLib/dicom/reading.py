@@ -87,7 +87,7 @@ def read_series(
         slices, left_out = series.contents.slices, series.contents.left_out
         check_headers(slices, series.uid)
         arranged = arrange(slices, series.uid)
-        warnings = _series_warnings(inventory, series) + _copies(arranged)
+        warnings = _series_warnings(inventory, series) + _copies(arranged, cancel)
         check_stack(arranged, series.uid, left_out)
         volume = _read_volume(arranged.kept.headers, emit, cancel)
         check_hu(volume, slices, series.uid)
@@ -172,10 +172,11 @@ def _read_volume(headers: tuple[Header, ...], emit: Emit, cancel: CancelToken) -
     return volume
 
 
-def _copies(arranged: Arranged) -> list[str]:
+def _copies(arranged: Arranged, cancel: CancelToken) -> list[str]:
     """The warning for slices that are there twice, if any are. Raises UnusableInput where two differ at one place."""
     ordered = arranged.ordered
     for first, other in arranged.copies:
+        cancel.raise_if_cancelled()
         one, two = sorted((ordered.headers[first], ordered.headers[other]), key=lambda header: header.path)
         shift = np.abs(ordered.offsets[first] - ordered.offsets[other])[:2].max()
         if shift > 0.01 or not np.array_equal(*(np.maximum(read_hu(header), AIR_HU) for header in (one, two))):
