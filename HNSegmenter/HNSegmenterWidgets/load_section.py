@@ -21,6 +21,7 @@ class LoadSection:
 
     def __init__(self, ui, logic, onLoaded: Callable, mayClose: Callable[[], bool]):
         self._ui, self._logic, self._onLoaded, self._mayClose = ui, logic, onLoaded, mayClose
+        self._warnings: list[str] = []
         self._drops = DropFilter(self.load)
         ui.loadSection.installEventFilter(self._drops)
         ui.loadFolderButton.connect("clicked()", self.onFolder)
@@ -40,9 +41,10 @@ class LoadSection:
         if not path or not self.clearScene():
             return
         qt.QSettings().setValue(LAST_FOLDER, str(Path(path).parent))
+        self._warnings = []
         volume = self._tried(path)
         if volume is not None:
-            self._tell("")
+            self._tell("\n".join(f"! {warning}" for warning in self._warnings))
             self._onLoaded(volume)
 
     def _tried(self, path: str):
@@ -75,7 +77,9 @@ class LoadSection:
         return close is not None
 
     def _onEvent(self, event) -> None:
-        if event.kind == "progress" and event.fraction is not None:
+        if event.kind == "warning":
+            self._warnings.append(event.message)
+        elif event.kind == "progress" and event.fraction is not None:
             self._tell(_("Reading: {percent} %").format(percent=round(100 * event.fraction)))
 
     def _tell(self, text: str) -> None:

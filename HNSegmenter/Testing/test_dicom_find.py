@@ -218,6 +218,6 @@ def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, capfd, caplog, rec
 
 
 def test_description_is_one_short_line(tmp_path):
-    files = write_ct_series(tmp_path, HEAD, SPACING)
-    edit(files[0], SeriesDescription="  Head \r\n neck ")
+    for path in write_ct_series(tmp_path, HEAD, SPACING)[1:]:
+        edit(path, SeriesDescription="  Head \r\n neck ")
     assert find_series(tmp_path).series[0].description == "Head neck"

@@ -82,11 +82,22 @@ def uneven_series(folder):
     return read_planning_ct(folder), positions
 
 
-@pytest.mark.parametrize(("write", "load", "word"), [(tilted_series, slanted, "tilted gantry"), (uneven_series, bent, "unevenly spaced")])
+def rounded_series(folder):
+    """Slices 2.5 mm apart, at whole mm."""
+    z = np.floor(np.arange(34) * 2.5 + 0.5)
+    positions = np.column_stack([np.full(34, -118.71), np.full(34, -130.12), z])
+    write_ct_series(folder, head_phantom((34, 96, 96), (2.5, 2.5, 2.5)), (2.5, 2.5, 2.5), positions=positions)
+    return read_planning_ct(folder), positions
+
+
+CROOKED = [(tilted_series, slanted, "tilted gantry"), (uneven_series, bent, "unevenly spaced"), (rounded_series, bent, "rounded to whole mm")]
+
+
+@pytest.mark.parametrize(("write", "load", "word"), CROOKED)
 def test_a_crooked_series_goes_the_librarys_way_to_its_real_slices(write, load, word, tmp_path):
     folder = tmp_path / "ct"
     ct, positions = write(folder)
-    assert ct.resampled
+    assert ct.resampled == (write != rounded_series)
     volume = load(new_scene(), ct, positions)
     assert hn.check_volume(volume) == []
     job = hn.HandOver.create(volume, tmp_path / "jobs", dicom_folder=folder)

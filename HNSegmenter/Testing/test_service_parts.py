@@ -15,7 +15,7 @@ from HNSegmenterLib.service import measure
 from HNSegmenterLib.service.audit import Audit
 from HNSegmenterLib.service.likely import TELLING, unlikely
 from HNSegmenterLib.service.rules import judge
-from HNSegmenterLib.service.segmenting import neutral
+from HNSegmenterLib.service.segmenting import neutral, pixels_of
 from HNSegmenterLib.service.settings import Rules
 from service_fixtures import make_node, redis_url  # noqa: F401
 
@@ -68,6 +68,37 @@ def test_a_sound_series_is_taken_whatever_is_not_said_of_it():
     assert judge(headers(BodyPartExamined="CHEST", SeriesDescription="HN planning"), patterns) == ""
     assert judge(headers(BodyPartExamined="CHEST"), patterns) == "Its body part matches none of the patterns in [rules]."
     assert judge(headers(BodyPartExamined="CHEST"), Rules()) == "", "no pattern, no rule"
+
+
+RTSTRUCT = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3", "Modality": "RTSTRUCT", "SeriesInstanceUID": "1.2", "SOPInstanceUID": "1.3"}
+SCOUT = {"SOPClassUID": CT, "Modality": "CT", "SeriesInstanceUID": "1.2", "SOPInstanceUID": "1.4", "ImagePositionPatient": "0\\0\\0"}
+SCOUT |= {"ImageOrientationPatient": "1\\0\\0\\0\\0\\-1", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", "BodyPartExamined": "CHEST"}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_else_is_in_the_series_decides_nothing(first):
+    foreign = {"x": RTSTRUCT, "y": SCOUT}
+    mixed = {**foreign, **headers(BodyPartExamined="HEADNECK")} if first else {**headers(BodyPartExamined="HEADNECK"), **foreign}
+    assert judge(mixed, Rules(body_part_patterns=("^head",))) == ""
+    lost = {key: values for key, values in mixed.items() if key != "7"}
+    assert "1 slice is missing" in judge(lost, Rules()) and "Left out were: 1 RT Structure Set object, 1 image of another" in judge(lost, Rules())
+    few = dict(list(headers(2).items()) + [(str(n + 10), RTSTRUCT) for n in range(2)])
+    assert judge(few, Rules()).startswith("The series holds 2 CT images beside 2 RT Structure Set objects: no majority")
+    assert pixels_of(mixed) == 50 * 512 * 512
+
+
+def test_scans_between_one_another_and_rounded_positions_are_judged_as_by_the_reading():
+    alternating = headers()
+    for k, values in enumerate(alternating.values()):
+        values |= {"AcquisitionTime": f"12{k % 2 * 15:02d}{k // 2:02d}", "SeriesDescription": ("MILLER first", "MILLER second")[k % 2]}
+    reason = judge(alternating, Rules())
+    assert "acquisition time and series description alternate" in reason and "MILLER" not in reason
+    rounded = headers()
+    for k, values in enumerate(rounded.values()):
+        values["ImagePositionPatient"] = f"-256\\-256\\{(5 * k + 1) // 2}"
+    assert judge(rounded, Rules()) == ""
+    del rounded["20"]
+    assert "1 slice is missing" in judge(rounded, Rules())
 
 
 def test_damaged_values_are_left_to_the_reading():

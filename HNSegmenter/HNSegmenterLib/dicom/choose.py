@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pydicom.uid import CTImageStorage
+import numpy as np
 
 from ..errors import UnusableInput
+from .contents import REFORMATS, some
 from .find import ARCHIVE, NOT_DICOM, UNREADABLE, Inventory, Series
-from .geometry import SAME_POSITION_MM, orthonormal, stack
+from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, most_shared, orthonormal
 from .headers import Header
 
 ENHANCED_CT = {"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -14,8 +15,6 @@ ENHANCED_CT = {"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
 # 20 slices reach that at 3 mm, the coarsest distance in use for planning.
 MIN_SLICES = 20
 MIN_LENGTH_MM = 60.0
-# Values of Image Type of images computed from a scan, whose voxels are no longer the scan's own.
-REFORMATS = set("MPR/MPR THICK/CSA MPR/REFORMATTED/CURVED/MIP/CSA MIP/MINIP/MAX_IP/MIN_IP/VRT/SSD/PROJECTION IMAGE".split("/"))
 LISTED = 12  # series or files named in one sentence
 
 
@@ -33,7 +32,7 @@ def choose(inventory: Inventory, series_uid: str | None = None) -> Series:
         reasons = "; ".join(f"{label(series)} {problem(series)}" for series in inventory.series[:LISTED])
         raise UnusableInput(f"No planning CT in {inventory.path}: {reasons}. Export the axial planning CT from the scanner.")
     if len(suitable) > 1:
-        listing = "; ".join(f"{label(series)}, {len(series.headers)} slices" for series in suitable[:LISTED])
+        listing = "; ".join(f"{label(series)}, {len(images(series))} slices" for series in suitable[:LISTED])
         raise UnusableInput(
             f"{inventory.path} holds {len(suitable)} CT series that could be the planning CT: {listing}. "
             "Say which one with --series UID.",
@@ -47,8 +46,8 @@ def label(series: Series) -> str:
 
 
 def images(series: Series) -> tuple[Header, ...]:
-    """The series without localizers, which some scanners file with the slices."""
-    return tuple(header for header in series.headers if "LOCALIZER" not in header.words("ImageType"))
+    """The slices of the series' scan, without the localizers and other objects that were filed with them."""
+    return series.contents.slices
 
 
 def problem(series: Series) -> str | None:
@@ -56,45 +55,65 @@ def problem(series: Series) -> str | None:
 
     Only its kind counts here: a damaged planning CT is still the planning CT, and is refused later with the reason.
     """
-    kinds = {header.text("SOPClassUID") for header in series.headers}
+    contents, slices = series.contents, images(series)
     if not series.uid:
         return "has no Series Instance UID"
+    if "\\" in series.uid:
+        return "has several Series Instance UIDs"
+    if contents.others >= contents.images > 0:
+        count = some(contents.images, "CT image", "CT images")
+        return f"holds {count} beside {contents.left_out}: no majority says what it is (export them as series of their own)"
     if series.modality != "CT":
         return f"is no CT (its modality is {series.modality})"
-    if kinds & ENHANCED_CT or any((header.number("NumberOfFrames") or 1) > 1 for header in series.headers):
+    if ENHANCED_CT & {header.text("SOPClassUID") for header in series.headers if not contents.images} or _frames(slices):
         return "is a multi-frame CT, which most planning systems refuse too (export it as single-slice CT images)"
-    if kinds != {CTImageStorage}:
+    if not contents.images:
         return "holds secondary captures or other objects in place of CT images"
-    slices = images(series)
     if not slices:
         return "is a localizer (scout)"
     if reformats := REFORMATS & {word for header in slices for word in header.words("ImageType")}:
         return f"holds images computed from a scan ({', '.join(sorted(reformats))}), not the scan itself"
     if len(slices) < MIN_SLICES:
         return f"has only {len(slices)} slices (at least {MIN_SLICES} are needed)"
-    cosines = slices[0].numbers("ImageOrientationPatient", 6)
-    if cosines is None or not orthonormal(cosines):
-        return None
-    return _too_short(slices) or _not_axial(cosines)
+    return _too_short(slices) or _not_axial(slices)
+
+
+def _frames(slices: tuple[Header, ...]) -> bool:
+    """Whether most images have several frames. A single one is damaged, and refused for that."""
+    return 2 * sum((header.number("NumberOfFrames") or 1) > 1 for header in slices) > len(slices)
 
 
 def _too_short(slices: tuple[Header, ...]) -> str | None:
-    if not all(header.numbers("ImagePositionPatient", 3) for header in slices):
+    cosines = _usual_cosines(slices)
+    if cosines is None or not all(header.numbers("ImagePositionPatient", 3) for header in slices):
         return None
-    along = stack(slices).offsets[:, 2]
+    positions = np.array([header.numbers("ImagePositionPatient", 3) for header in slices])
+    along = np.sort(positions @ np.cross(cosines[:3], cosines[3:]))
     places = 1 + sum(along[1:] - along[:-1] > SAME_POSITION_MM)
     if places < MIN_SLICES:
         return f"has only {places} slice positions (at least {MIN_SLICES} are needed)"
-    if along[-1] < MIN_LENGTH_MM:
-        return f"is only {along[-1]:.0f} mm long (at least {MIN_LENGTH_MM:.0f} mm are needed)"
+    if along[-1] - along[0] < MIN_LENGTH_MM:
+        return f"is only {along[-1] - along[0]:.0f} mm long (at least {MIN_LENGTH_MM:.0f} mm are needed)"
     return None
 
 
-def _not_axial(cosines: tuple[float, ...]) -> str | None:
-    (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
-    normal = [abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d)]
-    plane = ("sagittal", "coronal", "axial")[normal.index(max(normal))]
+def _not_axial(slices: tuple[Header, ...]) -> str | None:
+    cosines = _usual_cosines(slices)
+    if cosines is None:
+        return None
+    normal = np.abs(np.cross(cosines[:3], cosines[3:]))
+    plane = ("sagittal", "coronal", "axial")[int(normal.argmax())]
     return None if plane == "axial" else f"is a {plane} reformat (contours belong on the axial series)"
+
+
+def _usual_cosines(slices: tuple[Header, ...]) -> np.ndarray | None:
+    """The orientation of more than half of the slices whose orientation can be read; None where there is none."""
+    cosines = [header.numbers("ImageOrientationPatient", 6) for header in slices]
+    sound = np.array([value for value in cosines if value is not None and orthonormal(value)])
+    if not len(sound):
+        return None
+    usual = sound[most_shared(sound, COSINE_TOLERANCE)]
+    return usual if np.mean(np.abs(sound - usual).max(axis=1) <= COSINE_TOLERANCE) > 0.5 else None
 
 
 def _asked(inventory: Inventory, uid: str) -> Series:

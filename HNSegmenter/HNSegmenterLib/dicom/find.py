@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
 from ..quiet import quiet
+from .contents import Contents, common, sort
 from .headers import Header, NotDicom, read_header
 
 ARCHIVES = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"}
@@ -39,19 +40,28 @@ class Series:
     headers: tuple[Header, ...]
 
     @cached_property
+    def contents(self) -> Contents:
+        return sort(self.headers)
+
+    @cached_property
     def modality(self) -> str:
-        return self.headers[0].text("Modality").upper() or "?"
+        return common(self._typical, "Modality").upper() or "?"
 
     @cached_property
     def description(self) -> str:
-        texts = (header.text("SeriesDescription") for header in self.headers)
-        return " ".join(next((text for text in texts if text), "").split())[:64]
+        return " ".join(common(self._typical, "SeriesDescription").split())[:64]
 
     def to_dict(self) -> dict:
         """For someone to choose from, on the screen: the folder may name a patient. thickness_mm: None if not said."""
-        first = self.headers[0]
+        first = self._typical[0]
         about = {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
         return about | {"thickness_mm": first.number("SliceThickness"), "folder": str(first.path.parent)}
+
+    @property
+    def _typical(self) -> tuple[Header, ...]:
+        """The files that say what the series is: its slices, where it has more of them than of other objects."""
+        contents = self.contents
+        return contents.slices if contents.images > contents.others and contents.slices else self.headers
 
 
 @dataclass(frozen=True)

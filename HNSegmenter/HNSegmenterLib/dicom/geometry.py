@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -83,16 +84,17 @@ class Stack:
         """Whether an axis of the slices is off the patient's axes; see are_oblique."""
         return are_oblique((self.row, self.column, self.normal))
 
-    def gaps(self) -> list[Gap]:
-        """Places where slices are missing; see _is_gap and _is_thinned for the two rules."""
+    def gaps(self, unit: float = 0.0) -> list[Gap]:
+        """Places where slices are missing; see _is_gap and _is_thinned for the two rules. unit: mm to which positions are rounded."""
         found = []
         steps = self.steps
-        local = [_local_step(steps, n) for n in range(len(steps))]
+        local = [_local_step(steps, n, unit) for n in range(len(steps))]
         finest = min(local)
         fine_at = local.index(finest)
         for n, step in enumerate(steps):
-            if _is_gap(steps, n) or self._is_thinned(n, finest, fine_at):
-                usual = min(_sides(steps, n)) if _is_gap(steps, n) else finest
+            is_gap = _is_gap(steps, n) and not _takes_turns(steps, n, unit)
+            if is_gap or self._is_thinned(n, finest, fine_at):
+                usual = min(_sides(steps, n)) if is_gap else finest
                 found.append(Gap(n, n + 1, max(1, round(step / usual) - 1)))
         return found
 
@@ -109,7 +111,11 @@ class Stack:
     def without(self, dropped: set[int]) -> Stack:
         keep = [n for n in range(len(self.headers)) if n not in dropped]
         headers = tuple(self.headers[n] for n in keep)
-        return Stack(headers, self.row, self.column, self.normal, self.positions[keep], self.offsets[keep])
+        return replace(self, headers=headers, positions=self.positions[keep], offsets=self.offsets[keep])
+
+    def moved(self, positions: np.ndarray) -> Stack:
+        """The same slices at other positions, (n, 3) in mm, in the same order."""
+        return replace(self, positions=positions, offsets=(positions - positions[0]) @ np.column_stack([self.row, self.column, self.normal]))
 
     def _is_thinned(self, n: int, finest: float, fine_at: int) -> bool:
         """A coarser region is missing slices where its step is a whole multiple (2, 3, ...) of the finest one while
@@ -138,24 +144,30 @@ def orthonormal(cosines: tuple[float, ...]) -> bool:
     return max(map(abs, errors)) <= 2 * COSINE_TOLERANCE
 
 
+def most_shared(values: np.ndarray, tolerance: float) -> int:
+    """The first row of (n, m) values that the most others equal within the tolerance: what the majority says."""
+    shared = [int((np.abs(values - row).max(axis=1) <= tolerance).sum()) for row in values]
+    return shared.index(max(shared))
+
+
 def stack(headers: tuple[Header, ...]) -> Stack:
-    """Sort slices of one orthonormal orientation (already checked) along their normal; ties by instance number, then path."""
-    cosines = np.array(headers[0].numbers("ImageOrientationPatient", 6))
+    """Sort slices of one orthonormal orientation (already checked) along their normal; ties by instance number, UID, path."""
+    cosines = np.median([header.numbers("ImageOrientationPatient", 6) for header in headers], axis=0)
     row = cosines[:3] / np.linalg.norm(cosines[:3])
     column = cosines[3:] - (cosines[3:] @ row) * row
     column /= np.linalg.norm(column)
     normal = np.cross(row, column)
     positions = np.array([header.numbers("ImagePositionPatient", 3) for header in headers])
     along = positions @ normal
-    order = sorted(range(len(headers)), key=lambda n: (round(along[n] / SAME_POSITION_MM), _number(headers[n]), headers[n].path))
+    order = sorted(range(len(headers)), key=lambda n: (round(along[n] / SAME_POSITION_MM), *_name(headers[n])))
     positions = positions[order]
     offsets = (positions - positions[0]) @ np.column_stack([row, column, normal])
     return Stack(tuple(headers[n] for n in order), row, column, normal, positions, offsets)
 
 
-def _number(header: Header) -> float:
-    value = header.number("InstanceNumber")
-    return float("inf") if value is None else value
+def _name(header: Header) -> tuple[float, str, Path]:
+    number = header.number("InstanceNumber")
+    return (float("inf") if number is None else number, header.text("SOPInstanceUID"), header.path)
 
 
 def _sides(steps: np.ndarray, n: int) -> list[float]:
@@ -164,8 +176,20 @@ def _sides(steps: np.ndarray, n: int) -> list[float]:
     return [float(np.median(side)) for side in (before, after) if len(side)]
 
 
-def _local_step(steps: np.ndarray, n: int) -> float:
-    return float(np.median(steps[max(0, n - NEIGHBOURS) : n + 1 + NEIGHBOURS]))
+def _local_step(steps: np.ndarray, n: int, unit: float) -> float:
+    near = steps[max(0, n - NEIGHBOURS) : n + 1 + NEIGHBOURS]
+    return float(np.mean(near) if _rounded_alike(near, unit) else np.median(near))
+
+
+def _takes_turns(steps: np.ndarray, n: int, unit: float) -> bool:
+    """Whether a step is one of two that rounding makes of one, both of which are near."""
+    others = np.r_[steps[max(0, n - NEIGHBOURS) : n], steps[n + 1 : n + 1 + NEIGHBOURS]]
+    return bool(_rounded_alike(others, unit) and steps[n] <= others.max() + SAME_POSITION_MM)
+
+
+def _rounded_alike(steps: np.ndarray, unit: float) -> bool:
+    """Whether steps may be one and the same but for rounding. Of one and two units, one may be a missing slice."""
+    return bool(steps.min() > 1.5 * unit and SAME_POSITION_MM < np.ptp(steps) <= unit + SAME_POSITION_MM)
 
 
 def _is_gap(steps: np.ndarray, n: int) -> bool:

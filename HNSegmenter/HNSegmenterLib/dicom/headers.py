@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import string
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import ExplicitVRBigEndian
 
 PREAMBLE = 128
+PADDING = string.whitespace + "\0"  # spaces belong around texts, NULs behind UIDs; writers mix them up
 # First bytes of a data set written without preamble: group 0008, or a bare meta header (0002), little endian.
 # Big endian is not among them: without a meta header nothing says so for the pixels.
 BARE_STARTS = (b"\x08\x00", b"\x02\x00")
@@ -22,12 +24,15 @@ KEYWORDS = [
     "SOPInstanceUID",
     "Modality",
     "SeriesDescription",
+    "SeriesNumber",
+    "ProtocolName",
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
     "PatientBirthDate",
     "SliceThickness",
     "SpacingBetweenSlices",
+    "SliceLocation",
     "GantryDetectorTilt",
     "PatientPosition",
     "StudyInstanceUID",
@@ -39,9 +44,14 @@ KEYWORDS = [
     "FrameOfReferenceUID",
     "TemporalPositionIdentifier",
     "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+    "AcquisitionDate",
     "AcquisitionTime",
+    "AcquisitionDateTime",
     "ContentTime",
     "ContrastBolusAgent",
+    "ScanOptions",
+    "FilterType",
     "ConvolutionKernel",
     "KVP",
     "SamplesPerPixel",
@@ -71,14 +81,12 @@ class Header:
 
     path: Path
     dataset: Dataset
-    transfer_syntax: UID | None
+    transfer_syntax: str | None  # None: not stated, and one of the native ones of little endian; several: joined as by text()
+    _values: dict = field(default_factory=dict, compare=False, repr=False)  # read once: pydicom takes 30 us for each look
 
     def text(self, keyword: str) -> str:
         """The value as stripped text; several values joined by a backslash; "" where absent or unreadable."""
-        value = self._value(keyword)
-        if value is None:
-            return ""
-        return "\\".join(str(part).strip() for part in _as_list(value))
+        return self._once(keyword, _text)
 
     def words(self, keyword: str) -> list[str]:
         """The single values of a multi-valued text, in capitals."""
@@ -91,20 +99,24 @@ class Header:
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Exactly `count` finite floats, or None."""
-        try:
-            values = tuple(float(part) for part in _as_list(self._value(keyword)))
-        except (TypeError, ValueError, OverflowError):
-            return None
-        return values if len(values) == count and all(map(math.isfinite, values)) else None
+        values = self._once(keyword, _floats)
+        return values if len(values) == count else None
 
     def has(self, keyword: str) -> bool:
         return self.text(keyword) != ""
 
-    def _value(self, keyword: str):
-        try:
-            return self.dataset.get(keyword)
-        except Exception:  # pydicom converts a raw value on first access and raises a dozen kinds for damaged ones
-            return None
+    def _once(self, keyword: str, convert):
+        if (keyword, convert) not in self._values:
+            self._values[keyword, convert] = convert(value_of(self.dataset, keyword))
+        return self._values[keyword, convert]
+
+
+def value_of(dataset: Dataset, keyword: str):
+    """The value as pydicom converts it; None where absent or unreadable."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom converts a raw value on first access and raises a dozen kinds for damaged ones
+        return None
 
 
 def read_header(path: Path) -> Header:
@@ -127,9 +139,31 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _transfer_syntax(dataset: Dataset) -> UID | None:
+def _transfer_syntax(dataset: Dataset) -> str | None:
+    """What the meta header says, once where it says it twice; where it says nothing, what pydicom told from the bytes."""
     meta = getattr(dataset, "file_meta", None)
-    return meta.get("TransferSyntaxUID") if meta is not None else None
+    stated = _text(value_of(meta, "TransferSyntaxUID")) if meta is not None else ""
+    if stated:
+        return "\\".join(dict.fromkeys(stated.split("\\")))
+    encoding = getattr(dataset, "original_encoding", None)  # pydicom 3
+    little_endian = encoding[1] if encoding else dataset.read_little_endian
+    return ExplicitVRBigEndian if little_endian is False else None
+
+
+def _text(value) -> str:
+    try:
+        return "\\".join(str(part).strip(PADDING) for part in _as_list(value))
+    except Exception:  # names are decoded only here, and nested items only here printed
+        return ""
+
+
+def _floats(value) -> tuple[float, ...]:
+    """All of them, finite, or none."""
+    try:
+        values = tuple(float(part) for part in _as_list(value))
+    except (TypeError, ValueError, OverflowError):
+        return ()
+    return values if all(map(math.isfinite, values)) else ()
 
 
 def _as_list(value) -> list:

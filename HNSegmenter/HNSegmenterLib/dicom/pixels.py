@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from ..errors import UnusableInput
-from .headers import Header
+from .headers import Header, value_of
 
 BITS_ALLOCATED = 16
 AIR_HU = -1024
-HU_MAX = np.iinfo(np.int16).max
-NATIVE = {
+LITTLE_ENDIAN = {
     "1.2.840.10008.1.2",  # Implicit VR Little Endian
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
-    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
 }
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"  # Deflated Explicit VR Little Endian
+BIG_ENDIAN = "1.2.840.10008.1.2.2"  # Explicit VR Big Endian
+NATIVE = LITTLE_ENDIAN | {DEFLATED, BIG_ENDIAN}
 COMPRESSED = {  # decoded by GDCM, inside SimpleITK
     "1.2.840.10008.1.2.4.51",  # JPEG Extended, 12 bit (lossy)
     "1.2.840.10008.1.2.4.57",  # JPEG Lossless, Process 14
@@ -35,21 +35,24 @@ COMPRESSED = {  # decoded by GDCM, inside SimpleITK
 LOSSY = {"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91"}
 
 
-def can_decode(syntax: UID | None) -> bool:
-    """A file without meta header has no stated syntax and is one of the native ones."""
-    return syntax is None or syntax in NATIVE or syntax in COMPRESSED
+def can_decode(syntax: str | None) -> bool:
+    """A file without a stated syntax is a native one, and pydicom tells from the bytes which; so it does where both are named."""
+    return syntax is None or syntax in NATIVE | COMPRESSED or set(syntax.split("\\")) <= LITTLE_ENDIAN
 
 
 def is_compressed(header: Header) -> bool:
     return header.transfer_syntax in COMPRESSED
 
 
-def syntax_name(syntax: UID | None) -> str:
-    return syntax.name if syntax is not None else "an unknown transfer syntax"
+def syntax_name(syntax: str) -> str:
+    """What a file that cannot be decoded is, for a sentence; nothing is quoted that is no UID."""
+    if "\\" in syntax:
+        return "names several transfer syntaxes"
+    return f"is compressed as {UID(syntax).name}" if re.fullmatch(r"[0-9.]+", syntax) else "names an unknown transfer syntax"
 
 
 def read_hu(header: Header) -> np.ndarray:
-    """The slice as int16 HU [row, column], padding and everything below -1024 set to -1024.
+    """The slice as int16 HU [row, column], padding set to -1024.
 
     Raises UnusableInput where pixels are missing, cut off or cannot be decoded.
     """
@@ -58,20 +61,23 @@ def read_hu(header: Header) -> np.ndarray:
         dataset = pydicom.dcmread(header.path, force=True)
     except Exception as error:  # the header was read before: only a cut or vanished file gets here
         raise _unusable(header.path, "cannot be read to its end") from error
-    if not dataset.get("PixelData"):
+    pixels = value_of(dataset, "PixelData")
+    if not pixels or not isinstance(pixels, bytes):
         raise _unusable(header.path, "has no pixel data")
-    hu = _decoded(header.path) if is_compressed(header) else _native(dataset, header, rows, columns)
+    if dataset["PixelData"].is_undefined_length and not is_compressed(header):
+        raise _unusable(header.path, "has compressed pixels, but its Transfer Syntax UID does not say how they are compressed")
+    hu = _decoded(header.path) if is_compressed(header) else _native(pixels, header, rows, columns)
     if hu.shape != (rows, columns):
         raise _unusable(header.path, f"holds {hu.shape[1]} x {hu.shape[0]} pixels where its header says {columns} x {rows}")
     padding = _padding_hu(dataset, header)
     if padding is not None:
         low, high = padding
         hu[(hu >= low) & (hu <= high)] = AIR_HU
-    return np.clip(hu, AIR_HU, HU_MAX).astype(np.int16)
+    limits = np.iinfo(np.int16)
+    return np.clip(hu, limits.min, limits.max).astype(np.int16)
 
 
-def _native(dataset: Dataset, header: Header, rows: int, columns: int) -> np.ndarray:
-    data = dataset.PixelData
+def _native(data: bytes, header: Header, rows: int, columns: int) -> np.ndarray:
     if len(data) < rows * columns * 2:
         raise _unusable(header.path, f"is cut off: {len(data)} bytes of pixels where {rows * columns * 2} belong")
     order = ">" if header.transfer_syntax == BIG_ENDIAN else "<"
@@ -119,9 +125,8 @@ def _padding_hu(dataset: Dataset, header: Header) -> tuple[int, int] | None:
 
     A padding value inside the range of a body's HU is a writer's mistake and would punch holes into tissue: not applied.
     """
-    whole = Header(header.path, dataset, header.transfer_syntax)  # a damaged value counts as absent
-    ends = [whole.number(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    ends = [_as_stored(int(value), header) for value in ends if value is not None]
+    ends = [value_of(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    ends = [_as_stored(value, header) for value in ends if isinstance(value, int)]
     if not ends:
         return None
     values = _rescale(np.array(ends, np.int32), header)

@@ -15,20 +15,21 @@ from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
 from ..quiet import quiet
 from . import verbatim
-from .accept import check_headers, check_stack, some
-from .choose import choose, images
-from .find import NOT_DICOM, UNREADABLE, Inventory, find_series
-from .geometry import Stack, stack
+from .accept import APART, Arranged, arrange, check_headers, check_stack
+from .choose import choose
+from .contents import UNPLACED, some
+from .find import NOT_DICOM, UNREADABLE, Inventory, Series, find_series
+from .geometry import Stack
 from .headers import Header
+from .hounsfield import check_hu, unit_warning
 from .identity import Identity, remark
-from .pixels import LOSSY, is_compressed, read_hu
+from .interleaved import pixels_alternate, what_differs
+from .pixels import AIR_HU, LOSSY, is_compressed, read_hu
 from .resample import resample
+from .rounding import UNIT_NAMES, shared_by_rounding
 
 PROGRESS_STEP = 8  # slices between two progress events
 THICK_MM = 5.0  # slices further apart than this make coarse contours
-# Share of voxels (of every 4th slice, 8th row and column) that is air around the patient, and soft tissue, in any CT of
-# a head; real ones have over 1 % of each, some blanked outside a region of interest 0.13 % of tissue.
-AIR_BELOW_HU, TISSUE_HU, LEAST_SHARE = -500, (-200, 200), 0.001
 
 
 @dataclass(frozen=True)
@@ -86,26 +87,28 @@ def read_series(
     emit, cancel = emit or ignore, cancel or CancelToken()
     with quiet():
         series = choose(inventory, series_uid)
-        headers = images(series)
-        check_headers(headers, series.uid)
-        warnings = _series_warnings(inventory, series.uid, len(series.headers) - len(headers), headers)
-        ordered = stack(headers)
-        pairs = ordered.duplicates()
-        kept = ordered.without({other for _, other in pairs})
-        check_stack(kept, series.uid)
-        volume = _read_volume(kept.headers, emit, cancel)
-        if pairs:
-            warnings.append(_drop_duplicates(ordered, pairs, kept, volume))
-        _check_hu(volume, series.uid)
-        ct = _planning_ct(kept, volume, series.uid, cancel)
+        slices, left_out = series.contents.slices, series.contents.left_out
+        check_headers(slices, series.uid)
+        arranged = arrange(slices, series.uid)
+        warnings = _series_warnings(inventory, series) + _copies(arranged, cancel)
+        check_stack(arranged, series.uid, left_out)
+        volume = _read_volume(arranged.kept.headers, emit, cancel)
+        check_hu(volume, slices, series.uid)
+        np.maximum(volume, AIR_HU, out=volume)
+        if pixels_alternate(arranged.kept, volume):
+            raise UnusableInput(
+                f"Series {series.uid} mixes several acquisitions whose slices lie between one another: every slice is less like its "
+                f"neighbours than these are like each other. {APART}"
+            )
+        ct = _planning_ct(arranged, volume, series.uid, cancel)
     ct.warnings[:0] = warnings
     for warning in ct.warnings:
         emit(Event("warning", message=warning))
     return ct
 
 
-def _planning_ct(stack: Stack, volume: np.ndarray, uid: str, cancel: CancelToken) -> PlanningCT:
-    first = stack.headers[0]
+def _planning_ct(arranged: Arranged, volume: np.ndarray, uid: str, cancel: CancelToken) -> PlanningCT:
+    stack, first = arranged.even, arranged.kept.headers[0]
     row_spacing, column_spacing = first.numbers("PixelSpacing", 2)
     resampled = not (stack.even and stack.upright)
     origin, step = stack.positions[0], stack.step
@@ -118,12 +121,12 @@ def _planning_ct(stack: Stack, volume: np.ndarray, uid: str, cancel: CancelToken
     tilted = stack.sheared
     return PlanningCT(
         image=image,
-        slices=tuple(_slice(stack, n) for n in range(len(stack.headers))),
+        slices=tuple(_slice(arranged.kept, n) for n in range(len(stack.headers))),
         header=_all_attributes(first),
         series_uid=uid,
         study_uid=first.text("StudyInstanceUID"),
         frame_of_reference_uid=first.text("FrameOfReferenceUID"),
-        warnings=_geometry_warnings(stack, uid, step, tilted),
+        warnings=_geometry_warnings(arranged, uid, step, tilted),
         resampled=resampled,
         oblique=stack.oblique,
         tilted=tilted,
@@ -173,61 +176,50 @@ def _read_volume(headers: tuple[Header, ...], emit: Emit, cancel: CancelToken) -
     return volume
 
 
-def _drop_duplicates(ordered: Stack, pairs: list[tuple[int, int]], kept: Stack, volume: np.ndarray) -> str:
-    """The warning for slices that were there twice. Raises UnusableInput where two differ at one place."""
-    index = {id(header): k for k, header in enumerate(kept.headers)}
-    for first, other in pairs:
-        one, two = ordered.headers[first], ordered.headers[other]
+def _copies(arranged: Arranged, cancel: CancelToken) -> list[str]:
+    """The warning for slices that are there twice, if any are. Raises UnusableInput where two differ at one place."""
+    ordered = arranged.ordered
+    for first, other in arranged.copies:
+        cancel.raise_if_cancelled()
+        one, two = sorted((ordered.headers[first], ordered.headers[other]), key=lambda header: header.path)
         shift = np.abs(ordered.offsets[first] - ordered.offsets[other])[:2].max()
-        if shift > 0.01 or not np.array_equal(volume[index[id(one)]], read_hu(two)):
-            z = ordered.positions[first][2]
-            raise UnusableInput(
-                f"{one.path.name} and {two.path.name} are two different images at z = {z:.1f} mm{_what_differs(one, two)}: "
-                "the series mixes phases, energies or reconstructions. Export each as a series of its own."
-            )
-    return f"{some(len(pairs), 'slice is', 'slices are')} in the series twice; the copies, with equal pixels, were left out."
+        if shift > 0.01 or not np.array_equal(*(np.maximum(read_hu(header), AIR_HU) for header in (one, two))):
+            place = f"{one.path.name} and {two.path.name} are two different images at z = {ordered.positions[first][2]:.1f} mm"
+            if unit := shared_by_rounding(ordered):
+                raise UnusableInput(
+                    f"{place}: the slices lie nearer to each other than {unit:g} mm, and their positions are rounded to "
+                    f"{UNIT_NAMES[unit]}. Export the series again with exact positions."
+                )
+            raise UnusableInput(f"{place}{what_differs(one, two)}: the series mixes phases, energies or reconstructions. {APART}")
+    count = len(arranged.copies)
+    return [f"{some(count, 'slice is', 'slices are')} in the series twice; the copies, with equal pixels, were left out."] if count else []
 
 
-def _what_differs(one: Header, two: Header) -> str:
-    for keyword, name in (
-        ("TemporalPositionIdentifier", "temporal position"),
-        ("AcquisitionNumber", "acquisition"),
-        ("KVP", "kV"),
-        ("ConvolutionKernel", "kernel"),
-        ("ContrastBolusAgent", "contrast agent"),
-        ("SliceThickness", "thickness"),
-        ("AcquisitionTime", "time"),
-    ):
-        if one.text(keyword) != two.text(keyword):
-            return f" ({name} {one.text(keyword) or 'none'} and {two.text(keyword) or 'none'})"
-    return ""
-
-
-def _check_hu(volume: np.ndarray, uid: str) -> None:
-    sample = volume[::4, ::8, ::8]
-    air = np.mean(sample < AIR_BELOW_HU)
-    tissue = np.mean((sample >= TISSUE_HU[0]) & (sample <= TISSUE_HU[1]))
-    if air < LEAST_SHARE or tissue < LEAST_SHARE:
-        what = "no air around the patient" if air < LEAST_SHARE else "no soft tissue"
-        raise UnusableInput(
-            f"The values of series {uid} are not those of a CT in Hounsfield units: from {volume.min()} to {volume.max()} "
-            f"with {what}. Export the original CT images."
-        )
-
-
-def _series_warnings(inventory: Inventory, uid: str, localizers: int, headers: tuple[Header, ...]) -> list[str]:
-    found = []
-    if localizers:
-        found.append(f"Left out of series {uid}: {some(localizers, 'localizer image', 'localizer images')}.")
+def _series_warnings(inventory: Inventory, series: Series) -> list[str]:
+    found, uid, headers = [], series.uid, series.contents.slices
+    if left_out := left_out_warning(series):
+        found.append(left_out)
     if unreadable := inventory.ignored_counts()[UNREADABLE]:
         found.append(f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check that no slice is missing at its ends.")
     if damaged := _look_alikes(inventory, headers):
         found.append(f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends.")
+    if nameless := inventory.find(""):
+        found.append(f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check that no slice is missing at its ends.")
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
     if said := remark((Identity.of(header.dataset) for header in headers), f"The slices of series {uid}"):
         found.append(said)
+    if unit := unit_warning(headers, uid):
+        found.append(unit)
     return found
+
+
+def left_out_warning(series: Series) -> str:
+    """What was filed under the series' UID and is no slice of its scan; "" for nothing."""
+    if not (left_out := series.contents.left_out):
+        return ""
+    check = " Check that no slice of the scan is among them." if UNPLACED in series.contents.aside else ""
+    return f"Left out of series {series.uid}: {left_out}.{check}"
 
 
 def _look_alikes(inventory: Inventory, headers: tuple[Header, ...]) -> int:
@@ -236,8 +228,13 @@ def _look_alikes(inventory: Inventory, headers: tuple[Header, ...]) -> int:
     return sum(item.reason == NOT_DICOM and (item.path.parent, item.path.suffix) in homes for item in inventory.ignored)
 
 
-def _geometry_warnings(stack: Stack, uid: str, step: float, tilted: bool) -> list[str]:
-    found = []
+def _geometry_warnings(arranged: Arranged, uid: str, step: float, tilted: bool) -> list[str]:
+    found, stack = [], arranged.even
+    if rounded := arranged.rounded:
+        found.append(
+            f"The positions of series {uid} are rounded to {UNIT_NAMES[rounded.unit]}: the network sees its slices {step:.2f} mm apart, "
+            "as they were scanned; contours are drawn where the files say."
+        )
     if tilted:
         found.append(
             f"Series {uid} was scanned with a tilted gantry ({stack.tilt_degrees:.1f} degrees): most planning systems refuse "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.dataset import Dataset
 
-from ..dicom.accept import some
+from ..dicom.contents import some
 from ..errors import UnusableInput
 from ..quiet import quiet
 from .contours import LONGEST_VALUE, SliceContour, encode, rounded

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import slicer
 
 from ..errors import UnusableInput
-from ..events import Emit
+from ..events import Emit, Event
 from ..quiet import quiet
 from . import dicom_database
 from .volumes import bends, check_volume
@@ -34,24 +34,27 @@ def load_dicom(
     """Import the planning CT below a folder into the DICOM database and load exactly that series.
 
     series_uid: which, where several could be it. copy: for a folder that will go away; else its files are indexed where
-    they are. Only the series' own are, in any case. Raises UnusableInput with the library's own sentences where there is
-    none, several (`candidates`) or it would give wrong contours.
+    they are. Only the slices are, in any case; emit hears a warning of what else was filed with them. Raises UnusableInput
+    with the library's own sentences where there is none, several (`candidates`) or it would give wrong contours.
     """
     from ..dicom import find_series
-    from ..dicom.accept import check_headers
+    from ..dicom.accept import arrange, check_headers, check_stack
     from ..dicom.choose import choose, images
-    from ..dicom.geometry import stack
+    from ..dicom.reading import left_out_warning
 
     with quiet():
         series = choose(find_series(Path(folder), emit), series_uid)
         slices = images(series)
         check_headers(slices, series.uid)
-        ordered = stack(slices)
+        arranged = arrange(slices, series.uid)
+        check_stack(arranged, series.uid, series.contents.left_out)
+    if emit is not None and (warning := left_out_warning(series)):
+        emit(Event("warning", message=warning))
     files = [header.path for header in slices]
     if copy:
         files = dicom_database.copied(files, [header.text("SOPInstanceUID") for header in slices], series.uid)
     volume = dicom_database.import_and_load(files, series.uid)
-    if not (ordered.even and ordered.upright) and not bends(volume):
+    if not (arranged.kept.even and arranged.kept.upright) and not bends(volume):
         name = volume.GetName()
         slicer.mrmlScene.RemoveNode(volume)
         raise UnusableInput(dicom_database.MOVED.format(name))

@@ -10,10 +10,11 @@ import numpy as np
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from ..dicom.accept import check_stack, some
+from ..dicom.accept import arrange, check_stack
 from ..dicom.choose import images, problem
+from ..dicom.contents import common, some
 from ..dicom.find import Series
-from ..dicom.geometry import COSINE_TOLERANCE, Stack, orthonormal, stack
+from ..dicom.geometry import COSINE_TOLERANCE, Stack, orthonormal
 from ..dicom.headers import KEYWORDS, Header
 from ..errors import UnusableInput
 from ..quiet import quiet
@@ -35,7 +36,7 @@ def judge(instances: dict[str, dict], rules: Rules) -> str:
         if reason := problem(series):
             return f"The series {reason}."
         slices = images(series)
-        return _chosen(slices[0], rules) or _announced(headers) or _extent(slices, series.uid, rules)
+        return _chosen(slices, rules) or _announced(headers) or _extent(series, rules)
 
 
 def _dataset(values: dict) -> Dataset:
@@ -51,14 +52,14 @@ def _dataset(values: dict) -> Dataset:
     return dataset
 
 
-def _chosen(header: Header, rules: Rules) -> str:
+def _chosen(slices: tuple[Header, ...], rules: Rules) -> str:
     """A series without a telling tag is taken: what was found in it decides later."""
     told = []
     for patterns, keyword, name in (
         (rules.body_part_patterns, "BodyPartExamined", "body part"),
         (rules.description_patterns, "SeriesDescription", "description"),
     ):
-        if patterns and (text := header.text(keyword)):
+        if patterns and (text := common(slices, keyword)):
             if _matches(text, patterns):
                 return ""
             told.append(name)
@@ -76,16 +77,16 @@ def _announced(headers: tuple[Header, ...]) -> str:
     return f"{some(announced - len(headers), 'image is', 'images are')} missing: {announced} were announced, {len(headers)} arrived."
 
 
-def _extent(slices: tuple[Header, ...], uid: str, rules: Rules) -> str:
+def _extent(series: Series, rules: Rules) -> str:
+    slices = images(series)
     if not _stackable(slices):
         return ""  # refused with the reason when it is read
-    ordered = stack(slices)
-    ordered = ordered.without({other for _, other in ordered.duplicates()})
     try:
-        check_stack(ordered, uid)
+        arranged = arrange(slices, series.uid)
+        check_stack(arranged, series.uid, series.contents.left_out)
     except UnusableInput as refusal:
         return refusal.sentence
-    return _too_small(ordered, rules)
+    return _too_small(arranged.even, rules)
 
 
 def _stackable(slices: tuple[Header, ...]) -> bool:

@@ -145,10 +145,14 @@ def neutral(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def pixels_of(headers: dict[str, dict]) -> int:
+    """Of all instances together; objects that are no images have none, nor have damaged ones that do not say how many."""
+    sizes = [[str(values.get(word, "")) for word in ("Rows", "Columns")] for values in headers.values()]
+    return sum(int(rows) * int(columns) for rows, columns in sizes if rows.isdecimal() and columns.isdecimal())
+
+
 def _check_room(folder: Path, headers: dict[str, dict]) -> None:
-    first = next(iter(headers.values()))
-    pixels = int(first.get("Rows") or 0) * int(first.get("Columns") or 0) * len(headers)
-    need, free = 2 * ROOM * pixels, shutil.disk_usage(folder).free
+    need, free = 2 * ROOM * pixels_of(headers), shutil.disk_usage(folder).free
     if free < need:
         raise HNSegmenterError(f"The worker's disk is too full: {free / 1e6:.0f} MB are free, this series needs {need / 1e6:.0f} MB.")
 
