@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 import onnx
 import torch
+from monai.networks.blocks.segresnet_block import ResBlock
 from onnx import numpy_helper
 from torch import nn
 
 from . import cache
 from .config import Config, ConfigError
-from .export import WithSoftmax, largest_difference
-from .networks import build
+from .export import TOLERANCE, WithSoftmax, largest_difference
+from .network import SIZE_MULTIPLE, ConvBlock
+from .networks import NETWORKS, build
 from .patches import loader
 
 MEASURED_BATCHES = 24
-NAME, CONVOLUTION, ITS_NORM = "monai-segresnet", ".conv1.conv.weight", ".norm2"
-"""Export merges SegResNet's second norm of a block into the convolution before it."""
+MERGED = {ConvBlock: ("0", "1"), ResBlock: ("conv1.conv", "norm2")}
+"""Kinds of blocks whose norm export merges into the convolution before it: names of that convolution and that norm in a block."""
+
+
+def network_of(model: Path) -> str:
+    """The name of a model folder's network, as [network] has it; raises ConfigError if this program doesn't know it."""
+    try:
+        name = read(model / "model.json")["name"].removeprefix("hn-")
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise ConfigError(f"{model} is not a model folder: it has no model.json that names its network.") from None
+    if name not in NETWORKS:
+        raise ConfigError(f'{model} holds a "{name}", which cannot be unpacked; there are {", ".join(NETWORKS)}.')
+    return name
 
 
 def unpack(model: Path, config: Config, out: Path) -> float:
     """Writes a checkpoint for `start_from` with the network of a model folder; gives the largest difference of probabilities.
 
-    What export merged into convolutions becomes batch norms again, whose statistics are measured on patches of the
-    configuration's training patients, so that training starts where export stopped. Thresholds stay in the last bias. The checkpoint
+    The batch norms are measured on patches of the configuration's training patients. See `checkpoint`.
+    """
+    return checkpoint(model, config, out, lambda: loader(cache.build(config, "train"), config, 0))
+
+
+def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Iterable[dict]]) -> float:
+    """Writes a checkpoint with the network of a model folder; gives the largest difference of probabilities.
+
+    What export merged into convolutions becomes batch norms again, whose statistics are measured on what `batches()` gives
+    (dicts with "image" (N, 1, z, y, x)), so that training starts where export stopped. Thresholds stay in the last bias. The checkpoint
     has the model's organs, whichever the configuration names, and counts its steps. Raises ConfigError if the model is of another network.
     """
-    if config.network.name != NAME:
-        raise ConfigError(f'[network] name: only "{NAME}" can be unpacked, not "{config.network.name}".')
+    name = network_of(model)
+    if name != config.network.name:
+        raise ConfigError(f'[network] name = "{config.network.name}", but {model} holds a "{name}".')
     network = build(config)
     try:
         graph = onnx.load(model / "network.onnx").graph
@@ -38,18 +62,34 @@ def unpack(model: Path, config: Config, out: Path) -> float:
         channels = {organ["channel"] for organ in read(model / "organs.json")["organs"]}
         network.present.copy_(torch.tensor([n == 0 or n in channels for n in range(network.present.numel())]).view(network.present.shape))
         biases = fill(network, {entry.name: torch.tensor(numpy_helper.to_array(entry)) for entry in graph.initializer}, graph)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise ConfigError(f'{model} does not hold a "{NAME}" of this program ({error}).') from None
-    measure(network.eval(), biases, config)
+        measure(network.eval(), biases, batches())
+        difference = largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ConfigError(f'{model} does not hold a "{name}" of this program ({error}).') from None
+    if not difference <= TOLERANCE:
+        raise ConfigError(f'{model} does not hold a "{name}" of this program (its probabilities differ by {difference:.1e}).')
     state = {"config": config.as_dict(), "network": network.state_dict(), "average": network.state_dict(), "step": 0,
              "seconds": 0.0, "total_steps": steps}
     torch.save(state, out.with_suffix(".part"))
     os.replace(out.with_suffix(".part"), out)
-    return largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
+    return difference
 
 
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def merged(network: nn.Module) -> dict[str, str]:
+    """Names of the convolutions that export merges a norm into, in the order in which they run, and of these norms."""
+    pairs = {f"{name}.{convolution}": f"{name}.{norm}" for name, part in network.named_modules()
+             for kind, (convolution, norm) in MERGED.items() if isinstance(part, kind)}
+    order = []
+    hooks = [network.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.append(name)) for name in pairs]
+    with torch.inference_mode():
+        network.eval()(torch.zeros(1, 1, *[SIZE_MULTIPLE] * 3))
+    for hook in hooks:
+        hook.remove()
+    return {name: pairs[name] for name in order}
 
 
 def fill(network: nn.Module, weights: dict[str, torch.Tensor], graph: onnx.GraphProto) -> dict[str, torch.Tensor]:
@@ -57,16 +97,15 @@ def fill(network: nn.Module, weights: dict[str, torch.Tensor], graph: onnx.Graph
     own = network.state_dict()
     known = {name.removeprefix("network."): value for name, value in weights.items()}
     state = {name: known.get(name, value) for name, value in own.items()}
-    merged = [name for name in own if name.endswith(CONVOLUTION)]
     places = [list(node.input) for node in graph.node if node.op_type == "Conv" and node.input[1].startswith("onnx::")]
-    if len(places) != len(merged):
-        raise ValueError(f"{len(places)} merged convolutions instead of {len(merged)}")
+    pairs = merged(network)
+    if len(places) != len(pairs):
+        raise ValueError(f"{len(places)} merged convolutions instead of {len(pairs)}")
     biases = {}
-    for name, (_, weight, bias) in zip(merged, places):
-        state[name] = weights[weight]
-        biases[name.removesuffix(CONVOLUTION) + ITS_NORM] = weights[bias]
-    lost = [name for name in own if name not in known and not name.endswith(("num_batches_tracked", "present", CONVOLUTION))
-            and name.rpartition(".")[0] not in biases]
+    for (convolution, norm), (_, weight, bias) in zip(pairs.items(), places):
+        state[f"{convolution}.weight"], biases[norm] = weights[weight], weights[bias]
+    lost = [name for name in own if name not in known and not name.endswith(("num_batches_tracked", "present"))
+            and name.rpartition(".")[0] not in (*pairs, *biases)]
     if lost:
         raise ValueError(f"{lost[0]} is missing")
     network.load_state_dict(state)
@@ -85,8 +124,8 @@ def restore(norm: nn.Module, mean: torch.Tensor, variance: torch.Tensor, bias: t
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, biases: dict[str, torch.Tensor], config: Config) -> None:
-    """Gives the merged norms the mean and variance of what reaches them."""
+def measure(network: nn.Module, biases: dict[str, torch.Tensor], batches: Iterable[dict]) -> None:
+    """Gives the merged norms the mean and variance of what reaches them in the first `MEASURED_BATCHES` batches."""
     sums = {name: torch.zeros(3, len(bias), dtype=torch.float64) for name, bias in biases.items()}
 
     def watch(name: str):
@@ -97,9 +136,7 @@ def measure(network: nn.Module, biases: dict[str, torch.Tensor], config: Config)
         return add
 
     hooks = [network.get_submodule(name).register_forward_pre_hook(watch(name)) for name in biases]
-    for number, batch in enumerate(loader(cache.build(config, "train"), config, 0)):
-        if number == MEASURED_BATCHES:
-            break
+    for batch in islice(batches, MEASURED_BATCHES):
         network(torch.as_tensor(batch["image"]))
     for hook in hooks:
         hook.remove()
