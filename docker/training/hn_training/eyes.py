@@ -12,6 +12,8 @@ import nibabel as nib
 import numpy as np
 from matplotlib.path import Path as Polygon
 
+from .config import ConfigError
+
 LABELS = {"Eye_L": 8, "Eye_R": 9}
 """Values that `paint` adds to a label.nii.gz."""
 STATES = ("drawn", "absent", "unknown", "partial")
@@ -87,11 +89,13 @@ def paint(patient: dict, labels: np.ndarray, spacing: Sequence[float]) -> np.nda
 
 
 def scaled(patient: dict, factor: float) -> dict:
-    """The patient with the radii of the ellipsoids `factor` times as large; raises ValueError for eyes drawn slice by slice."""
+    """The patient with the radii of the ellipsoids `factor` times as large; raises ConfigError for eyes drawn slice by slice."""
+    if not factor > 0:
+        raise ConfigError(f"--scale {factor}: it must be above 0.")
     if factor == 1 or patient["state"] != "drawn":
         return patient
     if any("radii_mm" not in patient[eye] for eye in LABELS):
-        raise ValueError("Only ellipsoids can be scaled, not eyes drawn slice by slice.")
+        raise ConfigError("Only ellipsoids can be scaled, not eyes drawn slice by slice.")
     return patient | {eye: patient[eye] | {"radii_mm": [factor * r for r in patient[eye]["radii_mm"]]} for eye in LABELS}
 
 

@@ -247,7 +247,8 @@ def test_a_setting_that_cannot_be_is_named(chosen, table, values, message):
         settings.from_dict(tables)
 
 
-def test_more_folds_than_patients_is_refused(chosen, model, tmp_path):
-    with pytest.raises(config.ConfigError, match="there are 4 patients"):
-        whole.adapt(model, chosen, tmp_path / "out", 5, "made-up patients")
+def test_folds_that_cannot_be_are_refused(chosen, model, tmp_path):
+    for folds in (-1, 1, 5):
+        with pytest.raises(config.ConfigError, match="there are 4 patients"):
+            whole.adapt(model, chosen, tmp_path / "out", folds, "made-up patients")
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import export, score, unpack
@@ -16,7 +16,7 @@ from ..patches import Mixed, Patches, batches, patches_of
 from . import hands, measures, prepare, report, run
 from .settings import Settings, training_config
 
-START, BEGUN, SCORES, BEFORE, OTHERS = "start.pt", "adapt.json", "scores.json", "before.json", "others.json"
+START, BEGUN, SCORES, BEFORE = "start.pt", "adapt.json", "scores.json", "before.json"
 FEWEST = 3
 """Patients from which one is set aside for early stopping."""
 
@@ -28,8 +28,8 @@ class Adaptation:
         self.settings, self.out, self.folds = settings, out, folds
         self.config = training_config(settings, model, out)
         self.cases = hands.cases(settings.patients)
-        if folds == 1 or folds > len(self.cases):
-            raise ConfigError(f"--folds {folds}: there are {len(self.cases)} patients, so from 2 to {len(self.cases)}, or 0 for none.")
+        if folds and not 2 <= folds <= len(self.cases):
+            raise ConfigError(f"--folds {folds}: there are {len(self.cases)} patients, so 0 (none), or from 2 to {len(self.cases)}.")
         out.mkdir(parents=True, exist_ok=True)
         begin(out, settings, model, folds)
         self.volumes = prepare.volumes(settings, self.config, self.cases)
@@ -101,31 +101,37 @@ def begin(out: Path, settings: Settings, model: Path, folds: int) -> None:
 
 
 def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> Path:
-    """Adapts, from where it was stopped if it was; gives the adapted model's folder. The report lies beside it."""
+    """Adapts, from where it was stopped if it was; gives the adapted model's folder. The report lies beside it.
+
+    data: a word for model.json on what the model was trained on. Raises ConfigError for settings, patients or a model that cannot be used.
+    """
     whole = Adaptation(model, settings, out, folds)
-    cases = whole.ordered()
-    after, chosen, steps = {}, {}, []
-    tests = [cases[number::folds] for number in range(folds)]
-    for number, test in enumerate(tests, start=1):
-        name = f"fold_{number}"
+    cases, scores, steps = whole.ordered(), {}, []
+    for number in range(folds):
+        name, test = f"fold_{number + 1}", cases[number::folds]
         step, _ = whole.learn([case for case in cases if case not in test], whole.config, name, stopping=True)
+        scores[name] = whole.scores(out / name / run.BEST, test, out / name / SCORES)
         steps.append(step)
-        after |= {name: whole.scores(out / name / run.BEST, test, out / name / SCORES)}
-    config = whole.config
-    if folds:
-        last = max(1, round(statistics.median(steps)))
-        config = dataclasses.replace(config, optimise=dataclasses.replace(config.optimise, steps=last, warmup_steps=min(last, config.optimise.warmup_steps)))
+    config = scheduled(whole.config, round(statistics.median(steps))) if folds else whole.config
     _, aside = whole.learn(cases, config, "final", stopping=not folds)
     if not folds:
-        after = {"set aside": whole.scores(out / "final" / run.BEST, aside, out / "final" / SCORES)}
-    thresholds = measures.thresholds({patient: found for part in after.values() for patient, found in part.items()})
-    final = {}
-    for name, part in after.items():  # each fold at the thresholds of the others
-        rest = {patient: found for other, found_ in after.items() if other != name for patient, found in found_.items()}
-        chosen[name] = measures.thresholds(rest) if rest else thresholds
-        final |= measures.at(part, chosen[name])
-    judged = [case for case in cases if case.name in final]
-    before = measures.at(whole.scores(whole.start, judged, out / BEFORE), {})
+        scores["final"] = whole.scores(out / "final" / run.BEST, aside, out / "final" / SCORES)
+    thresholds = measures.thresholds(pooled(scores.values()))
+    after = {}
+    for name, part in scores.items():
+        others = pooled(found for other, found in scores.items() if other != name)
+        after |= measures.at(part, measures.thresholds(others) or thresholds)
+    before = measures.at(whole.scores(whole.start, [case for case in cases if case.name in after], out / BEFORE), {})
     export.export(out / "final" / run.BEST, out / "model", data, thresholds)
-    report.write(out, report.Report(before, final, whole.others(), thresholds, steps, cases[0].first, bool(folds)))
+    report.write(out, report.Report(before, after, whole.others(), thresholds, steps, cases[0].first, bool(folds)))
     return out / "model"
+
+
+def scheduled(config: Config, steps: int) -> Config:
+    steps = max(1, steps)
+    optimise = dataclasses.replace(config.optimise, steps=steps, warmup_steps=min(steps, config.optimise.warmup_steps))
+    return dataclasses.replace(config, optimise=optimise)
+
+
+def pooled(parts: Iterable[dict]) -> dict:
+    return {patient: found for part in parts for patient, found in part.items()}
