@@ -207,7 +207,7 @@ def test_early_stopping_keeps_the_best_and_ends_what_gets_worse(tmp_path, monkey
             path.write_text(str(self.step))
 
     fake = Run()
-    monkeypatch.setattr(run.score.Scores, "means", lambda self: {"Brainstem": next(means)})
+    monkeypatch.setattr(run, "judged", lambda current, judges: {"Brainstem": next(means)})
     for fake.step in (0, 1, 2):
         run.look(fake, [], tmp_path)
         assert not run.overdue(tmp_path, stop)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hn_training import cache, config, export, loop
+from hn_training import cache, config, export, loop, unpack
 from hn_training.__main__ import main
 from hn_training.patches import loader
 
@@ -14,6 +14,8 @@ EYES = [5, 6]
 LAYERS = {"densevnet": ("initial.0.weight", "classify.weight"),
           "monai-segresnet": ("initial.weight", "body.conv_final.2.conv.weight")}
 """First and last of each network."""
+MERGED_FILTERS = {"densevnet": "skips.1.0.weight", "monai-segresnet": "body.up_layers.0.0.conv1.conv.weight"}
+"""Of a convolution that export merged a norm into."""
 
 
 def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.Config:
@@ -83,6 +85,8 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset,
     network, settings, history = export.load_average(again)
     assert history["total_steps"] == 4 and settings == dataset
     assert network.present.flatten().tolist() == [True, True, False, False, False, False, False]
+    filters = dict(network.named_parameters())[MERGED_FILTERS[name]]
+    assert torch.allclose(filters.pow(2).mean((1, 2, 3, 4)).sqrt(), torch.tensor(unpack.LEARNT_SIZE))
     norm, seen = network.get_submodule(inner), []
     norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].transpose(0, 1).flatten(1)))
     with torch.no_grad():

@@ -17,6 +17,7 @@ from ..curves import draw
 from ..model_folder import write_json
 from ..patches import batches
 from ..patients import Patient
+from ..tune import CANDIDATES, best as best_thresholds
 from .settings import Stop
 
 BEST, DONE, LOOKS = "best.pt", "done.json", "looks.csv"
@@ -73,16 +74,24 @@ def train(run: loop.Run, patches: Dataset, judges: list[Patient], stop: Stop, fo
 
 def look(run: loop.Run, judges: list[Patient], folder: Path) -> None:
     """Scores the judges, and keeps the averaged weights if they are the best so far."""
-    found = score.Scores()
-    for patient in judges:
-        found.add(patient, score.probabilities(run.average, patient, run.config))
-    means = found.means()
+    means = judged(run, judges)
     mean = float(np.mean(list(means.values()))) if means else 0.0
     if mean > best(folder)[1]:
         run.save(folder / BEST)
     logs.append(folder / LOOKS, {"step": run.step, "mean": round(mean, 5)} | {organ: round(value, 4) for organ, value in means.items()})
     run.save(folder / loop.CHECKPOINT)
     print(f"{folder.name} step {run.step}: {mean:.3f}", {organ: round(value, 3) for organ, value in means.items()}, flush=True)
+
+
+def judged(run: loop.Run, judges: list[Patient]) -> dict[str, float]:
+    """Mean Dice by organ, each at its best threshold: thresholds are tuned in the end, and until then they wander."""
+    scores: dict[float, dict] = {threshold: {} for threshold in CANDIDATES}
+    for patient in judges:
+        chances = score.probabilities(run.average, patient, run.config)
+        for threshold in CANDIDATES:
+            scores[threshold][patient.name] = score.dice(chances, patient, threshold)
+    chosen = best_thresholds(scores)
+    return {organ: score.means(scores[threshold])[organ] for organ, threshold in chosen.items()}
 
 
 def best(folder: Path) -> tuple[int, float]:
