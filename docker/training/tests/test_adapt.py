@@ -157,10 +157,10 @@ def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(ch
     monkeypatch.setattr("sys.argv", ["hn-training", "adapt", str(model), "--config", str(tmp_path / "adapt.toml"), "--out", str(out), "--folds", "2"])
     assert main() == 0
     names = {f"case_{n}" for n in range(1, 5)}
-    report = json.loads((out / "report.json").read_text())
-    assert set(report["after"]) == set(report["before"]) == names and set(report["others"]["b"]) == names
-    assert 0.5 < report["others"]["b"]["case_2"]["Brainstem"]["dice"] < 0.9 and report["others"]["b"]["case_2"]["Brainstem"]["volume"] > 1.5
-    assert set(report["others"]["old contours"]) == {"case_1"}
+    report = json.loads((out / "report.json").read_text())["compared"]
+    assert all(set(report[party]) == names for party in ("before", "thresholds alone", "after", "b"))
+    assert 0.5 < report["b"]["case_2"]["Brainstem"]["dice"] < 0.9 and report["b"]["case_2"]["Brainstem"]["volume"] > 1.5
+    assert set(report["old contours"]) == {"case_1"}
     for number in (1, 2):
         tested = set(json.loads((out / f"fold_{number}" / "scores.json").read_text()))
         assert len(tested) == 2 and tested.isdisjoint(learnt[number])
@@ -222,6 +222,8 @@ def test_thresholds_come_from_the_scores_and_each_fold_has_those_of_the_others()
         return {"Brainstem": {str(t): {"dice": 1 - abs(t - best), "volume": 1.0, "hd95": None} for t in measures.CANDIDATES}}
     assert measures.thresholds({"one": scores(0.3), "two": scores(0.7), "three": scores(0.4)}) == {"Brainstem": 0.4}
     assert measures.at({"one": scores(0.3)}, {"Brainstem": 0.4})["one"]["Brainstem"]["dice"] == pytest.approx(0.9)
+    apart = whole.crossed({"fold_1": {"one": scores(0.3)}, "fold_2": {"two": scores(0.7)}})
+    assert [apart[name]["Brainstem"]["dice"] for name in ("one", "two")] == [pytest.approx(0.6)] * 2
     assert measures.summary(measures.at({"one": scores(0.5)}, {}), "Brainstem") == (1, 1.0, 1.0, float("inf"))
 
 

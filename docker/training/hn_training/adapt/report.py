@@ -12,15 +12,17 @@ from . import measures
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Measures by patient and organ: of the model before and after; of others by their names. `hand` is whom all are compared with."""
+    """`compared`: by party ("before", "thresholds alone", "after", other hands, the old contours), patient and organ the measures against `hand`."""
 
-    before: dict[str, dict]
-    after: dict[str, dict]
-    others: dict[str, dict[str, dict]]
+    compared: dict[str, dict[str, dict]]
     thresholds: dict[str, float]
     fold_steps: list[int]
     hand: str
     crossed: bool
+
+    @property
+    def after(self) -> dict[str, dict]:
+        return self.compared["after"]
 
 
 def write(out: Path, report: Report) -> None:
@@ -30,16 +32,15 @@ def write(out: Path, report: Report) -> None:
 
 
 def markdown(report: Report) -> str:
-    parties = {"before": report.before, "after": report.after} | {
-        name: {patient: found for patient, found in scores.items() if patient in report.after} for name, scores in report.others.items()}
+    parties = {name: {patient: found for patient, found in scores.items() if patient in report.after} for name, scores in report.compared.items()}
     how = ("Cross-validated: each patient by a model that did not learn from him, at thresholds of the other folds." if report.crossed
            else "On the patients that were set aside for early stopping, which chose when to stop and the thresholds: too good by a little.")
-    lines = [f"# Agreement with {report.hand}", "", f"{how} On the CT's grid, slices that count, no post-processing.", ""]
+    lines = [f"# Agreement with {report.hand}", "", f"{how} On the CT's grid, slices that count, no post-processing. \"Thresholds alone\": the model as it was, at thresholds chosen as those after.", ""]
     for title, column, digits in (("Dice, mean", 1, 3), ("Volume, times the reference's, mean", 2, 2), ("95 % Hausdorff distance, median, mm", 3, 1)):
         lines += [f"## {title}", "", f"| Organ | {' | '.join(f'{name} (patients)' for name in parties)} |", "| --- " * (len(parties) + 1) + "|"]
         for organ in ORGANS:
             cells = [measures.summary(scores, organ) for scores in parties.values()]
-            if cells[1][0]:
+            if any(cell[0] for cell in cells):
                 lines.append(f"| {organ} | {' | '.join(f'{cell[column]:.{digits}f} ({cell[0]})' if cell[0] else '' for cell in cells)} |")
         lines.append("")
     lines += ["Thresholds of the model: " + (", ".join(f"{organ} {value}" for organ, value in report.thresholds.items()) or "0.5") + "."]

@@ -117,13 +117,11 @@ def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> 
     if not folds:
         scores["final"] = whole.scores(out / "final" / run.BEST, aside, out / "final" / SCORES)
     thresholds = measures.thresholds(pooled(scores.values()))
-    after = {}
-    for name, part in scores.items():
-        others = pooled(found for other, found in scores.items() if other != name)
-        after |= measures.at(part, measures.thresholds(others) or thresholds)
-    before = measures.at(whole.scores(whole.start, [case for case in cases if case.name in after], out / BEFORE), {})
+    old = whole.scores(whole.start, [case for case in cases if case.name in pooled(scores.values())], out / BEFORE)
+    alone = crossed({name: {patient: old[patient] for patient in part} for name, part in scores.items()})
+    compared = {"before": measures.at(old, {}), "thresholds alone": alone, "after": crossed(scores)} | whole.others()
     export.export(out / "final" / run.BEST, out / "model", data, thresholds)
-    report.write(out, report.Report(before, after, whole.others(), thresholds, steps, cases[0].first, bool(folds)))
+    report.write(out, report.Report(compared, thresholds, steps, cases[0].first, bool(folds)))
     return out / "model"
 
 
@@ -131,6 +129,15 @@ def scheduled(config: Config, steps: int) -> Config:
     steps = max(1, steps)
     optimise = dataclasses.replace(config.optimise, steps=steps, warmup_steps=min(steps, config.optimise.warmup_steps))
     return dataclasses.replace(config, optimise=optimise)
+
+
+def crossed(parts: dict[str, dict]) -> dict[str, dict]:
+    """Measures by patient and organ, each part at the thresholds of the other parts; of its own where there is no other."""
+    found = {}
+    for name, part in parts.items():
+        others = pooled(scores for other, scores in parts.items() if other != name)
+        found |= measures.at(part, measures.thresholds(others or part))
+    return found
 
 
 def pooled(parts: Iterable[dict]) -> dict:
