@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from monai.networks.blocks.segresnet_block import ResBlock
 from onnx import numpy_helper
 from torch import nn
@@ -62,8 +63,8 @@ def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Ite
     """Writes a checkpoint with the network of a model folder; gives the largest difference of probabilities.
 
     What export merged into convolutions becomes batch norms again, whose statistics are measured on what `batches()` gives
-    (dicts with "image" (N, 1, z, y, x)), and filters as large as training leaves them, so that training starts where export stopped. Thresholds stay in the last bias. The checkpoint
-    has the model's organs, whichever the configuration names, and counts its steps. Raises ConfigError if the model is of another network.
+    (dicts with "image" (N, 1, z, y, x)), and filters as large as training leaves them, so that training starts where export stopped.
+    Thresholds stay in the last bias. The checkpoint has the model's organs, whichever the configuration names, and counts its steps. Raises ConfigError if the model is of another network.
     """
     name = network_of(model)
     if name != config.network.name:
@@ -75,10 +76,10 @@ def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Ite
         channels = {organ["channel"] for organ in read(model / "organs.json")["organs"]}
         network.present.copy_(torch.tensor([n == 0 or n in channels for n in range(network.present.numel())]).view(network.present.shape))
         norms = fill(network, {entry.name: torch.tensor(numpy_helper.to_array(entry)) for entry in graph.initializer}, graph)
-        measure(network.eval(), norms, batches())
-        difference = largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, DecodeError) as error:
         raise ConfigError(f'{model} does not hold a "{name}" of this program ({error}).') from None
+    measure(network.eval(), norms, batches())
+    difference = largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
     if not difference <= TOLERANCE:
         raise ConfigError(f'{model} does not hold a "{name}" of this program (its probabilities differ by {difference:.1e}).')
     state = {"config": config.as_dict(), "network": network.state_dict(), "average": network.state_dict(), "step": 0,

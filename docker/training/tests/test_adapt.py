@@ -115,6 +115,21 @@ def test_oblique_contours_a_missing_ct_and_a_missing_hand_are_refused(chosen):
         hands.cases(dataclasses.replace(chosen.patients, folder=str(folder / "none")))
 
 
+def test_a_value_that_nobody_drew_and_a_broken_file_are_refused(chosen, model, tmp_path):
+    """A wrong value would teach that the organ is nowhere."""
+    wrong = dataclasses.replace(chosen, patients=dataclasses.replace(chosen.patients, labels={"Brainstem": 3, "SpinalCord": 7}))
+    with pytest.raises(config.ConfigError, match="SpinalCord = 7: no patient's contours by a"):
+        whole.adapt(model, wrong, tmp_path / "out", 0, "made-up patients")
+    assert not (tmp_path / "out").exists()
+    broken = hands.cases(chosen.patients)[1]
+    broken.coarse["a"].write_bytes(broken.coarse["a"].read_bytes()[:200])
+    with pytest.raises(config.ConfigError, match=r"case_2/a\.nii\.gz cannot be read"):
+        hands.read(broken, "a", chosen.patients)
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(config.ConfigError, match="cannot be read as JSON"):
+        hands.index_entry(str(tmp_path / "index.json"), broken)
+
+
 def test_what_contradicts_the_better_contours_is_unknown(chosen, dataset):
     data = prepare.old_data(chosen.old)
     patient = patients.read(patients.folders(chosen.old.folder)[0], dataclasses.replace(data, labels={"Brainstem": 1, "SpinalCord": 2}, index=""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from .. import grid
 from ..cache import Inside
@@ -102,13 +104,24 @@ def overlap(positions: np.ndarray, width: float, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def contours(file: Path, image: Path) -> Contours:
-    """Contours on whatever grid along the axes of their CT; raises ConfigError if the axes differ."""
-    values, _ = read_lps(file)
+    """Contours on whatever grid along the axes of their CT; raises ConfigError if the axes differ or a file cannot be read."""
+    values, _ = volume(file)
     ours, ct = lps_affine(file), lps_affine(image)
     across = np.linalg.inv(ours) @ ct
     if np.abs(across[:3, :3] - np.diag(np.diag(across)[:3])).max() > STRAIGHT:
         raise ConfigError(f"{file} does not lie along the axes of its CT: resample the contours onto the CT.")
     return Contours(values, tuple(np.diag(across)[2::-1]), tuple(across[2::-1, 3]))
+
+
+def volume(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """A NIfTI volume as `read_lps` gives it; raises ConfigError that names the file if it is none."""
+    try:
+        values, spacing = read_lps(path)
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise ConfigError(f"{path} cannot be read as a NIfTI volume ({error}).") from None
+    if values.ndim != 3:
+        raise ConfigError(f"{path} has {values.ndim} dimensions; a CT and its contours have three.")
+    return values, spacing
 
 
 def lps_affine(path: Path) -> np.ndarray:
@@ -120,7 +133,7 @@ def lps_affine(path: Path) -> np.ndarray:
 
 def read(case: Case, hand: str, settings: Patients) -> Patient:
     """The CT with the contours of `hand` on its own grid, and what the index says of them (of the hand that scores, for all)."""
-    image, spacing = read_lps(case.image)
+    image, spacing = volume(case.image)
     drawn, classes = contours(case.coarse[hand], case.image), {ORGANS.index(organ) + 1: value for organ, value in settings.labels.items()}
     labels = np.zeros(image.shape, np.uint8)
     for organ, value in classes.items():
@@ -134,10 +147,24 @@ def read(case: Case, hand: str, settings: Patients) -> Patient:
     return Patient(case.name, image, labels, spacing, frozenset(context), unsound, context, settings.least_context)
 
 
+def check_labels(found: list[Case], settings: Patients) -> None:
+    """Raises ConfigError if an organ's value stands in no contours of the hand that scores: it would be learnt that there is none."""
+    missing = dict(settings.labels)
+    for case in found:
+        values = set(np.unique(contours(case.coarse[case.first], case.image).values).tolist())
+        missing = {organ: value for organ, value in missing.items() if value not in values}
+    if missing:
+        said = ", ".join(f"{organ} = {value}" for organ, value in missing.items())
+        raise ConfigError(f"[patients.labels] {said}: no patient's contours by {found[0].first} have that value. Correct it, or leave the organ out.")
+
+
 def index_entry(index: str, case: Case) -> dict | None:
     if not index:
         return None
-    entries = json.loads(Path(index).read_text(encoding="utf-8"))
+    try:
+        entries = json.loads(Path(index).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"[patients] index: {index} cannot be read as JSON ({error}).") from None
     if case.name not in entries:
         raise ConfigError(f"[patients] index: {index} has no entry {case.name}.")
     return entries[case.name]

@@ -35,7 +35,8 @@ def markdown(report: Report) -> str:
     parties = {name: {patient: found for patient, found in scores.items() if patient in report.after} for name, scores in report.compared.items()}
     how = ("Cross-validated: each patient by a model that did not learn from him, at thresholds of the other folds." if report.crossed
            else "On the patients that were set aside for early stopping, which chose when to stop and the thresholds: too good by a little.")
-    lines = [f"# Agreement with {report.hand}", "", f"{how} On the CT's grid, slices that count, no post-processing. \"Thresholds alone\": the model as it was, at thresholds chosen as those after.", ""]
+    lines = [f"# Agreement with {report.hand}", "", f"{how} On the CT's grid, slices that count, no post-processing. "
+             "Thresholds alone: the model as it was, at thresholds chosen as those after.", ""]
     for title, column, digits in (("Dice, mean", 1, 3), ("Volume, times the reference's, mean", 2, 2), ("95 % Hausdorff distance, median, mm", 3, 1)):
         lines += [f"## {title}", "", f"| Organ | {' | '.join(f'{name} (patients)' for name in parties)} |", "| --- " * (len(parties) + 1) + "|"]
         for organ in ORGANS:

@@ -30,6 +30,7 @@ class Adaptation:
         self.cases = hands.cases(settings.patients)
         if folds and not 2 <= folds <= len(self.cases):
             raise ConfigError(f"--folds {folds}: there are {len(self.cases)} patients, so 0 (none), or from 2 to {len(self.cases)}.")
+        hands.check_labels(self.cases, settings.patients)
         out.mkdir(parents=True, exist_ok=True)
         begin(out, settings, model, folds)
         self.volumes = prepare.volumes(settings, self.config, self.cases)
