@@ -1,4 +1,4 @@
-"""python -m hn_training train | average | evaluate | tune | export | unpack | picture | limits | eyes."""
+"""python -m hn_training train | adapt | ceiling | average | evaluate | tune | export | unpack | picture | limits | eyes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hn-training", description="Train the network of HN Segmenter and export it.")
     sub = parser.add_subparsers(required=True)
     add(sub, train, "train, or go on from the checkpoint")
+    command = add(sub, adapt, "adapt a model folder to the better contours of a few patients")
+    command.set_defaults(config=Path("adapt.toml"))
+    command.add_argument("model", type=Path, help="model folder, the shipped one for instance")
+    command.add_argument("--out", type=Path, required=True, help="folder for all that is made: model/, report.md; the same again goes on after a stop")
+    command.add_argument("--folds", type=int, default=0, help="cross-validate first: 5 is usual; 0 doesn't")
+    command.add_argument("--data", help="what it was trained on, for model.json")
+    command = add(sub, ceiling, "what the better contours themselves would score as fine as a network predicts")
+    command.set_defaults(config=Path("adapt.toml"))
+    command.add_argument("model", type=Path, help="model folder, for its grid")
     command = add(sub, evaluate, "Dice of the checkpoint on all validation patients, without post-processing")
     command.add_argument("--flip", action="store_true", help="average with the prediction for the mirrored patient")
     command = add(sub, tune, "choose each organ's threshold on training patients, for export")
@@ -45,6 +54,7 @@ def main() -> int:
     command.add_argument("--index", type=Path, required=True, help="the data set's index.json")
     command.add_argument("--eyes", type=Path, required=True, help="JSON file of eyes")
     command.add_argument("--out", type=Path, required=True, help="new data set; its index is merged")
+    command.add_argument("--scale", type=float, default=1.0, help="of the fitted eyes' radii: 0.95 makes their volumes an oncologist's")
     command.set_defaults(run=eyes)
     args = parser.parse_args()
     try:
@@ -65,6 +75,23 @@ def train(args) -> int:
     from . import loop
 
     print(loop.train(config.load(args.config)))
+    return 0
+
+
+def adapt(args) -> int:
+    from .adapt import settings, whole
+
+    data = args.data or "the data of the model before, then a few patients with better contours"
+    print(whole.adapt(args.model, settings.load(args.config), args.out, args.folds, data))
+    return 0
+
+
+def ceiling(args) -> int:
+    from .adapt import ceiling, settings
+
+    chosen = settings.load(args.config)
+    config = settings.training_config(chosen, args.model, Path())
+    print(ceiling.markdown(ceiling.scores(chosen, config), config))
     return 0
 
 
@@ -154,7 +181,7 @@ def average(args) -> int:
 def eyes(args) -> int:
     from .eyes import write_split
 
-    print(write_split(args.data, args.index, args.eyes, args.out))
+    print(write_split(args.data, args.index, args.eyes, args.out, args.scale))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ VOID_HU = -1000
 LEAST_TISSUE_CM2 = 85.0
 """A slice with less tissue has been blanked but for single contours (the data's own rule for a sound slice)."""
 
+Inside = Callable[[int, grid.Mapping], np.ndarray]
+"""Class and network grid to bool (z, y, x): where that organ is."""
+
 
 def build(config: Config, split: str) -> list[Path]:
     """Prepares every patient of `split` whose files or settings changed; returns the folders, in order."""
@@ -29,12 +33,16 @@ def build(config: Config, split: str) -> list[Path]:
     ready = []
     for folder in folders(getattr(config.data, split)):
         target, source = root / folder.name, digest(folder, config)
-        places = target / "centres.json"
-        if not places.exists() or json.loads(places.read_text()).get("source") != source:
-            target.mkdir(parents=True, exist_ok=True)
+        if not is_current(target, source):
             store(read(folder, config.data), config, target, source)
         ready.append(target)
     return ready
+
+
+def is_current(target: Path, source: str) -> bool:
+    """Whether a prepared patient is there that was made from what `source` is the digest of."""
+    places = target / "centres.json"
+    return places.exists() and json.loads(places.read_text()).get("source") == source
 
 
 def digest(folder: Path, config: Config) -> str:
@@ -47,10 +55,14 @@ def digest(folder: Path, config: Config) -> str:
     return sums.hexdigest()
 
 
-def store(patient: Patient, config: Config, target: Path, source: str) -> None:
-    """Writes image.npy (int16 HU), target.npy (uint8: classes, unknown bits, share of void) and, last, centres.json."""
+def store(patient: Patient, config: Config, target: Path, source: str, inside: Inside | None = None) -> None:
+    """Writes image.npy (int16 HU), target.npy (uint8: classes, unknown bits, share of void) and, last, centres.json.
+
+    inside: where an organ is on the network grid, if finer contours than the patient's own tell.
+    """
+    target.mkdir(parents=True, exist_ok=True)
     mapping = grid.body_mapping(patient.image, patient.spacing, config.grid.spacing_mm)
-    labels, unknown = targets(patient, mapping)
+    labels, unknown = targets(patient, mapping, inside)
     image = grid.image_to_network(patient.image, mapping, patient.spacing, config.grid.resolution_mm)
     (target / "centres.json").unlink(missing_ok=True)
     replace(target / "image.npy", image)
@@ -68,14 +80,15 @@ def replace(path: Path, array: np.ndarray) -> None:
     os.replace(part, path)
 
 
-def targets(patient: Patient, mapping: grid.Mapping) -> tuple[np.ndarray, np.ndarray]:
+def targets(patient: Patient, mapping: grid.Mapping, inside: Inside | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Classes and unknown bits on the network grid, both uint8 (z, y, x).
 
-    Bit i of `unknown` says that class i + 1 may or may not be there. A network slice knows an
+    inside: bool (z, y, x) of an organ on that grid; by default the patient's own contours, half a voxel or more. Bit i of `unknown` says that class i + 1 may or may not be there. A network slice knows an
     organ only if both CT slices next to it do.
     """
     positions = [mapping.to_ct(axis) for axis in range(3)]
     labels, unknown = np.zeros((2, *mapping.shape), np.uint8)
+    inside = inside or (lambda organ, _: grid.sample(patient.labels == organ, positions) >= 0.5)
     below = np.clip(np.floor(positions[0]).astype(int), 0, mapping.ct_shape[0] - 1)
     above = np.clip(np.ceil(positions[0]).astype(int), 0, mapping.ct_shape[0] - 1)
     for organ in range(1, len(ORGANS) + 1):
@@ -83,8 +96,7 @@ def targets(patient: Patient, mapping: grid.Mapping) -> tuple[np.ndarray, np.nda
         known = sound[below] & sound[above]
         unknown[~known] |= np.uint8(1 << (organ - 1))
         if (patient.labels == organ).any():
-            inside = grid.sample(patient.labels == organ, positions) >= 0.5
-            labels[inside & known[:, None, None]] = organ
+            labels[inside(organ, mapping) & known[:, None, None]] = organ
     return labels, unknown
 
 

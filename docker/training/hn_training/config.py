@@ -99,8 +99,8 @@ class Optimise:
     threads: int
     device: str
     checkpoint_s: float
-    validate_s: float
-    validate_patients: int
+    validate_s: float = 900.0
+    validate_patients: int = 6
     start_from: str = ""
     workers: int = 1
 
@@ -164,6 +164,8 @@ def check_kind(table: str, name: str, kind: str, value) -> None:
         "int": number and isinstance(value, int),
         "float": number and value >= 0,
         "dict[str, int]": isinstance(value, dict) and all(type(v) is int and v > 0 for v in value.values()),
+        "dict[str, float]": isinstance(value, dict) and all(type(v) in (int, float) and v >= 0 for v in value.values()),
+        "tuple[str, ...]": isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value),
     }.get(kind, isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v >= 0 for v in value))
     if not fits:
         raise ConfigError(f"[{table}] {name} cannot be {value!r}.")

@@ -12,6 +12,8 @@ import nibabel as nib
 import numpy as np
 from matplotlib.path import Path as Polygon
 
+from .config import ConfigError
+
 LABELS = {"Eye_L": 8, "Eye_R": 9}
 """Values that `paint` adds to a label.nii.gz."""
 STATES = ("drawn", "absent", "unknown", "partial")
@@ -86,14 +88,25 @@ def paint(patient: dict, labels: np.ndarray, spacing: Sequence[float]) -> np.nda
     return out
 
 
-def write_split(data: Path, index: Path, eyes: Path, out: Path) -> dict[str, int]:
+def scaled(patient: dict, factor: float) -> dict:
+    """The patient with the radii of the ellipsoids `factor` times as large; raises ConfigError for eyes drawn slice by slice."""
+    if not factor > 0:
+        raise ConfigError(f"--scale {factor}: it must be above 0.")
+    if factor == 1 or patient["state"] != "drawn":
+        return patient
+    if any("radii_mm" not in patient[eye] for eye in LABELS):
+        raise ConfigError("Only ellipsoids can be scaled, not eyes drawn slice by slice.")
+    return patient | {eye: patient[eye] | {"radii_mm": [factor * r for r in patient[eye]["radii_mm"]]} for eye in LABELS}
+
+
+def write_split(data: Path, index: Path, eyes: Path, out: Path, scale: float = 1.0) -> dict[str, int]:
     """Writes OUT/<split>/<patient>/{data,label}.nii.gz and merges the split into OUT/index.json.
 
     The CT is linked, not copied. A drawn patient's eyes get a context of 1, an absent one's too
     (no voxel and sound on every slice: known not to be there); unknown and partial ones get none.
-    Returns how many patients have each state.
+    scale: of the ellipsoids' radii. Returns how many patients have each state.
     """
-    known = load(eyes)
+    known = {name: scaled(patient, scale) for name, patient in load(eyes).items()}
     entries = json.loads(Path(index).read_text(encoding="utf-8"))
     merged, counts = {}, dict.fromkeys(STATES, 0)
     folders = sorted(p.parent for p in Path(data).glob("*/data.nii.gz"))

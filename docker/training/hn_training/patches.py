@@ -19,6 +19,8 @@ ANYWHERE, ABSENT = 0.15, 0.1
 """Shares of patches anywhere in a volume, and at the top of scans where an organ is known to be absent; the
 others are centred near a voxel of an organ."""
 JITTER_VOXELS = (20, 24, 24)
+MIXING = 1
+"""Sets the draw of a patch's set apart from the draws within it."""
 
 
 class Patches(Dataset):
@@ -118,11 +120,34 @@ def cut(volume: np.ndarray, centre: Sequence[int], size: Sequence[int], fill: in
     return box
 
 
+class Mixed(Dataset):
+    """Patch number i of one of several sets, drawn by their shares."""
+
+    def __init__(self, sets: Sequence[Patches], shares: Sequence[float]):
+        self.sets, self.shares = list(sets), np.array(shares) / sum(shares)
+
+    def __len__(self) -> int:
+        return len(self.sets[0])
+
+    def __getitem__(self, number: int) -> dict:
+        random = np.random.default_rng((self.sets[0].config.optimise.seed, number, MIXING))
+        return self.sets[random.choice(len(self.sets), p=self.shares)][number]
+
+
 def loader(volumes: Sequence[Path], config: Config, first_step: int) -> DataLoader:
-    """Batches from `first_step` to the end of the schedule, prepared in processes beside; the same for any number of them."""
-    batch, steps, workers = config.optimise.batch, config.optimise.steps, config.optimise.workers
-    patches = Patches(volumes, config, steps * batch)
-    rest = Subset(patches, range(first_step * batch, steps * batch))
+    """Batches of `volumes` from `first_step` to the end of the schedule."""
+    return batches(Patches(volumes, config, patches_of(config)), config, first_step)
+
+
+def patches_of(config: Config) -> int:
+    """How many patches the whole schedule takes."""
+    return config.optimise.steps * config.optimise.batch
+
+
+def batches(patches: Dataset, config: Config, first_step: int) -> DataLoader:
+    """The patches from `first_step` on, in batches prepared in processes beside; the same for any number of them."""
+    batch, workers = config.optimise.batch, config.optimise.workers
+    rest = Subset(patches, range(first_step * batch, len(patches)))
     return DataLoader(rest, batch_size=batch, num_workers=workers, prefetch_factor=4, worker_init_fn=single_thread)
 
 

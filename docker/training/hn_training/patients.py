@@ -17,7 +17,8 @@ class Patient:
     """A CT in HU and its contours, both (z, y, x), LPS axes; spacing in mm, x, y, z.
 
     `labels` holds network classes. `unsound` lists, per class, slices (z) whose contour does not
-    count. `drawn` holds the classes that were contoured, `context` the share of sound slices.
+    count. `drawn` holds the classes that were contoured, `context` the share of sound slices, of which a score
+    needs `least_context`.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Patient:
     drawn: frozenset[int]
     unsound: dict[int, frozenset[int]] = field(default_factory=dict)
     context: dict[int, float] = field(default_factory=dict)
+    least_context: float = 0.9
 
     def sound_slices(self, organ: int) -> np.ndarray:
         """(z,) bool: slices on which the contour of class `organ` counts.
@@ -43,8 +45,8 @@ class Patient:
         return sound
 
     def counts(self, organ: int) -> bool:
-        """Whether this patient's score for class `organ` counts: at least 90 % of its slices sound."""
-        return organ in self.drawn and self.context.get(organ, 0.0) >= 0.9
+        """Whether this patient's score for class `organ` counts: enough of its slices are sound."""
+        return organ in self.drawn and self.context.get(organ, 0.0) >= self.least_context
 
 
 def folders(root: str | Path) -> list[Path]:

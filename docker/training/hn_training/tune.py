@@ -19,7 +19,7 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
     predict: probability of every class (classes, z, y, x) on the patient's own grid.
 
     Soft Dice makes a network draw too much where it is unsure; training patients show how much,
-    and leave the validation patients' scores unbiased. Both sides of a pair get the same.
+    and leave the validation patients' scores unbiased.
     """
     found = folders(config.data.train)
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(patients, len(found))).round().astype(int)]
@@ -29,10 +29,15 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
         chances = predict(patient)
         for candidate in CANDIDATES:
             scores[candidate][patient.name] = dice(chances, patient, candidate)
-    mean = {candidate: means(scores[candidate]) for candidate in CANDIDATES}
+    return best(scores)
+
+
+def best(scores: dict[float, dict[str, dict[str, float]]]) -> dict[str, float]:
+    """Per organ the candidate of the highest mean Dice; scores: by candidate, patient and organ. Both sides of a pair get the same."""
+    mean = {candidate: means(scores[candidate]) for candidate in scores}
     twins = SIDES | {right: left for left, right in SIDES.items()}
 
     def both_sides(candidate: float, organ: str) -> float:
         return mean[candidate][organ] + mean[candidate].get(twins.get(organ, organ), 0.0)
 
-    return {organ: max(CANDIDATES, key=lambda c: both_sides(c, organ)) for organ in mean[CANDIDATES[0]]}
+    return {organ: max(mean, key=lambda c: both_sides(c, organ)) for organ in next(iter(mean.values()))}

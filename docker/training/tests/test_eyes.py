@@ -59,6 +59,17 @@ def test_a_fit_is_made_as_large_as_its_eye():
     assert fitted.whole().volume_ml == pytest.approx(fitted.volume_ml / fit_eyes.FITTED_SHARE)
 
 
+def test_fitted_eyes_can_be_painted_smaller_and_drawn_ones_not():
+    both = {"state": "drawn", "Eye_L": as_entry(LEFT), "Eye_R": as_entry(RIGHT)}
+    empty = np.zeros(SHAPE, np.uint8)
+    whole, small = ((eyes.paint(patient, empty, SPACING) == 8).sum() for patient in (both, eyes.scaled(both, 0.9)))
+    assert small / whole == pytest.approx(0.9**3, abs=0.05)
+    drawn = both | {"Eye_R": {"contours": {"24": [[1, 1], [3, 1], [3, 3]]}}}
+    with pytest.raises(ValueError, match="can be scaled"):
+        eyes.scaled(drawn, 0.9)
+    assert eyes.scaled({"state": "absent"}, 0.9) == {"state": "absent"} and eyes.scaled(drawn, 1.0) == drawn
+
+
 def test_a_cut_eye_is_told():
     image = head()
     image[int(LEFT[2] / SPACING[2]) + 2:] = fit_eyes.VOID_HU

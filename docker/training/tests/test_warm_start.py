@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hn_training import cache, config, export, loop
+from hn_training import cache, config, export, loop, unpack
 from hn_training.__main__ import main
 from hn_training.patches import loader
 
@@ -14,6 +14,8 @@ EYES = [5, 6]
 LAYERS = {"densevnet": ("initial.0.weight", "classify.weight"),
           "monai-segresnet": ("initial.weight", "body.conv_final.2.conv.weight")}
 """First and last of each network."""
+MERGED_FILTERS = {"densevnet": "skips.1.0.weight", "monai-segresnet": "body.up_layers.0.0.conv1.conv.weight"}
+"""Of a convolution that export merged a norm into."""
 
 
 def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.Config:
@@ -67,8 +69,10 @@ def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "no.pt").exists()
 
 
-def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name, inner", [("densevnet", "stacks.1.layers.3.1"), ("monai-segresnet", "body.down_layers.0.1.norm2")])
+def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset, tmp_path, monkeypatch, capsys):
     """It gives the same probabilities, and its batch norms know the statistics of what they meet."""
+    dataset = replace(dataset, network=config.Network(name))
     first, model, again = loop.train(dataset), tmp_path / "model", tmp_path / "start.pt"
     export.export(first, model, "two made-up patients", {"Brainstem": 0.7})
     labels = {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}  # the model knows one of them
@@ -81,7 +85,9 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, mo
     network, settings, history = export.load_average(again)
     assert history["total_steps"] == 4 and settings == dataset
     assert network.present.flatten().tolist() == [True, True, False, False, False, False, False]
-    norm, seen = network.body.down_layers[0][1].norm2, []
+    filters = dict(network.named_parameters())[MERGED_FILTERS[name]]
+    assert torch.allclose(filters.pow(2).mean((1, 2, 3, 4)).sqrt(), torch.tensor(unpack.LEARNT_SIZE))
+    norm, seen = network.get_submodule(inner), []
     norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].transpose(0, 1).flatten(1)))
     with torch.no_grad():
         for batch in loader(cache.build(dataset, "train"), dataset, 0):
@@ -97,6 +103,20 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(dataset, tmp_path, mo
 
     (model / "network.onnx").write_bytes((Path(__file__).parents[1] / "fixtures" / "two_organs" / "network.onnx").read_bytes())
     assert main() == 2 and "does not hold a" in capsys.readouterr().err
+    (model / "network.onnx").unlink()
+    assert main() == 2 and "does not hold a" in capsys.readouterr().err
+
+
+def test_a_model_folder_of_another_network_is_said_in_one_sentence(dataset, tmp_path, monkeypatch, capsys):
+    (tmp_path / "my.toml").write_text(as_toml(dataset))
+    model = tmp_path / "model"
+    monkeypatch.setattr("sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(tmp_path / "start.pt")])
+    assert main() == 2 and "is not a model folder" in capsys.readouterr().err
+    model.mkdir()
+    for name, message in (("hn-unet9", 'holds a "unet9"'), ("hn-densevnet", 'but')):
+        (model / "model.json").write_text(json.dumps({"name": name}))
+        assert main() == 2 and message in capsys.readouterr().err
+    assert not (tmp_path / "start.pt").exists()
 
 
 def as_toml(settings: config.Config) -> str:
