@@ -204,6 +204,7 @@ REFUSED = {
     "no rows": (one(Rows=0), "CT0008.dcm .*is 48 x 0 pixels"),
     "no rescale": (one(RescaleSlope=None, RescaleIntercept=None), "CT0008.dcm .*Hounsfield units are unknown"),
     "slope 0": (one(RescaleSlope=0), "Hounsfield units are unknown"),
+    "slope below 0": (one(RescaleSlope=-1), "Hounsfield units are unknown"),
     "effective atomic number": (tagged(RescaleType="Z_EFF"), "in Z_EFF"),
     "values from 0": (tagged(RescaleIntercept=0), "not those of a CT"),
     "only air": (lambda folder: write_ct_series(folder, np.full(SHAPE, -1000), SPACING), "no soft tissue"),

@@ -143,7 +143,7 @@ def _check_pixels(header: Header) -> str | None:
 
 def _check_rescale(header: Header) -> str | None:
     slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept")
-    if slope is None or intercept is None or not 0 < abs(slope) <= MOST_SLOPE or abs(intercept) > MOST_INTERCEPT:
+    if slope is None or intercept is None or not 0 < slope <= MOST_SLOPE or abs(intercept) > MOST_INTERCEPT:
         return f"has no usable Rescale Slope and Intercept, so its Hounsfield units are unknown. {AGAIN}"
     return unit_problem(header.text("RescaleType"))
 
