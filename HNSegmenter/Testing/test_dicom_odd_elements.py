@@ -167,6 +167,37 @@ def test_a_slice_is_not_lost_in_silence_by_an_odd_element(series, keyword, chang
     files[0].write_bytes(contents[0])
 
 
+@pytest.mark.parametrize("spoiled", [1, 12, 22], ids=["one", "half", "all"])
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("ImagePositionPatient", b"1e300\\-1e300\\1.7e308 "),
+        ("ImagePositionPatient", b"0\\0\\0 "),
+        ("ImagePositionPatient", b""),
+        ("ImageOrientationPatient", b"0\\0\\0\\0\\0\\0 "),
+        ("ImageOrientationPatient", b"1e300\\0\\0\\0\\1e300\\0 "),
+        ("PixelSpacing", b"1e300\\1e-300"),
+        ("SliceThickness", b"1e-300"),
+        ("SliceLocation", b"1e308 "),
+        ("AcquisitionTime", b"9" * 400),
+        ("InstanceNumber", b"-99999999999 "),
+        ("SOPInstanceUID", b"1.2 "),
+    ],
+)
+def test_absurd_numbers_end_in_a_ct_or_in_a_sentence(series, keyword, value, spoiled):
+    folder, files, contents = series
+    for path, content in zip(files, contents):
+        path.write_bytes(content)
+    for path in files[:spoiled]:
+        spoil(path, keyword, lambda old, word: value)
+    try:
+        assert isinstance(read_planning_ct(folder), PlanningCT)
+    except UnusableInput as refusal:
+        assert refusal.sentence.endswith(".")
+    for path, content in zip(files, contents):
+        path.write_bytes(content)
+
+
 def test_a_file_without_series_is_warned_about(series):
     folder, files, contents = series
     spoil(files[-1], "SeriesInstanceUID", CHANGES["empty"])

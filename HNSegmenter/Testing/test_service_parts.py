@@ -103,6 +103,8 @@ def test_scans_between_one_another_and_rounded_positions_are_judged_as_by_the_re
 
 def test_damaged_values_are_left_to_the_reading():
     assert judge(headers(ImagePositionPatient="a\\b\\c"), Rules()) == ""
+    assert judge(headers(ImagePositionPatient="1e300\\0\\1.7e308"), Rules()) == ""
+    assert judge(headers(ImageOrientationPatient="0\\0\\0\\0\\0\\0"), Rules()) == ""
     assert judge(headers(ImageOrientationPatient=""), Rules()) == ""
     assert "no CT" in judge(headers(Modality=""), Rules())
 

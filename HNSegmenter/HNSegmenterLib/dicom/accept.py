@@ -10,7 +10,7 @@ from pydicom.uid import CTImageStorage
 
 from ..errors import UnusableInput
 from .contents import some
-from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, Gap, Stack, most_shared, orthonormal, stack
+from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, Gap, Stack, most_shared, orthonormal, position_of, stack
 from .headers import Header
 from .hounsfield import MOST_INTERCEPT, MOST_SLOPE, unit_problem
 from .identity import Identity, compare
@@ -155,7 +155,7 @@ def _check_geometry(header: Header) -> str | None:
     field = (spacing[0] * header.number("Rows"), spacing[1] * header.number("Columns"))
     if not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in spacing) or not all(FIELD_MM[0] <= mm <= FIELD_MM[1] for mm in field):
         return f"has an absurd Pixel Spacing ({spacing[0]:g} x {spacing[1]:g} mm, image {field[0]:.0f} x {field[1]:.0f} mm). {AGAIN}"
-    if header.numbers("ImagePositionPatient", 3) is None:
+    if position_of(header) is None:
         return f"has no usable Image Position (Patient): where it lies is unknown. {AGAIN}"
     cosines = header.numbers("ImageOrientationPatient", 6)
     if cosines is None:

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import UnusableInput
 from .contents import REFORMATS, some
 from .find import ARCHIVE, NOT_DICOM, UNREADABLE, Inventory, Series
-from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, most_shared, orthonormal
+from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, cosines_of, most_shared, position_of
 from .headers import Header
 
 ENHANCED_CT = {"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
@@ -85,10 +85,10 @@ def _frames(slices: tuple[Header, ...]) -> bool:
 
 def _too_short(slices: tuple[Header, ...]) -> str | None:
     cosines = _usual_cosines(slices)
-    if cosines is None or not all(header.numbers("ImagePositionPatient", 3) for header in slices):
+    positions = [position_of(header) for header in slices]
+    if cosines is None or None in positions:
         return None
-    positions = np.array([header.numbers("ImagePositionPatient", 3) for header in slices])
-    along = np.sort(positions @ np.cross(cosines[:3], cosines[3:]))
+    along = np.sort(np.array(positions) @ np.cross(cosines[:3], cosines[3:]))
     places = 1 + sum(along[1:] - along[:-1] > SAME_POSITION_MM)
     if places < MIN_SLICES:
         return f"has only {places} slice positions (at least {MIN_SLICES} are needed)"
@@ -108,8 +108,7 @@ def _not_axial(slices: tuple[Header, ...]) -> str | None:
 
 def _usual_cosines(slices: tuple[Header, ...]) -> np.ndarray | None:
     """The orientation of more than half of the slices whose orientation can be read; None where there is none."""
-    cosines = [header.numbers("ImageOrientationPatient", 6) for header in slices]
-    sound = np.array([value for value in cosines if value is not None and orthonormal(value)])
+    sound = np.array([cosines for header in slices if (cosines := cosines_of(header))])
     if not len(sound):
         return None
     usual = sound[most_shared(sound, COSINE_TOLERANCE)]

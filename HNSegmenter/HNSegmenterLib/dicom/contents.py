@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.uid import UID, CTImageStorage
 
-from .geometry import COSINE_TOLERANCE, Stack, most_shared, orthonormal, stack
+from .geometry import COSINE_TOLERANCE, Stack, cosines_of, most_shared, position_of, stack
 from .headers import Header
 from .rounding import unrounded
 
@@ -125,7 +125,7 @@ def _alike(images: tuple[Header, ...]) -> tuple[Header, ...]:
 
     Those whose orientation cannot be read stay.
     """
-    cosines = {n: value for n, header in enumerate(images) if (value := header.numbers("ImageOrientationPatient", 6)) and orthonormal(value)}
+    cosines = {n: value for n, header in enumerate(images) if (value := cosines_of(header))}
     if not cosines:
         return images
     values = np.array(list(cosines.values()))
@@ -154,7 +154,7 @@ def _within(slanted: list[Header], rest: tuple[Header, ...]) -> bool:
 
 def _whole(slices: tuple[Header, ...]) -> Stack | None:
     """The stack that these slices make; None where it is uneven, or where one of them does not say where and how it lies."""
-    if not all(header.numbers("ImagePositionPatient", 3) and header.numbers("ImageOrientationPatient", 6) for header in slices):
+    if not all(position_of(header) and cosines_of(header) for header in slices):
         return None
     whole = stack(slices)
     whole = whole.without({copy for _, copy in whole.duplicates()})
@@ -166,7 +166,7 @@ def _whole(slices: tuple[Header, ...]) -> Stack | None:
 
 def _depths(header: Header, whole: Stack) -> np.ndarray | None:
     """Where an image's corners (4,) lie along the normal of a stack, in mm from its first slice; None where it does not say."""
-    position, spacing = header.numbers("ImagePositionPatient", 3), header.numbers("PixelSpacing", 2)
+    position, spacing = position_of(header), header.numbers("PixelSpacing", 2)
     columns, rows = header.number("Columns"), header.number("Rows")
     if position is None or spacing is None or columns is None or rows is None:
         return None

@@ -16,6 +16,7 @@ GAP_RATIO = 1.4  # a step this much longer than the steps on both sides of it is
 NEIGHBOURS = 3  # steps looked at on each side
 MULTIPLE_TOLERANCE = 0.1  # of the finest step: how near to a whole multiple a step counts as one
 OBLIQUE_DEGREES = 0.1
+FARTHEST_MM = 1e5  # from the origin: no position of a scanner's
 COSINE_TOLERANCE = 1e-3  # 0.06 degrees: 0.25 mm across a 250 mm head
 
 
@@ -141,7 +142,19 @@ def orthonormal(cosines: tuple[float, ...]) -> bool:
     """Whether an Image Orientation (Patient) is two perpendicular unit vectors, within COSINE_TOLERANCE."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     errors = (row @ row - 1, column @ column - 1, row @ column)
-    return max(map(abs, errors)) <= 2 * COSINE_TOLERANCE
+    return bool(np.abs(cosines).max() < 2 and max(map(abs, errors)) <= 2 * COSINE_TOLERANCE)
+
+
+def position_of(header: Header) -> tuple[float, ...] | None:
+    """Image Position (Patient) in mm; None where it is absent, unreadable or absurd."""
+    position = header.numbers("ImagePositionPatient", 3)
+    return position if position and max(map(abs, position)) <= FARTHEST_MM else None
+
+
+def cosines_of(header: Header) -> tuple[float, ...] | None:
+    """Image Orientation (Patient); None where it is absent, unreadable or not orthonormal."""
+    cosines = header.numbers("ImageOrientationPatient", 6)
+    return cosines if cosines and orthonormal(cosines) else None
 
 
 def most_shared(values: np.ndarray, tolerance: float) -> int:
@@ -157,7 +170,7 @@ def stack(headers: tuple[Header, ...]) -> Stack:
     column = cosines[3:] - (cosines[3:] @ row) * row
     column /= np.linalg.norm(column)
     normal = np.cross(row, column)
-    positions = np.array([header.numbers("ImagePositionPatient", 3) for header in headers])
+    positions = np.array([position_of(header) for header in headers])
     along = positions @ normal
     order = sorted(range(len(headers)), key=lambda n: (round(along[n] / SAME_POSITION_MM), *_name(headers[n])))
     positions = positions[order]

@@ -14,7 +14,7 @@ from ..dicom.accept import arrange, check_stack
 from ..dicom.choose import images, problem
 from ..dicom.contents import common, some
 from ..dicom.find import Series
-from ..dicom.geometry import COSINE_TOLERANCE, Stack, orthonormal
+from ..dicom.geometry import COSINE_TOLERANCE, Stack, cosines_of, position_of
 from ..dicom.headers import KEYWORDS, Header
 from ..errors import UnusableInput
 from ..quiet import quiet
@@ -90,10 +90,10 @@ def _extent(series: Series, rules: Rules) -> str:
 
 
 def _stackable(slices: tuple[Header, ...]) -> bool:
-    cosines = [header.numbers("ImageOrientationPatient", 6) for header in slices]
-    if None in cosines or not all(header.numbers("ImagePositionPatient", 3) for header in slices):
+    cosines = [cosines_of(header) for header in slices]
+    if None in cosines or not all(position_of(header) for header in slices):
         return False
-    return orthonormal(cosines[0]) and bool(np.ptp(cosines, axis=0).max() <= COSINE_TOLERANCE)
+    return bool(np.ptp(cosines, axis=0).max() <= COSINE_TOLERANCE)
 
 
 def _too_small(ordered: Stack, rules: Rules) -> str:
