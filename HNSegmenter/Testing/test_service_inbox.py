@@ -17,6 +17,7 @@ from HNSegmenterLib.service import inbox
 from HNSegmenterLib.service.lights import connections
 from HNSegmenterLib.service.node import RESULTS, Node, NodeFault
 from phantoms import head_phantom, write_ct_series
+from rich.cells import cell_len
 from rtstruct_help import digests
 from service_fixtures import MONACO, OrthancNode, PlanningSystem, Program, listens, make_node, write_service_toml  # noqa: F401
 from service_review_help import PATIENT, command_line, make_certificates, put_waiting
@@ -62,6 +63,35 @@ def test_newest_first_and_nothing_that_the_worker_has_not_seen(rest, tmp_path):
     assert received == sorted(received, reverse=True)
     assert set(series) <= {row["series"] for row in rows}
     assert len(rows) < len(rest.all_series())
+
+
+def test_every_series_of_the_list_can_be_typed_as_it_is_shown(node, rest, waiting, tmp_path):
+    """At 80 columns; what begins so is taken, what is not told apart by it is listed."""
+    held = put_waiting(rest, tmp_path / "held", patient={"PatientName": "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "SpecificCharacterSet": "ISO_IR 100"})
+    held.attach_job(state="held", reason="The scan looks upside down, its head where the feet should be: send it again.")
+    for number in range(17):  # so that two ids begin with the same digit
+        (path,) = write_ct_series(tmp_path / f"one{number}", head_phantom((1, 16, 16)))
+        rest.upload(path.read_bytes())
+    options = ("--config", node.config)
+    head, *lines = command_line("inbox", "list", *options, env={**os.environ, "COLUMNS": "80"}).stdout.splitlines()
+    rows = inbox.patients(rest)
+    assert head.split() == ["Series", "Received", "State", "Patient", "ID", "Remarks"]
+    assert len(lines) == len(rows) + 1 and "--long" in lines[-1] and all(cell_len(line) <= 80 for line in lines)
+    for row, line in zip(rows, lines, strict=False):
+        shown = line.split()[0]
+        assert inbox.series_named(rest, shown) == inbox.series_named(rest, row["series_uid"]) == row["series"]
+        assert row["state"] in line
+    long = command_line("inbox", "list", "--long", *options).stdout
+    assert all(text in long for text in (held.series, held.uid, "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "send it again."))
+    shown = next(line.split()[0] for row, line in zip(rows, lines, strict=False) if row["series"] == waiting.series)
+    said = command_line("inbox", "fetch", shown.upper(), "--out", tmp_path / "out", *options)
+    assert said.returncode == 0 and (tmp_path / "out" / "ct").is_dir(), said.stderr
+    firsts = [series[0] for series in rest.all_series()]
+    said = command_line("inbox", "fetch", max(firsts, key=firsts.count), "--out", tmp_path / "more", *options)
+    assert said.returncode == 64 and "have an id that begins with" in said.stderr and not (tmp_path / "more").exists()
+    for nothing in ("xyz", "1.2.3.4"):
+        said = command_line("inbox", "fetch", nothing, "--out", tmp_path / "more", *options)
+        assert said.returncode == 2 and f"has no series {nothing}" in said.stderr
 
 
 def test_a_held_series_tells_why(rest, waiting):

@@ -47,8 +47,10 @@ def run(args, ui) -> int:
     findings = list(examine(args.docker_host, args.image, args.contract))
     if args.config:
         findings += _connections(args.config)
-    rows = [(item.what, item.state, item.found, item.fix) for item in findings]
-    ui.table(("What", "State", "Found", "What to do"), rows)
+    ui.table(("What", "State", "Found"), [(item.what, item.state, item.found) for item in findings], whole=("What", "State"))
+    for item in findings:
+        if item.fix:  # unbroken, for commands are copied from here
+            ui.say(f"{item.what}: {item.fix}")
     ui.result({"findings": [asdict(item) for item in findings]})
     return 1 if any(item.state == FAULT for item in findings) else 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 MB = 1e6
 UNTAGGED = "<none>:<none>"  # how some engines list an image that has lost its name
+ALGORITHM = "sha256:"  # engines take ids without it too
 
 
 def add_parser(sub) -> None:
@@ -71,9 +72,10 @@ def _list(args, ui, engine) -> int:
             except HNSegmenterError as refused:
                 state = refused.sentence
             rows.append((name, round(image["Size"] / MB), image["Id"][:19], state))
-    columns = ("Name", "MB", "Id", "State")
     if rows:
-        ui.table(columns, rows, title=f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
+        ui.say(f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
+        shown = [("" if name.startswith(ALGORITHM) else name, mb, short.removeprefix(ALGORITHM), state) for name, mb, short, state in rows]
+        ui.table(("Name", "MB", "Id", "State"), shown, whole=("MB", "Id"))
     else:
         ui.say(images.missing_sentence(engine, default))
     ui.result(

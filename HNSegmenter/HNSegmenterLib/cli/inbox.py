@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import Cancelled
@@ -16,7 +17,8 @@ def add_parser(sub) -> None:
         description="Patients on the DICOM node: list them, fetch CT and structures, approve (which sends) or reject.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _action(actions, "list", "patients, newest first")
+    listing = _action(actions, "list", "patients, newest first")
+    listing.add_argument("--long", action="store_true", help="all that is told of each patient, several lines a patient")
     fetch = _action(actions, "fetch", "write a patient's CT and results into a folder", series=True)
     fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; holds the patient's data")
     approve = _action(actions, "approve", "hand a reviewed structure set to the worker, which sends it", series=True, review=True)
@@ -36,7 +38,7 @@ def add_parser(sub) -> None:
 def _action(actions, name: str, text: str, series: bool = False, review: bool = False):
     action = actions.add_parser(name, help=text)
     if series:
-        action.add_argument("series", metavar="SERIES", help="the series' id in the list, or its Series Instance UID")
+        action.add_argument("series", metavar="SERIES", help="the series' id as listed (its beginning is enough), or its Series Instance UID")
     if review:
         action.add_argument("--reviewer", required=True, metavar="NAME", help="who reviewed it; stands in the structure set")
         action.add_argument("--job", metavar="ID", help="the result that was reviewed: refused if there is a newer one")
@@ -54,16 +56,43 @@ def run(args, ui) -> int:
 
 def _list(args, ui, settings) -> int:
     from ..service import inbox
+    from ..service.ids import shortened
     from ..service.node import Node
 
     with Node(settings.node) as node:
         rows = inbox.patients(node)
-    columns = ("Received", "Patient", "ID", "Description", "State", "Remarks", "Series")
-    keys = ("received", "patient_name", "patient_id", "description", "state")
-    remarks = [" ".join(filter(None, [row["reason"], *row["warnings"]])) for row in rows]
-    ui.table(columns, [(*(row[key] for key in keys), said, row["series"]) for row, said in zip(rows, remarks, strict=True)])
+        ids = shortened(node.all_series() + [row["series"] for row in rows])
+    if args.long:
+        for row in rows:
+            ui.say(_whole(row))
+    else:
+        columns = ("Series", "Received", "State", "Patient", "ID", "Remarks")
+        cells = [(ids[row["series"]], _received(row), row["state"], row["patient_name"], row["patient_id"], _remarks(row)) for row in rows]
+        if ui.lines(columns, cells, whole=3):
+            ui.say("Whole names, remarks and UIDs: --long")
     ui.result({"patients": rows})
     return 0
+
+
+def _received(row: dict) -> str:
+    from .ui import moment
+
+    return moment(datetime.fromisoformat(row["received"])) if row["received"] else ""
+
+
+def _remarks(row: dict) -> str:
+    return " ".join(filter(None, [row["reason"], *row["warnings"]]))
+
+
+def _whole(row: dict) -> str:
+    lines = {
+        "Series": f"{row['series']} ({row['series_uid']})",
+        "Patient": f"{row['patient_name']} ({row['patient_id']})",
+        "Study": " ".join(filter(None, [row["study_date"], row["description"]])),
+        "State": f"{row['state']}, received {_received(row)}",
+        "Remarks": _remarks(row),
+    }
+    return "\n".join([*(f"{name:<9}{text}" for name, text in lines.items() if text), ""])
 
 
 def _fetch(args, ui, settings) -> int:
@@ -140,13 +169,9 @@ def _connections(args, ui, settings) -> int:
 
 
 def _series(node, named: str) -> str:
-    """Orthanc's id of a series that is named by it or by its Series Instance UID. Raises UnusableInput."""
-    from ..errors import UnusableInput
+    from ..service.inbox import series_named
 
-    found = named if "-" in named else node.find_series(named)
-    if found is None:
-        raise UnusableInput("The node has no series with that Series Instance UID: choose one of  hn-segmenter inbox list.")
-    return found
+    return series_named(node, named)
 
 
 _ACTIONS = {"list": _list, "fetch": _fetch, "approve": _approve, "reject": _reject, "connections": _connections}

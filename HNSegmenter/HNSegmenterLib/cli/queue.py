@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -14,9 +14,10 @@ def add_parser(sub) -> None:
         description="Every series that arrived at the node, with state, times, attempts and the reason of its state.",
     )
     parser.add_argument("action", choices=("list", "retry"), help="list the jobs; retry a failed or held one")
-    parser.add_argument("job", nargs="*", metavar="JOB", help="for retry: ids as listed (their beginning is enough); without, all that failed")
+    parser.add_argument("job", nargs="*", metavar="JOB", help="for retry: ids of jobs or series as listed (their beginning is enough); without, all that failed")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
     parser.add_argument("--state", action="append", metavar="STATE", help="list only jobs in this state; may be repeated")
+    parser.add_argument("--long", action="store_true", help="list all that is known of each job, several lines a job")
 
 
 def run(args, ui) -> int:
@@ -32,16 +33,26 @@ def run(args, ui) -> int:
 
 
 def _list(settings, args, ui) -> int:
+    from ..service.ids import shortened
     from ..service.table import Job, open_table
 
     table = open_table(settings.worker)
     try:
-        jobs = table.rows(Job, args.state)
+        known = table.rows(Job)
+        jobs = [job for job in known if not args.state or job.state in args.state]
         deliveries = {job.id: table.deliveries(job.id) for job in jobs}
     finally:
         table.close()
-    rows = [(job.id[:8], job.series_uid, job.state, _time(job.created), _time(job.updated), job.attempts, _told(job, deliveries[job.id])) for job in jobs]
-    ui.table(("Job", "Series", "State", "Since", "Changed", "Attempts", "Reason"), rows)
+    ids, series = shortened([job.id for job in known]), shortened([job.node_id for job in known])
+    told = {job.id: _told(job, deliveries[job.id]) for job in jobs}
+    if args.long:
+        for job in jobs:
+            ui.say(_whole(job, told[job.id]))
+    else:
+        columns = ("Job", "Series", "State", "Changed", "Tries", "Reason")
+        rows = [(ids[job.id], series[job.node_id], job.state, _time(job.updated), str(job.attempts), told[job.id]) for job in jobs]
+        if ui.lines(columns, rows, whole=5):
+            ui.say("Whole reasons, times and UIDs: --long")
     ui.result({"jobs": [{**asdict(job), "deliveries": [asdict(item) for item in deliveries[job.id]]} for job in jobs]})
     return 0
 
@@ -50,8 +61,21 @@ def _told(job, deliveries) -> str:
     return " ".join(filter(None, [job.reason, *(f"{item.destination} {item.state}: {item.reason or item.answer}" for item in deliveries)]))
 
 
-def _time(moment: float) -> str:
-    return datetime.fromtimestamp(moment).astimezone().strftime("%d %b %H:%M:%S")
+def _whole(job, told: str) -> str:
+    lines = {
+        "Job": job.id,
+        "Series": f"{job.node_id} ({job.series_uid})",
+        "State": f"{job.state}, {job.attempts} {'try' if job.attempts == 1 else 'tries'}",
+        "Since": f"{_time(job.created)}, changed {_time(job.updated)}",
+        "Reason": told,
+    }
+    return "\n".join([*(f"{name:<8}{text}" for name, text in lines.items() if text), ""])
+
+
+def _time(seconds: float) -> str:
+    from .ui import moment
+
+    return moment(datetime.fromtimestamp(seconds, UTC))
 
 
 def _retry(settings, args, ui) -> int:

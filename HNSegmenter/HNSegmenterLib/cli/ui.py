@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 from ..events import Event
+
+GAP = "  "  # between the columns of a list
+
+
+def moment(when: datetime) -> str:
+    """In local time, as lists show it."""
+    return f"{when.astimezone():%d %b %H:%M}"
 
 
 class JsonUi:
@@ -29,7 +39,11 @@ class JsonUi:
     def say(self, text: str) -> None:
         self._line({"event": "message", "message": text})
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "") -> None:
+    def lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> bool:
+        """Lists are for people, as tables are."""
+        return False
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()) -> None:
         """Tables are for people: a script reads result()."""
 
     def ask(self, question: str) -> None:
@@ -89,17 +103,43 @@ class TerminalUi:
             self._progress.update(self._task, description=words, completed=event.fraction)
 
     def say(self, text: str) -> None:
-        self._out.print(text, markup=False)
+        self._out.print(text, markup=False, emoji=False)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "") -> None:
-        """A cell may be anything; numbers align to the right."""
+    def lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> bool:
+        """One line a row, as wide as the terminal: of its cells the first `whole` stand whole, the others are cut to what is left.
+
+        Returns whether something was cut. Into a file or a pipe, where nobody gave a width, nothing is.
+        """
+        from rich.cells import cell_len
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False)
+        for number, column in enumerate(columns):
+            table.add_column(column, no_wrap=number < whole)
+        for row in rows:
+            table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in row))
+        widths = [max(cell_len(text) for text in column) for column in zip(columns, *rows, strict=True)]
+        needed = sum(widths) + len(GAP) * (len(widths) - 1)
+        if self._out.is_terminal or os.environ.get("COLUMNS"):
+            self._out.print(table, soft_wrap=False)
+            return needed > self._out.width
+        wide = Console(file=io.StringIO(), width=needed)
+        wide.print(table)
+        for line in wide.file.getvalue().splitlines():
+            self.say(line.rstrip())
+        return False
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()) -> None:
+        """A cell may be anything; numbers align to the right. whole: columns that are not broken where others can be."""
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=title or None, title_justify="left")
         for index, column in enumerate(columns):
             numeric = rows and all(isinstance(row[index], (int, float)) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=column in whole)
         for row in rows:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         self._out.print(table, soft_wrap=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import HNSegmenterError, UnusableInput, WrongUsage
 from ..events import CancelToken, Emit, Event, ignore
 from ..staging import move_in, staging
+from . import ids
 from .node import JOB, RESULTS, REVIEW, Node, NotThere
 from .review_record import parsed
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 CT, RESULTS_FOLDER, RTSTRUCT = "ct", "results", "rtstruct.dcm"
 _AT_ONCE = 8  # requests in flight while listing
+_WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # of Orthanc
 
 
 def patients(node: Node) -> list[dict]:
@@ -32,6 +35,22 @@ def patients(node: Node) -> list[dict]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         rows = [row for row in pool.map(lambda series: _row(node, series), node.all_series()) if row]
     return sorted(rows, key=lambda row: row["received"], reverse=True)
+
+
+def series_named(node: Node, typed: str) -> str:
+    """Orthanc's id of a series, of which its beginning or the Series Instance UID was typed.
+
+    Raises UnusableInput where the node has none, WrongUsage where several begin so.
+    """
+    if _WHOLE_ID.fullmatch(typed):
+        return typed
+    uid = node.find_series(typed) if "." in typed else None
+    found = [uid] if uid else ids.meant(typed.lower(), node.all_series())
+    if not found:
+        raise UnusableInput(f"The node has no series {typed}: choose one of  hn-segmenter inbox list.")
+    if len(found) > 1:
+        raise WrongUsage(f"{len(found)} series have an id that begins with {typed}: choose one of {ids.listed(found)}.")
+    return found[0]
 
 
 def patient(node: Node, series: str) -> dict:

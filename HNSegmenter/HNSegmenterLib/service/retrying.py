@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..errors import WrongUsage
+from . import ids
 from .context import Service
 from .table import REVIEWED, Job, Sending, State
 
 
 def retry(service: Service, named: list[str]) -> list[str]:
-    """Put jobs back, those whose id begins with one of `named`, else all that failed; returns their ids.
+    """Put jobs back, those whose id or whose series' id begins with one of `named`, else all that failed; returns their ids.
 
     A failed delivery is sent again, with the same UID; a series is judged by the rules of now and segmented again.
     Raises WrongUsage for a name that fits none or several jobs, or one with nothing to try again.
@@ -18,15 +19,18 @@ def retry(service: Service, named: list[str]) -> list[str]:
     jobs = [_find(service, name) for name in named]
     for job in jobs:
         if not _again(service, job):
-            raise WrongUsage(f"Job {job.id[:8]} is {job.state} and nothing of it failed: only failed and held jobs can be tried again.")
+            raise WrongUsage(f"Job {job.id[: ids.SHOWN]} is {job.state} and nothing of it failed: only failed and held jobs can be tried again.")
     return [job.id for job in jobs]
 
 
 def _find(service: Service, name: str) -> Job:
-    fitting = [job for job in service.table.rows(Job) if job.id.startswith(name)]
-    if len(fitting) != 1:
-        raise WrongUsage(f"{len(fitting) or 'No'} jobs have an id that begins with {name}: see  hn-segmenter queue list")
-    return fitting[0]
+    jobs = service.table.rows(Job)
+    found = ids.meant(name, [job.id for job in jobs]) or [job.id for job in jobs if job.node_id.startswith(name) or job.series_uid == name]
+    if not found:
+        raise WrongUsage(f"No job or series has an id that begins with {name}: see  hn-segmenter queue list")
+    if len(found) > 1:
+        raise WrongUsage(f"{len(found)} jobs have an id, or a series, that begins with {name}: choose one of {ids.listed(found)}.")
+    return next(job for job in jobs if job.id == found[0])
 
 
 def _again(service: Service, job: Job) -> bool:

@@ -141,7 +141,7 @@ def _reviewed_job(node: Node, series: str, job: str | None) -> str:
     record = node.attached_json(series, JOB)
     if record is None:
         raise UnusableInput("This series has no result to review: choose one of  hn-segmenter inbox list.")
-    if job is not None and record.get("job") != job:
+    if job is not None and (not job or not str(record.get("job")).startswith(job)):
         raise Late("The series was segmented anew meanwhile, so this result is superseded: open it again.")
     return str(record.get("job"))
 
