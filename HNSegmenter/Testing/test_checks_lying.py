@@ -41,7 +41,7 @@ def lying(turn: np.ndarray, direction: np.ndarray = DIRECTIONS["LPS"], change=ai
 @pytest.mark.parametrize("direction", ["LPS", "sagittal", "oblique"])
 @pytest.mark.parametrize("said", SAID)
 def test_it_is_said_first_how_the_patient_seems_to_lie(said, direction):
-    names = ("Brainstem", "SpinalCord") if "side" in said else ()  # what the network finds in such a patient
+    names = ("Brainstem", "SpinalCord") if "on its side" in said else ()  # what the network finds in such a patient
     (sentence,) = lying(SAID[said], DIRECTIONS[direction], names=names)[""]
     assert sentence.startswith(LOOKS) and said in sentence and ADVICE in sentence
 
@@ -63,15 +63,32 @@ def test_organs_that_were_not_found_are_still_named_without_where_to_look():
     assert findings["Eye_L"] == ["Left eye was not found."] and findings["Parotid_R"] == ["Right parotid was not found."]
 
 
-@pytest.mark.parametrize("names", [("Brainstem", "SpinalCord"), ("Parotid_L", "SpinalCord"), ("Eye_R", "Parotid_L"), ("Eye_L", "Brainstem")])
-def test_two_organs_tell_head_from_feet(names):
+GROUPS = [("Parotid_L", "Parotid_R", "SpinalCord"), ("Brainstem", "SpinalCord", "Parotid_L"), ("Eye_L", "Parotid_L", "Brainstem"), ("Eye_L", "Eye_R", "SpinalCord")]
+
+
+@pytest.mark.parametrize("names", GROUPS)
+def test_a_few_organs_tell_head_from_feet(names):
     assert "upside down" in lying(FEET_FIRST, names=names)[""][0]
     assert lying(AS_IT_SAYS, names=names)[""] == []
 
 
-@pytest.mark.parametrize("names", [("SpinalCord",), ("Eye_L", "Eye_R"), ("Parotid_L", "Parotid_R")])
-def test_what_cannot_tell_head_from_feet_says_nothing(names):
-    assert not any("upside down" in sentence for sentence in lying(FEET_FIRST, names=names)[""])
+@pytest.mark.parametrize("names", [("SpinalCord",), ("Eye_L", "Eye_R"), ("Parotid_L", "Parotid_R"), ("Parotid_L", "SpinalCord")])
+def test_what_cannot_tell_how_the_patient_lies_says_nothing_of_it(names):
+    """One pair of organs may lie so by chance."""
+    assert not any(LOOKS in sentence for sentence in lying(FEET_FIRST, names=names)[""])
+
+
+def test_a_cord_alone_makes_one_ask_whether_it_is_a_head_and_how_it_lies():
+    for turn in (AS_IT_SAYS, BOTH):
+        (sentence,) = lying(turn, names=("SpinalCord",))[""]
+        assert sentence.startswith("No organ of the head was found") and "as its Patient Position says" in sentence
+
+
+def test_organs_as_in_no_patient_are_not_taken_for_a_turned_one():
+    """What the network makes of a chest: a cord, and a gland far below its top."""
+    ct, labelmaps = painted_head()
+    low = sitk.Resample(labelmaps["Parotid_R"], sitk.TranslationTransform(3, [0, 0, 100]), sitk.sitkNearestNeighbor)
+    assert run_checks(edited(ct, couch), {"SpinalCord": labelmaps["SpinalCord"], "Parotid_R": low}, organs())[""] == []
 
 
 def test_one_organ_out_of_place_is_no_turned_scan():
@@ -89,7 +106,7 @@ def lungs(array, l, p, s):
 
 
 def couch(array, l, p, s):
-    """A hollow one that the patient lies on, and a gap between that and the neck."""
+    """A hollow one that the patient lies on, its foam as light as air here and there, and a gap between that and the neck."""
     airways(array, l, p, s)
     array[(p > 98) & (abs(l) < 95) & ((p < 103) | (p > 109))] = 20
     array[(abs(l) < 30) & (abs(p - 92) < 5) & (abs(s + 60) < 20)] = -1000

@@ -28,6 +28,8 @@ READABLE = {
     "Eye_L": "Left eye",
     "Eye_R": "Right eye",
 }
+OF_THE_HEAD = [name for name in ranges.ORGANS if name != CORD]
+NO_HEAD = "No organ of the head was found: check that the scan shows the head, and that the patient lies as its Patient Position says."
 SIDES = {"7771000": "left", "24028007": "right"}  # SNOMED CT
 FACES = {"L": ("right", "left"), "P": ("front", "back"), "S": ("lowest", "highest")}
 TOWARDS = {"L": ("patient's right", "patient's left"), "P": ("front", "back"), "S": ("feet", "head")}
@@ -53,6 +55,8 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
         findings[""].append("The scan holds no body, all of it is air: check that its values are in Hounsfield units.")
     if sentence := turned(ct_image, shapes, body):
         findings[""].append(sentence)
+    elif len(head := [organ.name for organ in sought if organ.name in OF_THE_HEAD]) > 1 and not shapes.keys() & head:
+        findings[""].append(NO_HEAD)
     # In a patient who lies otherwise, where an organ lies and should lie is said by that sentence.
     placed = {} if sentence else shapes
     swapped = wrong_side(sought, placed, body)

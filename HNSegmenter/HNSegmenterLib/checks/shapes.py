@@ -29,7 +29,7 @@ class Shape:
     pieces_ml: volumes of the 26-connected pieces, largest first; own_pieces: how many of them are the organ, 1, of the cord
     those that continue one another; loose_ml: of the others; faces: sides of the image that it touches, as patient directions
     ("S-" is the end towards the feet). The rest leaves crumbs aside (others under a fifth of the volume):
-    centre, top: (3,) LPS mm, middle of all voxels and of the uppermost 5 mm; low, high: (3,) LPS mm, outer faces of the
+    centre, top, bottom: (3,) LPS mm, middle of all voxels and of the uppermost and lowest 5 mm; low, high: (3,) LPS mm, outer faces of the
     extreme voxels along L, P, S; slices: the k that hold some.
     """
 
@@ -39,6 +39,7 @@ class Shape:
     volume_ml: float
     centre: np.ndarray
     top: np.ndarray
+    bottom: np.ndarray
     low: np.ndarray
     high: np.ndarray
     pieces_ml: tuple[float, ...]
@@ -68,6 +69,11 @@ class Shape:
         """(3,) LPS mm: the point that stands for the organ; the cord's top, for its length is the scan's."""
         return self.top if self.name == CORD else self.centre
 
+    @property
+    def landmark_if_turned(self) -> np.ndarray:
+        """The landmark of a patient who lies head down in the scan."""
+        return self.bottom if self.name == CORD else self.centre
+
 
 def measure(name: str, labelmap: sitk.Image) -> Shape | None:
     """The shape of a binary labelmap (uint8, 0 or 1), None if it is empty."""
@@ -85,17 +91,17 @@ def measure(name: str, labelmap: sitk.Image) -> Shape | None:
     kept = (large | own)[numbers - 1]
     kji, points = kji[kept], points[kept]
     half_voxel = voxel_size(labelmap) / 2
-    high = points.max(axis=0) + half_voxel
-    top = points[points[:, 2] >= high[2] - half_voxel[2] - TOP_MM].mean(axis=0)
+    first, last = points.min(axis=0), points.max(axis=0)
     return Shape(
         name=name,
         box=box,
         mask=mask,
         volume_ml=float(counts.sum()) * ml,
         centre=points.mean(axis=0),
-        top=top,
-        low=points.min(axis=0) - half_voxel,
-        high=high,
+        top=points[points[:, 2] >= last[2] - TOP_MM].mean(axis=0),
+        bottom=points[points[:, 2] <= first[2] + TOP_MM].mean(axis=0),
+        low=first - half_voxel,
+        high=last + half_voxel,
         pieces_ml=tuple(float(count) * ml for count in sorted(counts, reverse=True)),
         own_pieces=int(own.sum()),
         loose_ml=float(counts[~own].sum()) * ml,
