@@ -72,7 +72,7 @@ def segment(
         image = ct.image if ct else _read_image(folder.image)
         labelmaps = _read_labelmaps(folder, result, image)
         if not labelmaps:
-            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck, and lies the patient as it says?")
+            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as its Patient Position says?")
         whole = _check(image, labelmaps, result, ct)
         for sentence in whole:
             emit(Event("warning", message=sentence))

@@ -29,7 +29,8 @@ READABLE = {
     "Eye_R": "Right eye",
 }
 OF_THE_HEAD = [name for name in ranges.ORGANS if name != CORD]
-NO_HEAD = "No organ of the head was found: check that the scan shows the head, and that the patient lies as its Patient Position says."
+LYING = "the patient lies as its Patient Position says"
+NO_HEAD = f"No organ of the head was found: check that the scan shows the head, and that {LYING}."
 SIDES = {"7771000": "left", "24028007": "right"}  # SNOMED CT
 FACES = {"L": ("right", "left"), "P": ("front", "back"), "S": ("lowest", "highest")}
 TOWARDS = {"L": ("patient's right", "patient's left"), "P": ("front", "back"), "S": ("feet", "head")}
@@ -48,7 +49,7 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
     shapes = {name: shape for name, shape in shapes.items() if shape is not None}
     findings: Findings = {organ.name: [] for organ in sought} | {"": []}
     if sought and not shapes:
-        findings[""].append("No organ was found: check that the scan is a CT of the head and neck, and lies as it says.")
+        findings[""].append(f"No organ was found: check that the scan is a CT of the head and neck, and that {LYING}.")
         return findings
     body = Body(ct_image)
     if not body.found:

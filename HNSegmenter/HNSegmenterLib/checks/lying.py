@@ -1,8 +1,8 @@
 """Does the patient lie in the scan as it says? Told before any organ is judged by itself, for the network contours much of a
 patient who was scanned head first and called feet first, or lay prone and was called supine.
 
-Upside down is told by the organs: they lie to one another as in other patients, but for head and feet. Which way the face looks is
-told by the air: the throat runs in front of the cord, and nothing of the kind behind or beside it.
+Upside down is told by the organs: they lie to one another as in other patients, but for head and feet. Which way the face looks
+is told by the air: the throat runs in front of the cord, and nothing of the kind behind or beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEAD, PAROTIDS = "Brainstem", {"Parotid_L", "Parotid_R"}
 REACH_MM = 130.0  # of the throat from the brainstem's middle: in the chest there are other airs
 AIR_MM = (15.0, 50.0)  # of the throat from the cord's middle: what lies behind the neck is farther
 LUNG_CM2 = 20.0  # of air in one place of a slice: no throat has so much
-LEAST_ML, TIMES = 4.0, 4.0  # of air on one side of the cord, and as many times that on the others; 7 ml and more in 32 of 33 scans
+LEAST_ML, TIMES = 4.0, 4.0  # of air on one side of the cord, and of what lies on the others; in front there are 7 ml and more
 LEVEL_MM = 4.0  # the cord's middle is that of so much of its length
 
 

@@ -29,8 +29,8 @@ class Shape:
     pieces_ml: volumes of the 26-connected pieces, largest first; own_pieces: how many of them are the organ, 1, of the cord
     those that continue one another; loose_ml: of the others; faces: sides of the image that it touches, as patient directions
     ("S-" is the end towards the feet). The rest leaves crumbs aside (others under a fifth of the volume):
-    centre, top, bottom: (3,) LPS mm, middle of all voxels and of the uppermost and lowest 5 mm; low, high: (3,) LPS mm, outer faces of the
-    extreme voxels along L, P, S; slices: the k that hold some.
+    centre, top, bottom: (3,) LPS mm, middle of all voxels and of the uppermost and lowest 5 mm; low, high: (3,) LPS mm, outer
+    faces of the extreme voxels along L, P, S; slices: the k that hold some.
     """
 
     name: str

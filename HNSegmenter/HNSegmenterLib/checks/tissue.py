@@ -77,9 +77,10 @@ class Body:
         most = most_cm2 * thickness / 10 / self.sample_ml
         air = np.zeros_like(self.tissue)
         for plane, tissue in zip(np.moveaxis(air, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
-            filled = sitk.BinaryFillhole(sitk.GetImageFromArray(tissue.astype(np.uint8)))
-            areas = _connected((sitk.GetArrayViewFromImage(filled) != 0) & ~tissue)
-            plane[:] = (areas > 0) & (np.bincount(areas.ravel()) <= most)[areas]
+            areas = _connected(~tissue)
+            airway = np.bincount(areas.ravel()) <= most
+            airway[[0, *areas[0], *areas[-1], *areas[:, 0], *areas[:, -1]]] = False  # tissue, and what reaches the image's sides
+            plane[:] = airway[areas]
         return patient_points(self._ct, np.argwhere(air) * self.steps)
 
     def ends_s(self) -> tuple[float, float]:

@@ -67,7 +67,8 @@ def _list(args, ui, settings) -> int:
             ui.say(_whole(row))
     else:
         columns = ("Series", "Received", "State", "Patient", "ID", "Remarks")
-        cells = [(ids[row["series"]], _received(row), row["state"], row["patient_name"], row["patient_id"], _remarks(row)) for row in rows]
+        keys = ("state", "patient_name", "patient_id")
+        cells = [(ids[row["series"]], _received(row), *(row[key] for key in keys), _remarks(row)) for row in rows]
         if ui.lines(columns, cells, whole=3):
             ui.say("Whole names, remarks and UIDs: --long")
     ui.result({"patients": rows})

@@ -14,7 +14,9 @@ def add_parser(sub) -> None:
         description="Every series that arrived at the node, with state, times, attempts and the reason of its state.",
     )
     parser.add_argument("action", choices=("list", "retry"), help="list the jobs; retry a failed or held one")
-    parser.add_argument("job", nargs="*", metavar="JOB", help="for retry: ids of jobs or series as listed (their beginning is enough); without, all that failed")
+    parser.add_argument(
+        "job", nargs="*", metavar="JOB", help="for retry: ids of jobs or series as listed (their beginning is enough); without, all that failed"
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
     parser.add_argument("--state", action="append", metavar="STATE", help="list only jobs in this state; may be repeated")
     parser.add_argument("--long", action="store_true", help="list all that is known of each job, several lines a job")

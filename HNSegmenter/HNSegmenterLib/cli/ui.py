@@ -115,6 +115,7 @@ class TerminalUi:
         from rich.table import Table
         from rich.text import Text
 
+        rows = [[" ".join(text.split()) for text in row] for row in rows]
         table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False)
         for number, column in enumerate(columns):
             table.add_column(column, no_wrap=number < whole)
