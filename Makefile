@@ -14,19 +14,19 @@ demo: $(VENV)/.demo
 test: test-training test-pydicom2 test-slicer-core test-library
 
 test-library: $(VENV)/.test
-	$(BIN)/python -m pytest HNSegmenter/Testing --ignore-glob='*/test_scene_*.py'
+	$(BIN)/python -m pytest HNSegmenter/Testing --ignore=HNSegmenter/Testing/scene
 
 # Slicer ships pydicom 2 or 3: what reads and writes DICOM runs with both.
 test-pydicom2: $(PYDICOM2)/.test
-	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/test_dicom_*.py HNSegmenter/Testing/test_rtstruct_[!r]*.py
+	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/dicom HNSegmenter/Testing/rtstruct/test_[!r]*.py
 
 # Slicer's MRML, segmentations and subject hierarchy without its window: the wheel slicer-core. What needs the window
-# (test_slicer_application.py) is part of test-library, where a Slicer is on the PATH or named by SLICER. The release, and the newest.
+# (slicer_module/test_application.py) is part of test-library, where a Slicer is on the PATH or named by SLICER. The release, and the newest.
 test-slicer-core: $(SLICER_CORE:%=%/.test)
-	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/test_scene_*.py || exit 1; done
+	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/scene || exit 1; done
 
 test-training: $(TRAINING)/.test
-	$(TRAINING)/bin/python -m pytest -c docker/training/pyproject.toml docker/training/tests
+	$(TRAINING)/bin/python -m pytest -c training/pyproject.toml training/tests
 
 benchmark: $(VENV)/.test
 	$(BIN)/hn-segmenter benchmark
@@ -60,7 +60,7 @@ $(PYDICOM2)/.test: pyproject.toml constraints.txt
 	touch $@
 
 # With what predict.py needs: a test exports a model and runs it.
-$(TRAINING)/.test: docker/training/requirements.txt docker/requirements.txt
+$(TRAINING)/.test: training/requirements.txt docker/requirements.txt
 	$(PYTHON) -m venv $(TRAINING)
-	$(TRAINING)/bin/python -m pip install --quiet --requirement docker/training/requirements.txt --requirement docker/requirements.txt
+	$(TRAINING)/bin/python -m pip install --quiet --requirement training/requirements.txt --requirement docker/requirements.txt
 	touch $@

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import slicer
 import vtk
-from HNSegmenterLib import scene
-from HNSegmenterWidgets.runner import Runner
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -21,6 +19,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from HNSegmenterLib import scene
+from HNSegmenterWidgets.runs.runner import Runner
 
 SAMPLE = "HNSegmenterSample"
 
@@ -49,6 +50,7 @@ class HNSegmenter(ScriptedLoadableModule):
 def registerWithSlicer():
     """The made-up sample patient in the Sample Data module, the organs' terminology in its selector."""
     import SampleData
+
     from HNSegmenterLib.scene import terminology
 
     terminology.register()
@@ -84,10 +86,10 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from HNSegmenterWidgets.earlier_runs import EarlierRuns
-        from HNSegmenterWidgets.inbox_section import InboxSection
+        from HNSegmenterWidgets.inbox.section import InboxSection
         from HNSegmenterWidgets.load_section import LoadSection
         from HNSegmenterWidgets.quitting import QuitGuard
+        from HNSegmenterWidgets.runs.earlier_runs import EarlierRuns
         from HNSegmenterWidgets.save_section import SaveSection
         from HNSegmenterWidgets.segment_section import SegmentSection
         from HNSegmenterWidgets.views import FullHeight
@@ -334,6 +336,7 @@ class HNSegmenterTest(ScriptedLoadableModuleTest):
 
         import pydicom
         from DICOMLib import DICOMUtils
+
         from HNSegmenterWidgets import packages
 
         if lacking := packages.missing("local"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .errors import Cancelled, HNSegmenterError
 from .events import CancelToken, Emit, Event, ignore
+from .processes import alive
 from .result import write_json
 from .runtimes.base import JobFolder
 from .settings import jobs_folder
@@ -131,21 +132,3 @@ def remove_stale(root: Path) -> None:
             continue
         if gone:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of that id lives."""
-    if os.name == "nt":  # os.kill(pid, 0) would end the process there
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

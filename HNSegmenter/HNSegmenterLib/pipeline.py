@@ -217,7 +217,7 @@ def _write(
     names: NameTable | None,
     job: Job,
 ) -> None:
-    from .report import draw_overview
+    from .overview import draw_overview
 
     (staged / SEGMENTATIONS).mkdir()
     for organ in result.organs:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 from HNSegmenterLib.rtstruct.rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC
-from HNSegmenterLib.scene.rois import KINDS
-from HNSegmenterLib.scene.slicer_rt import PLUGIN as SLICER_RT_PLUGIN
-from slicer.i18n import tr as _
+from HNSegmenterLib.scene.saving.rois import KINDS
+from HNSegmenterLib.scene.saving.slicer_rt import PLUGIN as SLICER_RT_PLUGIN
 
 from . import dialogs
 

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import qt
 import slicer
+from slicer.i18n import tr as _
+
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 from HNSegmenterLib.pipeline import NO_RTSTRUCT
 from HNSegmenterLib.settings import Settings, jobs_folder
-from slicer.i18n import tr as _
 
 from . import dialogs, image_dialog, packages
 from .importing import Importing
 from .organ_table import OrganTable
-from .run import Run, RunState
+from .runs.run import Run, RunState
 
 RUNTIMES = ("auto", "docker", "local")
 IMAGE_MISSING = "is not on the Docker engine"

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from HNSegmenterLib.quiet import quiet
-from phantoms import compress, write_ct_series
-from raw_elements import put_bytes
-from service_serving import HEAD_SPACING, small_head
+from Testing.phantoms import compress, write_ct_series
+from Testing.raw_elements import put_bytes
+from Testing.service.serving import HEAD_SPACING, small_head
 
 SERIES_UID = "1.2.826.0.1.3680043.0977.004"  # which our own sentences may say
 _UID = "1.2.826.0.1.3680043.0977001.00"  # components that begin with 0 are none

@@ -1,4 +1,4 @@
-"""What all tests share: where optional real data and required programs are, and no trace on the user's machine."""
+"""What all tests share: real data, the images under test, and no trace on the user's machine."""
 
 from __future__ import annotations
 
@@ -10,26 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("HNSEG_DATA", ROOT.parent / "shared" / "data"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-
-def require(found: bool, what: str) -> None:
-    """Skip without it; on CI, where everything is installed, fail."""
-    if found:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and must be there on CI")
-    pytest.skip(f"{what} is not on this machine")
-
-
-def require_program(name: str) -> str:
-    """Its path: a program's before a script's, for pynetdicom's scripts are called like DCMTK's programs."""
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    found = [path for folder in folders if (path := shutil.which(name, path=folder))]
-    require(bool(found), f"the program {name}")
-    return next((path for path in found if Path(path).read_bytes()[:2] != b"#!"), found[0])
+from Testing.machine import DATA, ROOT, require
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +28,6 @@ def own_folders(tmp_path_factory, monkeypatch) -> Path:
     monkeypatch.setenv("HNSEG_SETTINGS", str(folder / "settings.json"))
     monkeypatch.setenv("HNSEG_JOBS", str(folder / "jobs"))
     return folder
-
 
 BASE_IMAGE = os.environ.get("HNSEG_TEST_BASE", "hnseg-test-base:bookworm")
 
@@ -72,8 +52,8 @@ def two_organ_image(our_image, tmp_path_factory) -> str:
     """The same program with a model of other organs."""
     client = _docker_client()
     context = tmp_path_factory.mktemp("two_organs")
-    shutil.copytree(ROOT / "docker" / "training" / "fixtures" / "two_organs", context / "model")
-    (context / "Dockerfile").write_text(f"FROM {our_image}\nCOPY model/ /app/hn_densevnet/model/\n")
+    shutil.copytree(ROOT / "training" / "fixtures" / "two_organs", context / "model")
+    (context / "Dockerfile").write_text(f"FROM {our_image}\nCOPY model/ /app/hn_network/model/\n")
     client.images.build(path=str(context), tag="hn-segmenter-two-organs:test", rm=True)
     client.close()
     return "hn-segmenter-two-organs:test"

@@ -4,13 +4,14 @@ import os
 import re
 
 import pytest
+
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.pipeline import segment
-from phantoms import head_phantom
-from test_container_input import KINDS
-from test_container_input import good as good  # a fixture
-from test_dicom_refused import REFUSED
+from Testing.container.test_input import KINDS
+from Testing.container.test_input import good as good  # a fixture
+from Testing.dicom.test_refused import REFUSED
+from Testing.phantoms import head_phantom
 
 
 def refuse(source, tmp_path, capfd) -> str:

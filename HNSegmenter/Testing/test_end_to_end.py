@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from conftest import DATA
+
 from HNSegmenterLib import pipeline, sample
 from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.dicom import read_planning_ct
@@ -17,9 +17,10 @@ from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.runtimes import choose
 from HNSegmenterLib.sample.score import score
 from HNSegmenterLib.sample.series import sample_patient, write_series
-from HNSegmenterLib.service.likely import unlikely
-from phantoms import nifti_to_series
-from rtstruct_help import dciodvfy_complaints, dcmrtstruct2nii_masks, dice, digests, plastimatch_masks, volume_ml
+from HNSegmenterLib.service.worker.likely import unlikely
+from Testing.machine import DATA
+from Testing.phantoms import nifti_to_series
+from Testing.rtstruct.help import dciodvfy_complaints, dcmrtstruct2nii_masks, dice, digests, plastimatch_masks, volume_ml
 
 LEAST_DICE = 0.7
 ORGANS = ["Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R"]

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-from awkward_patient import SERIES_UID, TOKENS, write_awkward
-from conftest import ROOT, require_program
 
 from HNSegmenterLib.quiet import quiet
+from Testing.awkward_patient import SERIES_UID, TOKENS, write_awkward
+from Testing.machine import ROOT, require_program
 
-TWO_ORGANS = ROOT / "docker" / "training" / "fixtures" / "two_organs"
+TWO_ORGANS = ROOT / "training" / "fixtures" / "two_organs"
 
 
 def run(*arguments, code: int = 0) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The plausible ranges that the checks compare with: ranges.json, measured by measure_ranges.py."""
+"""The plausible ranges that the checks compare with: ranges.json, measured by tools/measure_ranges.py."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _require_packages() -> None:
 
 
 def _ours(args, series: Path, out: Path, drop: bool = False):
-    from ..report.measure import drop_caches, run_measured
+    from ..evaluation.time_and_memory import drop_caches, run_measured
 
     command = [sys.executable, "-m", "HNSegmenterLib", "segment", str(series), "-o", str(out), "--json"]
     for option in ("runtime", "image", "docker_host", "model", "contract"):
@@ -84,12 +84,14 @@ def _thesis(series: Path, folder: Path) -> dict:
     import SimpleITK as sitk
 
     from ..dicom import read_planning_ct
-    from ..errors import HNSegmenterError
+    from ..errors import HNSegmenterError, WrongUsage
     from ..runtimes.local import network_folder
 
     image = folder / "ct.nii.gz"
     sitk.WriteImage(read_planning_ct(series).image, str(image))
-    script = network_folder() / "benchmarks" / "thesis_way.py"
+    script = network_folder().parent / "tools" / "benchmarks" / "thesis_way.py"
+    if not script.is_file():
+        raise WrongUsage("The thesis's way is measured from the sources alone: add --without-thesis.")
     begin = time.perf_counter()
     run = subprocess.run([sys.executable, str(script), str(image), str(folder)], capture_output=True, text=True)
     seconds = time.perf_counter() - begin

@@ -251,8 +251,8 @@ def _connections(config: Path) -> Iterator[Finding]:
     from ..errors import HNSegmenterError, WrongUsage
 
     try:
-        from ..service.lights import connections
-        from ..service.node import Node
+        from ..service.node.client import Node
+        from ..service.peers.lights import connections
         from ..service.settings import load
     except ModuleNotFoundError as error:
         yield Finding("DICOM service", FAULT, f"lacks {error.name}", f"{_python_command()} -m pip install 'hn-segmenter[service]'")

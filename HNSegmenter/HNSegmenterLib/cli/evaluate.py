@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from .evaluate_predict import PREDICTIONS, VARIED, Progress, Segmenter
+from ..evaluation.segmenter import PREDICTIONS, VARIED, Progress, Segmenter
 from .segment import add_runtime_options, choose_runtime
 
 FAULT = 1
@@ -51,10 +51,10 @@ def add_parser(sub) -> None:
 
 
 def run(args, ui) -> int:
-    from ..report.dataset import Dataset, read_label_map
-    from ..report.evaluate import FAILED, organs_tried_by_any, stored_predictions
-    from ..report.summary import losses, summarise
-    from ..report.tables import BRIEF_COLUMNS, BRIEF_LOSS_COLUMNS, brief_loss_rows, brief_rows, finding_counts, remarks
+    from ..evaluation.dataset import Dataset, read_label_map
+    from ..evaluation.evaluate import FAILED, organs_tried_by_any, stored_predictions
+    from ..evaluation.summary import losses, summarise
+    from ..evaluation.tables import BRIEF_COLUMNS, BRIEF_LOSS_COLUMNS, brief_loss_rows, brief_rows, finding_counts, remarks
     from ..staging import move_in, staging
 
     labels = read_label_map(args.labels)
@@ -107,8 +107,8 @@ def run(args, ui) -> int:
 
 def _try_all(dataset, whole, labels, predict, organs, variations, segmenter, progress, args) -> tuple[list, list]:
     """Rows and findings of every patient, as it is and varied. whole: where tissue for a void may come from."""
-    from ..report.evaluate import try_patient
-    from ..report.vary import Donors, try_variation
+    from ..evaluation.evaluate import try_patient
+    from ..evaluation.vary import Donors, try_variation
 
     donors = Donors(whole, labels)
     rows, findings = [], []
@@ -126,8 +126,8 @@ def _try_all(dataset, whole, labels, predict, organs, variations, segmenter, pro
 
 def _write(rows, findings, dataset, how: str, out: Path) -> list[str]:
     """Returns the files' names."""
-    from ..report.picture import draw_box_plot
-    from ..report.tables import CSV, PICTURE, TEXT, write_csv, write_text
+    from ..evaluation.box_plot import draw_box_plot
+    from ..evaluation.tables import CSV, PICTURE, TEXT, write_csv, write_text
 
     write_csv(rows, out / CSV)
     drawn = draw_box_plot(rows, out / PICTURE)
@@ -137,8 +137,8 @@ def _write(rows, findings, dataset, how: str, out: Path) -> list[str]:
 
 def _parts(staged: Path, patients, variations=()) -> list[Path]:
     """All that a report may hold, relative; an earlier report's other patients stay."""
+    from ..evaluation.tables import CSV, PICTURE, TEXT
     from ..pipeline import OUTPUTS
-    from ..report.tables import CSV, PICTURE, TEXT
 
     folders = [Path(PREDICTIONS), *(Path(VARIED, name) for name in variations)]
     predicted = [folder / patient.name for folder in folders for patient in patients if (staged / folder / patient.name).is_dir()]
@@ -166,7 +166,7 @@ def _variations(args) -> list[str]:
 
 def _check_output(out: Path, overwrite: bool) -> None:
     from ..errors import WrongUsage
-    from ..report.tables import CSV, PICTURE, TEXT
+    from ..evaluation.tables import CSV, PICTURE, TEXT
 
     if out.exists() and not out.is_dir():
         raise WrongUsage(f"{out} is a file: give a folder for the report.")

@@ -55,9 +55,10 @@ def run(args, ui) -> int:
 
 
 def _list(args, ui, settings) -> int:
-    from ..service import inbox
     from ..service.ids import shortened
-    from ..service.node import Node
+    from ..service.inbox import fetching
+    from ..service.inbox import listing as inbox
+    from ..service.node.client import Node
 
     with Node(settings.node) as node:
         rows = inbox.patients(node)
@@ -97,19 +98,20 @@ def _whole(row: dict) -> str:
 
 
 def _fetch(args, ui, settings) -> int:
-    from ..service import inbox
-    from ..service.node import Node
+    from ..service.inbox import fetching
+    from ..service.inbox import listing as inbox
+    from ..service.node.client import Node
 
     with Node(settings.node) as node:
-        found = inbox.fetch(node, _series(node, args.series), args.out, ui.emit, args.cancel)
+        found = fetching.fetch(node, _series(node, args.series), args.out, ui.emit, args.cancel)
     ui.say(f"Wrote {found['ct']}" + (f" and {found['results']}." if found["results"] else ": there is no result."))
     ui.result(found)
     return 0
 
 
 def _approve(args, ui, settings) -> int:
-    from ..service import review
-    from ..service.node import Node
+    from ..service.inbox import review
+    from ..service.node.client import Node
 
     changed: list[str] = []
 
@@ -150,8 +152,8 @@ def _agreed(args, ui, changes) -> bool:
 
 
 def _reject(args, ui, settings) -> int:
-    from ..service import review
-    from ..service.node import Node
+    from ..service.inbox import review
+    from ..service.node.client import Node
 
     with Node(settings.node) as node:
         made = review.reject(node, _series(node, args.series), args.reviewer, args.reason, job=args.job)
@@ -161,7 +163,7 @@ def _reject(args, ui, settings) -> int:
 
 
 def _connections(args, ui, settings) -> int:
-    from ..service.lights import connections
+    from ..service.peers.lights import connections
 
     lights = connections(settings)
     ui.table(("Connection", "Address", "Works", "Found"), [(li.name, li.address, "yes" if li.ok else "no", li.sentence) for li in lights])
@@ -170,7 +172,7 @@ def _connections(args, ui, settings) -> int:
 
 
 def _series(node, named: str) -> str:
-    from ..service.inbox import series_named
+    from ..service.inbox.listing import series_named
 
     return series_named(node, named)
 

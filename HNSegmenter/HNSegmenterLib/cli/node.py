@@ -25,7 +25,7 @@ def add_parser(sub) -> None:
 
 
 def run(args, ui) -> int:
-    from ..service import orthanc_config
+    from ..service.node import orthanc_config
     from ..service.settings import load
 
     settings = load(args.config)

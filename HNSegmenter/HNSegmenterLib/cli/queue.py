@@ -25,7 +25,7 @@ def add_parser(sub) -> None:
 def run(args, ui) -> int:
     from ..errors import WrongUsage
     from ..service.settings import load
-    from ..service.table import State
+    from ..service.table.interface import State
 
     states = {str(state) for state in State}
     if unknown := set(args.state or ()) - states:
@@ -36,7 +36,8 @@ def run(args, ui) -> int:
 
 def _list(settings, args, ui) -> int:
     from ..service.ids import shortened
-    from ..service.table import Job, open_table
+    from ..service.table.interface import Job
+    from ..service.table.opening import open_table
 
     table = open_table(settings.worker)
     try:
@@ -81,8 +82,8 @@ def _time(seconds: float) -> str:
 
 
 def _retry(settings, args, ui) -> int:
-    from ..service.context import Service
-    from ..service.retrying import retry
+    from ..service.worker.context import Service
+    from ..service.worker.retrying import retry
 
     service = Service.open(settings)
     try:

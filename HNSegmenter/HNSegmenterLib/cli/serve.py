@@ -16,8 +16,8 @@ def add_parser(sub) -> None:
 
 
 def run(args, ui) -> int:
-    from ..service.serving import serve
     from ..service.settings import load
+    from ..service.worker.serving import serve
 
     settings = load(args.config)
     os.environ.setdefault("HNSEG_JOBS", str(settings.worker.folder / "jobs"))

@@ -1,7 +1,6 @@
 """RTSTRUCT: contours on the original CT, complete and checked."""
 
 from .complete import Options, complete
-from .contours import SliceContour, trace
 from .export import Report, write_rtstruct
 from .file import write
 from .names import NameTable
@@ -9,6 +8,7 @@ from .pairing import pair
 from .placing import placed
 from .readback import agreement
 from .rois import Roi
+from .tracing.contours import SliceContour, trace
 from .writer import build
 
 __all__ = [

@@ -15,10 +15,10 @@ from ..events import Emit, Event, ignore
 from ..quiet import quiet
 from ..result import Result
 from .complete import Options, complete
-from .contours import trace
 from .file import write
 from .names import NameTable
 from .rois import Roi
+from .tracing.contours import trace
 from .writer import build
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim, content_of, read
 from ..errors import HNSegmenterError, RuntimeFault
 from ..quiet import quiet
 from .character_set import CharacterSet
-from .contours import SliceContour
 from .encoding import dicom_file
 from .readback import require_contours
+from .tracing.contours import SliceContour
 from .writer import contour_points
 
 

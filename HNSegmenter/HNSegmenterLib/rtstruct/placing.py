@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 from ..dicom.contents import some
 from ..errors import UnusableInput
 from ..quiet import quiet
-from .contours import LONGEST_VALUE, SliceContour, encode, rounded
-from .outlines import Outline, joined, untangled
 from .pairing import pair
-from .planes import normal, to_patient, to_pixels
-from .polygons import without_collinear
+from .tracing.contours import LONGEST_VALUE, SliceContour, encode, rounded
+from .tracing.outlines import Outline, joined, untangled
+from .tracing.planes import normal, to_patient, to_pixels
+from .tracing.polygons import without_collinear
 from .writer import contour_points
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 
 from ..errors import RuntimeFault
 from ..quiet import quiet
-from .contours import SliceContour, encode, slice_masks
 from .pairing import PairedRoi, pair
-from .planes import to_pixels
+from .tracing.contours import SliceContour, encode, slice_masks
+from .tracing.planes import to_pixels
 from .writer import contour_points
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..result import Organ
-from .contours import SliceContour
+from .tracing.contours import SliceContour
 
 AUTOMATIC, SEMIAUTOMATIC, MANUAL = "AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"  # ROI Generation Algorithm (3006,0036)
 REVIEW = "A clinician must review every contour."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence as Items
+from collections.abc import Mapping
+from collections.abc import Sequence as Items
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from ..quiet import quiet
-from .contours import SliceContour, encode
 from .header import image_reference
 from .rois import Roi
+from .tracing.contours import SliceContour, encode
 
 if TYPE_CHECKING:
     from ..dicom import PlanningCT

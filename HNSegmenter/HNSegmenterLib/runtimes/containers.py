@@ -18,7 +18,7 @@ from docker.types import LogConfig
 from docker.utils import parse_bytes
 
 from ..errors import WrongUsage
-from ..job import alive
+from ..processes import alive
 from ..result import write_json
 from ..settings import jobs_folder
 from .engine import Engine

@@ -221,7 +221,7 @@ def _build_arguments(sources: Path, base_image: str | None, index_url: str | Non
         arguments["BASE_IMAGE"] = base_image
     if index_url:
         arguments["PIP_INDEX_URL"] = index_url
-    sums = sources / "hn_densevnet" / "model" / "SHA256SUMS"
+    sums = sources / "hn_network" / "model" / "SHA256SUMS"
     if not sums.is_file():
         raise WrongUsage(
             f"There is no model in {sums.parent}, an image without one cannot work: put a trained model there."

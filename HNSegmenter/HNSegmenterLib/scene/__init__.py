@@ -1,7 +1,7 @@
 """The 3D Slicer side: MRML volumes to jobs, results to segments, segments to DICOM. No Qt in here.
 
 The only room of the library that imports `slicer` and `vtk`. Everything works on the wheel slicer-core too, apart from
-what needs Slicer's DICOM database or SlicerRT (dicom_database, slicer_rt), which import those when called.
+what needs Slicer's DICOM database or SlicerRT (dicom_database, saving.slicer_rt), which import those when called.
 
 The names below are loaded when first used, so that importing the package stays cheap.
 """
@@ -32,16 +32,16 @@ _HOMES = {
     "organ_rows": "rows",
     "organ_center": "rows",
     "OrganRow": "rows",
-    "PlannedRoi": "rois",
-    "roi_plan": "rois",
-    "UnclearType": "rois",
-    "labelmaps": "label_images",
-    "save_labelmaps": "label_images",
-    "Saved": "export",
-    "SavedRoi": "export",
-    "export_rtstruct": "export",
-    "planned_files": "export",
-    "slicer_rt_problem": "slicer_rt",
+    "PlannedRoi": "saving.rois",
+    "roi_plan": "saving.rois",
+    "UnclearType": "saving.rois",
+    "labelmaps": "saving.label_images",
+    "save_labelmaps": "saving.label_images",
+    "Saved": "saving.export",
+    "SavedRoi": "saving.export",
+    "export_rtstruct": "saving.export",
+    "planned_files": "saving.export",
+    "slicer_rt_problem": "saving.slicer_rt",
     "source_folder": "dicom_database",
     "propose_folder": "dicom_database",
     "planning_ct": "dicom_database",

@@ -15,7 +15,7 @@ import slicer
 
 from ..errors import HNSegmenterError, UnusableInput
 from ..events import Emit
-from ..rtstruct.planes import to_patient
+from ..rtstruct.tracing.planes import to_patient
 from .grid import RAS_TO_LPS, Grid
 from .volumes import instance_uids, is_acquisition_transform, rtstruct_impossible
 

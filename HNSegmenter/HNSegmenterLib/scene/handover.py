@@ -24,8 +24,8 @@ import SimpleITK as sitk
 
 from ..errors import HNSegmenterError, UnusableInput
 from ..events import Emit
-from ..job import alive
 from ..pipeline import RESULT
+from ..processes import alive
 from ..result import write_json
 from ..settings import jobs_folder
 from .grid import nodes_of

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from ..events import Emit, Event, ignore
-from .export import Saved, export_rtstruct
 from .handover import HandOver, last_words, parse_line, python_executable
 from .loading import load
 from .results import show_results
+from .saving.export import Saved, export_rtstruct
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode

@@ -1,0 +1,1 @@
+"""From the scene to files: RTSTRUCT by our writer or SlicerRT's, labelmaps."""

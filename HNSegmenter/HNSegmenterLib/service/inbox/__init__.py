@@ -1,0 +1,1 @@
+"""What waits for a reviewer: listed, fetched, approved or rejected, made final."""

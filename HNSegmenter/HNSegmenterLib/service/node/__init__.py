@@ -1,0 +1,1 @@
+"""The node: Orthanc, its configuration and the proxy before it."""

@@ -1,0 +1,1 @@
+"""The table of jobs and deliveries, in SQLite or in Redis."""

@@ -1,0 +1,164 @@
+"""One series of the node segmented: fetched, run through the same pipeline as the command line, its results attached."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...errors import Cancelled, HNSegmenterError, RuntimeFault, UnusableInput
+from ...events import CancelToken
+from ...job import Job as JobFolder
+from ...pipeline import Outcome, segment
+from ...runtimes.base import Runtime
+from ..node.client import RESULTS, NotThere
+from ..settings import Worker
+from ..table.interface import Job, State, digest_of
+from .context import DELETED, LOG, Service
+from .likely import UNLIKELY, unlikely
+from .rules import judge
+
+NONE_FOUND = "none of the organs was found."
+# A job holds the files, the image, a labelmap of half its size for each organ and, for a moment, both copies of these.
+ROOM = 6
+
+
+def segment_job(service: Service, key: str) -> None:
+    """Do one queued job, if it is this worker's to do; whatever happens, the table knows it afterwards."""
+    job = service.table.get(Job, key)
+    if job is None or job.state != State.QUEUED or job.model != service.model or job.next_try_at > time.time():
+        return
+    job = service.claim(job)
+    if job is None:
+        return
+    try:
+        with service.lease(job) as cancel:
+            _work(service, job, cancel)
+    except Cancelled:
+        service.end(job, State.QUEUED, attempts=job.attempts - 1, reason="The worker was stopped.", next_try_at=0.0)
+    except UnusableInput as refusal:
+        reason = neutral(refusal.sentence)
+        service.end(job, State.HELD, reason=UNLIKELY + NONE_FOUND if NONE_FOUND in reason else reason)
+    except NotThere:
+        service.end(job, State.FAILED, reason=DELETED)
+    except RuntimeFault as fault:
+        service.again(job, neutral(fault.sentence), limited=True)
+    except HNSegmenterError as fault:  # node, table or disk
+        service.again(job, neutral(fault.sentence), limited=False)
+    except OSError as fault:
+        service.again(job, f"The worker could not write its files ({fault.strerror}): is the disk full?", limited=False)
+    except Exception as fault:  # a bug: what it says may quote the patient
+        LOG.error("job %s: an unforeseen fault (%s) at %s", job.id, type(fault).__name__, _place(fault))
+        service.again(job, f"An unforeseen fault ({type(fault).__name__}).", limited=True)
+
+
+def _work(service: Service, job: Job, cancel: CancelToken) -> None:
+    service.node.detach(job.node_id, RESULTS)  # of what the series was before
+    headers = service.node.headers(job.node_id)
+    if digest_of(values.get("SOPInstanceUID", "") for values in headers.values()) != job.sop_digest:
+        raise HNSegmenterError("The series has changed since: it is looked at again when it is complete.")
+    if reason := judge(headers, service.settings.rules):
+        raise UnusableInput(reason)
+    with JobFolder(cancel=cancel) as folder:
+        _check_room(folder.path, headers)
+        fetch(service, sorted(headers), folder.path / "ct", cancel)
+        outcome = segment(folder.path / "ct", folder.path / "results", service.runtime, series_uid=job.series_uid, cancel=cancel)
+        summary = summarise(outcome)
+        if reason := unlikely(outcome.result.organs, outcome.result.warnings):
+            summary["warnings"] = [warning for warning in summary["warnings"] if warning != reason]  # it is said once
+            service.end(job, State.HELD, reason=reason, summary=summary)
+            return
+        packed = pack(outcome.out)
+    cancel.raise_if_cancelled()
+    _hand_in(service, job, packed, summary)
+
+
+def _hand_in(service: Service, job: Job, packed: bytes, summary: dict) -> None:
+    current = service.table.get(Job, job.id)
+    if current.state != State.SEGMENTING or current.owner != service.owner:
+        return  # superseded, or taken over
+    service.node.attach(job.node_id, RESULTS, packed)
+    if not service.end(job, State.WAITING, summary=summary, reason=""):
+        # Superseded in this very moment, and the newer job's results may have been overwritten: it does them again.
+        for other in service.table.of_series(job.node_id):
+            if other.id != job.id and other.state == State.WAITING:
+                service.move(other, State.QUEUED, next_try_at=0.0)
+
+
+def fetch(service: Service, instances: Iterable[str], folder: Path, cancel: CancelToken) -> None:
+    """Download instances as 0001.dcm, ... into a new folder for this user alone."""
+    folder.mkdir(mode=0o700)
+    for number, instance in enumerate(instances, 1):
+        cancel.raise_if_cancelled()
+        (folder / f"{number:04d}.dcm").write_bytes(service.node.download(instance))
+
+
+def summarise(outcome: Outcome) -> dict:
+    """What the table and job.json tell of a result."""
+    result = outcome.result
+    return {
+        "model": {name: result.model.get(name) for name in ("name", "version", "digest")},
+        "warnings": [neutral(warning) for warning in result.warnings],
+        "organs": [
+            {"name": organ.name, "volume_ml": round(organ.volume_ml, 2), "found": organ.found, "checks": organ.checks}
+            for organ in result.organs
+        ],
+    }
+
+
+def pack(folder: Path) -> bytes:
+    """The files of a folder as a ZIP archive, with paths relative to it. Labelmaps and pictures are compressed already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            method = zipfile.ZIP_DEFLATED if path.suffix in (".dcm", ".json") else zipfile.ZIP_STORED
+            archive.write(path, path.relative_to(folder).as_posix(), method)
+    return buffer.getvalue()
+
+
+def model_digest(runtime: Runtime, worker: Worker) -> str:
+    """The digest of the model that a runtime runs, before it has run; of the image where that does not tell its model's.
+
+    Raises RuntimeFault where the model folder is incomplete.
+    """
+    if runtime.name == "docker":
+        return runtime.image.model_digest or runtime.image.id
+    from ...runtimes.local import network_folder
+
+    folder = worker.model or network_folder() / "hn_network" / "model"
+    try:
+        return "sha256:" + hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()
+    except OSError as error:
+        raise RuntimeFault(f"The model folder {folder} has no SHA256SUMS: name a complete one in worker.model.") from error
+
+
+def neutral(sentence: str) -> str:
+    """A sentence of the pipeline without paths, and without the series' description, which stands in quotes."""
+    sentence = re.sub(r' ".*"', "", sentence, flags=re.DOTALL)
+    sentence = re.sub(r"(?: in)? /\S+/(?:ct|results)\b:?", "", " " + sentence).strip()
+    sentence = re.sub(r"/\S+/", "", sentence)
+    return sentence[:1].upper() + sentence[1:]
+
+
+def pixels_of(headers: dict[str, dict]) -> int:
+    """Of all instances together; objects that are no images have none, nor have damaged ones that do not say how many."""
+    sizes = [[str(values.get(word, "")) for word in ("Rows", "Columns")] for values in headers.values()]
+    return sum(int(rows) * int(columns) for rows, columns in sizes if rows.isdecimal() and columns.isdecimal())
+
+
+def _check_room(folder: Path, headers: dict[str, dict]) -> None:
+    need, free = 2 * ROOM * pixels_of(headers), shutil.disk_usage(folder).free
+    if free < need:
+        raise HNSegmenterError(f"The worker's disk is too full: {free / 1e6:.0f} MB are free, this series needs {need / 1e6:.0f} MB.")
+
+
+def _place(fault: BaseException) -> str:
+    trace = fault.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

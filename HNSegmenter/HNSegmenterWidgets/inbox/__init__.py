@@ -1,0 +1,1 @@
+"""The inbox section: patients that the scanner sent to the node."""

@@ -1,0 +1,1 @@
+"""The child process of a run, from its start to its results."""

@@ -1,0 +1,104 @@
+"""The house is as its plan says: who imports whom, how full a folder may be, and the plan in the docs is of now."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+
+import pytest
+
+from Testing.machine import ROOT
+from tools import imports, picture
+
+MOST_FILES = 15
+
+
+@pytest.fixture(scope="module")
+def files() -> list[imports.File]:
+    return imports.read()
+
+
+def test_no_circle(files):
+    assert imports.circle(files) == []
+
+
+def test_nothing_imports_upwards(files):
+    assert imports.forbidden(files, imports.rooms()) == []
+
+
+def test_the_table_allows_what_is_used_and_no_more(files):
+    assert imports.needless(files, imports.rooms()) == []
+
+
+def test_picture_and_table_in_the_docs_are_those_of_now(files):
+    among = imports.rooms()
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(files, among), "run  python -m tools.picture"
+    page = picture.PAGE.read_text(encoding="utf-8")
+    assert picture.table(among) in page and picture.page(page, among) == page, "run  python -m tools.picture"
+
+
+def test_no_folder_is_too_full():
+    if not (ROOT / ".git").exists():
+        pytest.skip("without git nobody knows which files belong to the project")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    full = Counter(path.rpartition("/")[0] for path in listed if (ROOT / path).exists())
+    assert {folder: n for folder, n in full.items() if n > MOST_FILES} == {}
+
+
+LIBRARY = "HNSegmenter/HNSegmenterLib"
+
+
+def house(folder, sources: dict[str, str]) -> list[imports.File]:
+    """A made-up library of these files."""
+    for name, text in {"__init__.py": "", "low/__init__.py": "", "high/__init__.py": "", **sources}.items():
+        (folder / LIBRARY / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / LIBRARY / name).write_text(text)
+    return imports.read(folder)
+
+
+LOW = imports.Room("low", "", (f"{LIBRARY}/low/", f"{LIBRARY}/__init__.py"), (), ("numpy",))
+HIGH = imports.Room("high", "", (f"{LIBRARY}/high/",), ("low",), ())
+LAZY = "def later():\n    from ..high import top\n"
+FOR_TYPES = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..high.top import Top\n"
+BY_NAME = "from importlib import import_module\nHOMES = {'Top': 'high.top'}\nimport_module(HOMES['Top'])\n"
+
+
+@pytest.mark.parametrize(
+    "text", (LAZY, FOR_TYPES, "import HNSegmenterLib.high.top\n", "from HNSegmenterLib.high import top as t\n")
+)
+def test_every_way_of_importing_upwards_is_seen(tmp_path, text):
+    files = house(tmp_path, {"low/ground.py": text, "high/top.py": "from ..low.ground import later\n"})
+    assert imports.forbidden(files, [LOW, HIGH]) == [
+        f"{LIBRARY}/low/ground.py imports {LIBRARY}/high/top.py: low may not import high."
+    ]
+    assert sorted(set(imports.circle(files))) == [f"{LIBRARY}/high/top.py", f"{LIBRARY}/low/ground.py"]
+
+
+def test_modules_loaded_by_their_names_are_imports(tmp_path):
+    files = house(tmp_path, {"__init__.py": BY_NAME, "high/top.py": ""})
+    assert imports.forbidden(files, [LOW, HIGH]) == [
+        f"{LIBRARY}/__init__.py imports {LIBRARY}/high/top.py: low may not import high."
+    ]
+
+
+def test_packages_of_others_and_files_without_a_room(tmp_path):
+    files = house(
+        tmp_path,
+        {"low/ground.py": "import numpy\nimport os.path\n", "high/top.py": "import docker.errors\n", "attic.py": ""},
+    )
+    assert imports.forbidden(files, [LOW, HIGH]) == [
+        f"{LIBRARY}/attic.py is in no room: add it to tools/rooms.toml.",
+        f"{LIBRARY}/high/top.py imports docker: high may not.",
+    ]
+    assert imports.needless(files, [LOW, HIGH]) == ["high imports no low: take that out of tools/rooms.toml."]
+
+
+def test_a_room_may_name_only_rooms_below_it(tmp_path):
+    table = tmp_path / "rooms.toml"
+    table.write_text(
+        '[[room]]\nname = "low"\nis = ""\nplaces = []\nimports = ["high"]\npackages = []\n'
+        '[[room]]\nname = "high"\nis = ""\nplaces = []\nimports = []\npackages = []\n'
+    )
+    with pytest.raises(ValueError, match="low stands below high"):
+        imports.rooms(table)

@@ -1,0 +1,1 @@
+"""What made the project's data or measured something: run from the sources, never installed."""

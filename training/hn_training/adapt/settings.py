@@ -1,0 +1,110 @@
+"""The settings of an adaptation: one TOML file, beside what the model folder itself says."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config import ORGANS, Augment, Config, ConfigError, Data, Grid, Network, Optimise, check, record
+from ..packing.unpack import network_of
+
+NEVER = 1 << 20
+"""Label values from here on stand in no file: for organs that the model knows and the patients' contours lack."""
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The patients with better contours; see adapt.toml."""
+
+    folder: str
+    labels: dict[str, int]
+    images: str = ""
+    index: str = ""
+    hands: tuple[str, ...] = ()
+    least_context: float = 0.5
+
+
+@dataclass(frozen=True)
+class Old:
+    """The data that taught the model before; folder "" for none."""
+
+    folder: str = ""
+    index: str = ""
+    labels: dict[str, int] = field(default_factory=dict)
+    share: float = 0.4
+    unknown: tuple[str, ...] = ()
+    unknown_ends_mm: dict[str, float] = field(default_factory=dict)
+    leave_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Early stopping: every `look_every` steps, one in `one_in` of the learning patients, set aside, is scored."""
+
+    one_in: int = 4
+    look_every: int = 60
+    patience: int = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    patients: Patients
+    augment: Augment
+    optimise: Optimise
+    old: Old = Old()
+    stop: Stop = Stop()
+
+
+def load(path: Path) -> Settings:
+    """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range."""
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    return from_dict(tables)
+
+
+def from_dict(tables: dict) -> Settings:
+    kinds = {"patients": Patients, "old": Old, "augment": Augment, "optimise": Optimise, "stop": Stop}
+    unknown = set(tables) - set(kinds)
+    if unknown:
+        raise ConfigError(f"The configuration has unknown tables: {', '.join(sorted(unknown))}.")
+    settings = Settings(**{name: record(kind, name, tables.get(name, {})) for name, kind in kinds.items()})
+    for table, organs in (("patients.labels", settings.patients.labels), ("old.labels", settings.old.labels),
+                          ("old", settings.old.unknown), ("old.unknown_ends_mm", settings.old.unknown_ends_mm)):
+        strangers = sorted(set(organs) - set(ORGANS))
+        if strangers:
+            raise ConfigError(f"[{table}] names {', '.join(strangers)}; there are {', '.join(ORGANS)}.")
+    if not settings.patients.labels:
+        raise ConfigError("[patients.labels] names no organ.")
+    if settings.old.folder and not settings.old.labels:
+        raise ConfigError("[old.labels] names no organ.")
+    for name, value in (("share", settings.old.share), ("least_context", settings.patients.least_context)):
+        if not 0 <= value < 1 and not (name == "least_context" and value == 1):
+            raise ConfigError(f"{name} = {value} is out of range.")
+    if min(settings.stop.one_in - 1, settings.stop.look_every, settings.stop.patience) < 1:
+        raise ConfigError("[stop] one_in must be 2 or more, look_every and patience 1 or more.")
+    return settings
+
+
+def training_config(settings: Settings, model: Path, cache: Path) -> Config:
+    """What the trainer needs: grid, network and organs of the model folder, everything else of `settings`.
+
+    Raises ConfigError if the folder holds no network of this program.
+    """
+    name = network_of(model)
+    try:
+        prepared = json.loads((model / "model.json").read_text(encoding="utf-8"))["preprocessing"]
+        grid = Grid(tuple(prepared["spacing_mm"]), tuple(reversed(prepared["patch"])), tuple(prepared.get("resolution_mm", (0, 0, 0))))
+        known = [organ["name"] for organ in json.loads((model / "organs.json").read_text(encoding="utf-8"))["organs"] if organ["in_model"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{model} is not a model folder of this program ({error}).") from None
+    labels = {organ: NEVER + number for number, organ in enumerate(known)} | settings.patients.labels
+    data = Data(train=settings.patients.folder, validation=settings.patients.folder, index="", cache=str(cache), labels=labels)
+    config = Config(data, grid, settings.augment, settings.optimise, Network(name))
+    check(config)
+    return config

@@ -1,0 +1,1 @@
+"""Patients on disk, the cache, patches and what is done to them."""

@@ -1,0 +1,1 @@
+"""Contours of the eyes, made by fit and by hand."""

@@ -1,0 +1,41 @@
+"""Several runs that started from the same weights become one: the mean of what they learnt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from ..config import ConfigError
+
+
+def average(checkpoints: Sequence[Path], out: Path) -> None:
+    """Writes a checkpoint with the mean of the averaged weights (and batch statistics) of `checkpoints`.
+
+    Runs on several machines or cores so count as one (Wortsman et al., "Model soups", ICML 2022). The steps of all count,
+    those before their common start once. Raises ConfigError if they are not runs of one network from one start.
+    """
+    states = [read(path) for path in checkpoints]
+    origins = {(state["origin"].get("sha256"), state["config"]["network"]["name"]) for state in states}
+    if len(origins) > 1 or not states[0]["origin"]:
+        raise ConfigError("The checkpoints are not of one network and one [optimise] start_from: only such runs can be averaged.")
+    merged, before = dict(states[0]), states[0]["origin"]["total_steps"]
+    merged["average"] = merged["network"] = {key: mean([state["average"][key] for state in states]) for key in merged["average"]}
+    merged["step"], merged["seconds"] = (sum(state[key] for state in states) for key in ("step", "seconds"))
+    merged["total_steps"] = before + merged["step"]
+    torch.save(merged, out.with_suffix(".part"))
+    os.replace(out.with_suffix(".part"), out)
+
+
+def read(path: Path) -> dict:
+    try:
+        return {"origin": {}} | torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ConfigError(f"{path} is not a checkpoint ({error}).") from None
+
+
+def mean(values: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]

@@ -1,0 +1,1 @@
+"""Model folders: a network as ONNX with its description, and back."""
