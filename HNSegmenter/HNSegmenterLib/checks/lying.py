@@ -2,7 +2,7 @@
 patient who was scanned head first and called feet first, or lay prone and was called supine.
 
 Upside down is told by the organs: they lie to one another as in other patients, but for head and feet. Which way the face looks
-is told by the air: the throat runs in front of the cord, and nothing of the kind behind or beside it.
+is told by the air: throat and windpipe run in front of the cord, and nothing of the kind behind or beside it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from .tissue import Body
 LOOKS = "The scan looks "  # how every sentence of this file begins
 LEAST_VOTES = 2  # one pair may lie so by chance
 HEAD, PAROTIDS = "Brainstem", {"Parotid_L", "Parotid_R"}
-REACH_MM = 130.0  # of the throat from the brainstem's middle: in the chest there are other airs
-AIR_MM = (15.0, 50.0)  # of the throat from the cord's middle: what lies behind the neck is farther
+AIR_MM = (15.0, 50.0)  # of throat and windpipe from the cord's middle
 LUNG_CM2 = 20.0  # of air in one place of a slice: no throat has so much
-LEAST_ML, TIMES = 4.0, 4.0  # of air on one side of the cord, and of what lies on the others; in front there are 7 ml and more
+FLESH_MM = 12.0  # that lies before the throat; what covers a gap between neck and couch is thinner
+LEAST_ML, TIMES = 4.0, 4.0  # of air on one side of the cord, and of what lies on the opposite one; in front there are 10 ml and more
 LEVEL_MM = 4.0  # the cord's middle is that of so much of its length
+SIDES = {"front": "P-", "back": "P+", "left": "L+", "right": "L-"}
 
 
 def turned(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:
@@ -33,7 +34,7 @@ def turned(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:
     towards = face(ct, shapes, body)
     if towards == "back":
         seen.append("turned front to back, its face where the back should be")
-    elif towards in ("left", "right") and not shapes.keys() >= PAROTIDS:  # whoever has both, left and right, lies on no side
+    elif towards in ("left", "right"):
         seen.append(f"turned on its side, its face where the patient's {towards} should be")
     if not seen:
         return None
@@ -60,19 +61,42 @@ def _as_in_patients(first: str, second: str, offset: np.ndarray) -> bool:
 
 
 def face(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:
-    """On which side of the cord the throat is: "front", "back", "left" or "right", None if that is not seen."""
-    if CORD not in shapes or HEAD not in shapes or not body.found:
+    """On which side of the cord the airways are: "front", "back", "left" or "right", None if they are not seen."""
+    if CORD not in shapes or not body.found:
         return None
-    points, air = organ_points(ct, shapes[CORD]), body.enclosed_air(LUNG_CM2)
-    air = air[np.abs(air[:, 2] - shapes[HEAD].centre[2]) <= REACH_MM]
-    levels, at = np.unique(np.rint(points[:, 2] / LEVEL_MM), return_inverse=True)
-    middles = np.stack([np.bincount(at, points[:, axis]) / np.bincount(at) for axis in (0, 1)], axis=1)
-    heights = np.rint(air[:, 2] / LEVEL_MM)
+    ml = _airways_ml(ct, shapes[CORD], body)
+    along = _more(ml, "front", "back")
+    # One lung alone, where a scan was cut, is no throat: a head must be there, and not lie as heads do.
+    is_aside = along is None and HEAD in shapes and not shapes.keys() >= PAROTIDS
+    return _more(ml, "left", "right") if is_aside else along
+
+
+def _more(ml: dict[str, float], one: str, other: str) -> str | None:
+    """The side that has the airways, None where neither clearly has."""
+    most, least = sorted((one, other), key=ml.get, reverse=True)
+    return most if ml[most] >= max(LEAST_ML, TIMES * ml[least]) else None
+
+
+def _airways_ml(ct: sitk.Image, cord: Shape, body: Body) -> dict[str, float]:
+    """ml of airways on each of the cord's four sides."""
+    air, points = body.airways(LUNG_CM2), organ_points(ct, cord)
+    ml = {}
+    for side, towards in SIDES.items():
+        left, back = _aside(body.points(air & body.covered(towards, FLESH_MM)), points).T
+        along, across = (back, left) if side in ("front", "back") else (left, back)
+        there = (along > 0 if towards[1] == "+" else along < 0) & (np.abs(along) > np.abs(across))
+        away = np.hypot(left, back)
+        ml[side] = np.count_nonzero(there & (away >= AIR_MM[0]) & (away <= AIR_MM[1])) * body.sample_ml
+    return ml
+
+
+def _aside(points: np.ndarray, cord: np.ndarray) -> np.ndarray:
+    """(n, 2) mm towards L and P of points from the cord's middle at their height; those above and below the cord are left out.
+
+    points, cord: (n, 3) LPS mm.
+    """
+    levels, at = np.unique(np.rint(cord[:, 2] / LEVEL_MM), return_inverse=True)
+    middles = np.stack([np.bincount(at, cord[:, axis]) / np.bincount(at) for axis in (0, 1)], axis=1)
+    heights = np.rint(points[:, 2] / LEVEL_MM)
     level = np.minimum(np.searchsorted(levels, heights), len(levels) - 1)
-    left, back = (air[:, :2] - middles[level])[levels[level] == heights].T
-    near = (np.hypot(left, back) >= AIR_MM[0]) & (np.hypot(left, back) <= AIR_MM[1])
-    sideways = np.abs(left) > np.abs(back)
-    sides = {"front": ~sideways & (back < 0), "back": ~sideways & (back > 0), "left": sideways & (left > 0), "right": sideways & (left < 0)}
-    ml = {side: np.count_nonzero(near & there) * body.sample_ml for side, there in sides.items()}
-    most = max(ml, key=ml.get)
-    return most if ml[most] >= max(LEAST_ML, TIMES * (sum(ml.values()) - ml[most])) else None
+    return (points[:, :2] - middles[level])[levels[level] == heights]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from .shapes import Shape, direction, patient_points, voxel_ml
+from .shapes import AXES, Shape, direction, patient_points, voxel_ml
 
 AIR_HU = -300  # midway between air (-1000) and soft tissue (0..100), nearer to tissue because of partial volumes
 SAMPLE_MM = 4.0  # the body is found on every n-th voxel, at most so far apart: enough for a couch, and fast
@@ -50,15 +50,11 @@ class Body:
         for number in np.argsort(-volumes_ml, kind="stable"):
             if kept and volumes_ml[number] < SEVERED_ML:
                 break
-            heights = self._heights(parts == number)
+            heights = self.points(parts == number)[:, 2]
             if all(np.mean((heights >= low) & (heights <= high)) < 0.5 for low, high in ends):
                 kept.append(number)
                 ends.append((heights.min(), heights.max()))
         return np.isin(parts, kept)
-
-    def _heights(self, sampled: np.ndarray) -> np.ndarray:
-        """S (mm) of sampled voxels."""
-        return patient_points(self._ct, np.argwhere(sampled) * self.steps)[:, 2]
 
     def outside_share(self, shape: Shape) -> float:
         """Share of the organ's sampled voxels outside the body; 0.0 if none was sampled."""
@@ -69,23 +65,51 @@ class Body:
         voxels = np.count_nonzero(mask)
         return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
 
-    def enclosed_air(self, most_cm2: float) -> np.ndarray:
-        """(n, 3) LPS mm of the samples that the body encloses in its slices from head to foot: airways, though they are open to
-        the nose. Areas of more than most_cm2, as of lungs or a hollow couch, are left out."""
-        axis = int(np.argmax(np.abs(direction(self._ct)[2, ::-1])))
-        thickness = self._ct.GetSpacing()[2 - axis] * self.steps[axis]
-        most = most_cm2 * thickness / 10 / self.sample_ml
+    def airways(self, most_cm2: float) -> np.ndarray:
+        """Samples (bool [k, j, i]) of air that the body encloses in its slices from head to foot, though it be open to the nose.
+
+        Places of more than most_cm2, as lungs or a hollow couch are, are left out.
+        """
+        axis, _ = self._along("S")
+        most = most_cm2 * self._spacing(axis) / 10 / self.sample_ml
         air = np.zeros_like(self.tissue)
         for plane, tissue in zip(np.moveaxis(air, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
             areas = _connected(~tissue)
             airway = np.bincount(areas.ravel()) <= most
             airway[[0, *areas[0], *areas[-1], *areas[:, 0], *areas[:, -1]]] = False  # tissue, and what reaches the image's sides
             plane[:] = airway[areas]
-        return patient_points(self._ct, np.argwhere(air) * self.steps)
+        return air
+
+    def covered(self, side: str, least_mm: float) -> np.ndarray:
+        """Samples (bool [k, j, i]) from which the next tissue towards a side ("L+", "P-", ...) is so thick: flesh, no couch or mask."""
+        axis, ahead = self._along(side[0])
+        order = slice(None, None, -1 if ahead == (side[1] == "+") else 1)
+        tissue = np.moveaxis(self.tissue, axis, 0)[order]
+        covered = np.zeros_like(self.tissue)
+        thick = run = np.zeros(tissue.shape[1:], int)
+        for plane, result in zip(tissue, np.moveaxis(covered, axis, 0)[order], strict=True):  # from that side on
+            result[:] = thick * self._spacing(axis) >= least_mm
+            run = np.where(plane, run + 1, 0)
+            thick = np.where(plane, run, thick)
+        return covered
+
+    def points(self, samples: np.ndarray) -> np.ndarray:
+        """(n, 3) LPS mm of samples (bool [k, j, i])."""
+        return patient_points(self._ct, np.argwhere(samples) * self.steps)
+
+    def _along(self, name: str) -> tuple[int, bool]:
+        """The array axis that runs most along L, P or S, and whether it does so forwards."""
+        along = direction(self._ct)[AXES.index(name), ::-1]
+        axis = int(np.argmax(np.abs(along)))
+        return axis, bool(along[axis] > 0)
+
+    def _spacing(self, axis: int) -> float:
+        """mm between samples along an array axis."""
+        return self._ct.GetSpacing()[2 - axis] * self.steps[axis]
 
     def ends_s(self) -> tuple[float, float]:
         """Lowest and highest S (mm) of the body. There must be one."""
-        heights = self._heights(self.inside)
+        heights = self.points(self.inside)[:, 2]
         return float(heights.min()), float(heights.max())
 
     def middle_l(self, shape: Shape) -> float | None:

@@ -79,7 +79,7 @@ def test_what_cannot_tell_how_the_patient_lies_says_nothing_of_it(names):
 
 
 def test_a_cord_alone_makes_one_ask_whether_it_is_a_head_and_how_it_lies():
-    for turn in (AS_IT_SAYS, BOTH):
+    for turn in (AS_IT_SAYS, FEET_FIRST):
         (sentence,) = lying(turn, names=("SpinalCord",))[""]
         assert sentence.startswith("No organ of the head was found") and "as its Patient Position says" in sentence
 
@@ -105,6 +105,12 @@ def lungs(array, l, p, s):
     array[(np.hypot(abs(l) - 50, p - 20) < 32) & (s < -90)] = -850
 
 
+def one_lung(array, l, p, s):
+    """The other one is beyond the scan's cut."""
+    airways(array, l, p, s)
+    array[(np.hypot(l - 40, p + 5) < 22) & (s < -60)] = -850
+
+
 def couch(array, l, p, s):
     """A hollow one that the patient lies on, its foam as light as air here and there, and a gap between that and the neck."""
     airways(array, l, p, s)
@@ -112,9 +118,10 @@ def couch(array, l, p, s):
     array[(abs(l) < 30) & (abs(p - 92) < 5) & (abs(s + 60) < 20)] = -1000
 
 
-@pytest.mark.parametrize("change", [lungs, couch, lambda *_: None], ids=["lungs", "couch", "no air"])
+@pytest.mark.parametrize("change", [lungs, one_lung, couch, lambda *_: None], ids=["lungs", "one lung", "couch", "no air"])
 def test_other_air_tells_nothing(change):
-    assert lying(AS_IT_SAYS, change=change)[""] == []
+    for names in ((), ("Brainstem", "SpinalCord")):
+        assert lying(AS_IT_SAYS, change=change, names=names)[""] == []
     assert not any("front to back" in sentence for sentence in lying(BACK, change=lungs)[""])
 
 
