@@ -16,7 +16,7 @@ from .imports import ROOT, File, Room, read, room_of, rooms
 
 PICTURE, PAGE = ROOT / "docs" / "rooms.svg", ROOT / "docs" / "design.md"
 TABLE = re.compile(r"(<!-- rooms: [^>]*-->\n).*?(<!-- rooms end -->)", re.DOTALL)
-WIDTH, HEIGHT, GAP, RISE, EDGE = 164, 62, 22, 54, 16  # of a room's box, between boxes, between floors, around all
+WIDTH, HEIGHT, GAP, RISE, EDGE = 184, 62, 22, 54, 16  # of a room's box, between boxes, between floors, around all
 SLICER, NETWORK = "#fbe9c6", "#e6def2"
 COLOURS = {
     "service": "#dcefdc",

@@ -229,7 +229,7 @@ def _write(
         from .rtstruct import write_rtstruct
 
         job.emit(Event("progress", "rtstruct", 0.0))
-        report = write_rtstruct(ct, labelmaps, result, staged / RTSTRUCT, names=names)
+        report = write_rtstruct(ct, labelmaps, result, staged / RTSTRUCT, names=names, remarks=whole)
         result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))

@@ -14,6 +14,7 @@ from HNSegmenterLib import pipeline, sample
 from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import UnusableInput
+from HNSegmenterLib.rtstruct.rois import REVIEW
 from HNSegmenterLib.runtimes import choose
 from HNSegmenterLib.sample.score import score
 from HNSegmenterLib.sample.series import sample_patient, write_series
@@ -105,6 +106,7 @@ def test_a_patient_scanned_otherwise_than_the_tag_says_is_told_before_all_else(t
     sentences = " ".join(sentence for organ in outcome.result.organs for sentence in organ.checks)
     assert not any(words in sentences for words in ("half of the patient", "beyond the plausible", "should reach it", "overlap"))
     assert unlikely(outcome.result.organs, outcome.result.warnings) == first
+    assert pydicom.dcmread(outcome.out / "rtstruct.dcm").StructureSetDescription.split("\r\n")[:2] == [REVIEW, first]
 
 
 def voxels(path: Path) -> np.ndarray:

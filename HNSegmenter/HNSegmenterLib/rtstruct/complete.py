@@ -38,14 +38,15 @@ class Options:
 
     label: Structure Set Label, 1 to 16 characters. names: the clinic's own ROI names. algorithms: TG-263 name ->
     AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
-    all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. series_description: LO, 64
-    characters. now: the time written in the file.
+    all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. remarks: sentences on the whole
+    scan, for the description. series_description: LO, 64 characters. now: the time written in the file.
     """
 
     label: str = "HN Segmenter"
     names: NameTable = field(default_factory=NameTable)
     algorithms: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
     series_description: str = "HN Segmenter: automatic contours, to be reviewed"
     now: datetime | None = None
 
@@ -89,7 +90,7 @@ def _completed(
     header.choose_character_set(ct, completed, [options.label, options.series_description, *names])
     _add_general_modules(completed, ct, model, options)
     missing = [_missing_line(organ, options) for organ in organs if not any(roi.organ is organ for roi in rois)]
-    completed.StructureSetDescription = set_description(model, CLIENT, missing)
+    completed.StructureSetDescription = set_description(model, CLIENT, missing, options.remarks)
     _replace_unencodable(completed)
     return completed
 

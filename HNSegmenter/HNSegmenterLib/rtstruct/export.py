@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,12 +46,13 @@ def write_rtstruct(
     path: Path,
     names: NameTable | None = None,
     emit: Emit | None = None,
+    remarks: Sequence[str] = (),
 ) -> Report:
     """Trace, build, complete, write and read back; labelmaps: TG-263 name -> binary image on `ct.image`'s grid.
 
     Organs not found get no ROI but a line in the description. Raises as `trace`, `complete` and `write` do.
     """
-    options = Options(names=names or NameTable())
+    options = Options(names=names or NameTable(), remarks=remarks)
     warnings = options.names.check_against(organ.name for organ in result.organs)
     clock = _Clock(emit or ignore)
     rois = []

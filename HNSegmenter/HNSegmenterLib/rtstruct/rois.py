@@ -58,23 +58,26 @@ def roi_description(organ: Organ | None, algorithm: str, model: dict | None, lim
     return _cut(" ".join(part for part in (REVIEW, drawn, digest, *checks) if part), limit)
 
 
-def set_description(model: dict | None, client: str, missing: Sequence[str], limit: int = 1024) -> str:
-    """Structure Set Description (ST): the review sentence, client, model, digest, and a line per organ without an ROI."""
+def set_description(
+    model: dict | None, client: str, missing: Sequence[str], remarks: Sequence[str] = (), limit: int = 1024
+) -> str:
+    """Structure Set Description (ST): the review sentence, remarks on the whole scan, client, model, digest, and a line per
+    organ without an ROI."""
     digest = (model or {}).get("digest") or ""
     for shown in (digest, _short(digest)):
         drawn = f"Drawn with {client}" + (f", model {model_name(model)}" if model else "") + (f", {shown}" if shown else "") + "."
-        lines = [REVIEW, drawn, "Research software, not a medical device.", *missing]
-        text = "\r\n".join(lines)
+        head = [REVIEW, *remarks, drawn, "Research software, not a medical device."]
+        text = "\r\n".join([*head, *missing])
         if len(text) <= limit:
             return text
-    room = limit - len("\r\n".join(lines[:3])) - len("\r\nAnd 999 more organs without a contour.")
+    room = limit - len("\r\n".join(head)) - len("\r\nAnd 999 more organs without a contour.")
     kept: list[str] = []
     for line in missing:
         if len(line) + 2 > room:
             break
         kept.append(line)
         room -= len(line) + 2
-    return "\r\n".join([*lines[:3], *kept, f"And {len(missing) - len(kept)} more organs without a contour."])
+    return "\r\n".join([*head, *kept, f"And {len(missing) - len(kept)} more organs without a contour."])
 
 
 def _short(digest: str) -> str:

@@ -157,6 +157,10 @@ def without_intercept(good, folder):
     return save(folder / "x.nii", (hounsfield(good) + 1024).clip(0).astype(np.uint16))
 
 
+def intercept_twice(good, folder):
+    return save(folder / "x.nii", (hounsfield(good) - 1024).astype(np.int16))
+
+
 def normalised(good, folder):
     return save(folder / "x.nii", ((hounsfield(good) + 1000) / 2000).astype(np.float32))
 
@@ -256,6 +260,7 @@ KINDS = {
     a_folder: "folder", four_dimensions: "4 dimensions", one_slice: "single slice", two_dimensions: "single slice",
     few_slices: "measures", colour: "colours", complex_numbers: "complex", not_a_number: "Slice 8 of 50",
     infinite: "Slice 8 of 50", constant: "40", air_only: "tissue", an_mr: "MR", without_intercept: "intercept",
+    intercept_twice: "1024 too low",
     normalised: "normalised", a_labelmap: "Hounsfield", no_soft_tissue: "soft tissue", no_head: "no head",
     orientation_unknown: "left and right", contradicting_orientations: "contradict", singular: "perpendicular",
     sheared: "perpendicular", position_not_a_number: "no numbers", tiny_spacing: "voxels measure",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 import SimpleITK as sitk
 
 from HNSegmenterLib import scene as hn
+from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.dicom import read_planning_ct
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, Roi, build, pair, trace, write_rtstruct
+from HNSegmenterLib.rtstruct.rois import REVIEW
 from HNSegmenterLib.scene.grid import Grid
 from HNSegmenterLib.settings import Settings
 from Testing.machine import require_program
@@ -86,6 +90,16 @@ def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, fol
     assert digests(folder) == before
     assert saved.way == "HN Segmenter"
     assert "SlicerRT is not installed" in saved.why
+
+
+def test_a_scan_that_looks_turned_is_said_in_the_file(results, volume, folder, tmp_path):
+    turned, other = f"{LOOKS}upside down: check it.", "The slices are 4 mm apart."
+    home = shutil.copytree(results, tmp_path / "results")
+    told = json.loads((home / "result.json").read_text()) | {"warnings": [turned, other]}
+    (home / "result.json").write_text(json.dumps(told))
+    saved = hn.export_rtstruct(hn.show_results(home, volume), tmp_path / "out", dicom_folder=folder)
+    description = pydicom.dcmread(saved.path).StructureSetDescription
+    assert description.split("\r\n")[:2] == [REVIEW, turned] and other not in description
 
 
 def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image):

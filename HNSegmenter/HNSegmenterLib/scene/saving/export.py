@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checks import LOOKS
 from ...errors import HNSegmenterError, UnusableInput, WrongUsage
 from ...events import Emit, Event, ignore
 from ...pipeline import RTSTRUCT
@@ -170,8 +171,9 @@ def _drawn(job: _Job, use_slicer_rt: bool, emit: Emit) -> tuple[Dataset, str, st
 def _completed(drawn: Dataset, job: _Job) -> tuple[Dataset, list[str]]:
     result = provenance.result_of(job.node)
     warnings: list[str] = []
-    model, organs = (result.model, result.organs) if result else (None, [])
-    return complete(drawn, job.ct, model, organs, job.options, warnings.append), warnings
+    model, organs, said = (result.model, result.organs, result.warnings) if result else (None, [], [])
+    options = replace(job.options, remarks=[warning for warning in said if warning.startswith(LOOKS)])
+    return complete(drawn, job.ct, model, organs, options, warnings.append), warnings
 
 
 def _by_roi_name(job: _Job) -> dict[str, sitk.Image]:
