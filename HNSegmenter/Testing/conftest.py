@@ -29,6 +29,7 @@ def own_folders(tmp_path_factory, monkeypatch) -> Path:
     monkeypatch.setenv("HNSEG_JOBS", str(folder / "jobs"))
     return folder
 
+
 BASE_IMAGE = os.environ.get("HNSEG_TEST_BASE", "hnseg-test-base:bookworm")
 
 

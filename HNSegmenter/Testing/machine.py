@@ -31,12 +31,14 @@ def require_program(name: str) -> str:
     require(bool(found), f"the program {name}")
     return next((path for path in found if Path(path).read_bytes()[:2] != b"#!"), found[0])
 
+
 def wait_for(condition, seconds: float = 20.0) -> None:
     """Wait until the condition holds; an AssertionError if it never does."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the awaited condition never came true"
         time.sleep(0.05)
+
 
 _handed_out: set[int] = set()
 

@@ -123,25 +123,33 @@ class Config:
 
 def load(path: Path) -> Config:
     """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
-    try:
-        return from_dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    return from_dict(tables_of(path))
 
 
 def from_dict(tables: dict) -> Config:
     """Tables of settings to a checked configuration; raises ConfigError."""
     kinds = {"data": Data, "grid": Grid, "augment": Augment, "optimise": Optimise, "network": Network}
+    config = Config(**records(kinds, tables))
+    check(config)
+    return config
+
+
+def tables_of(path: Path) -> dict:
+    """The tables of a TOML file; raises ConfigError that names the file if it cannot be read or is none."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+
+
+def records(kinds: dict[str, type], tables: dict) -> dict:
+    """Each table as its record; raises ConfigError for tables of other names."""
     unknown = set(tables) - set(kinds)
     if unknown:
         raise ConfigError(f"The configuration has unknown tables: {', '.join(sorted(unknown))}.")
-    config = Config(**{name: record(kind, name, tables.get(name, {})) for name, kind in kinds.items()})
-    check(config)
-    return config
+    return {name: record(kind, name, tables.get(name, {})) for name, kind in kinds.items()}
 
 
 def record(kind: type, table: str, values: dict):

@@ -56,12 +56,11 @@ def run(args, ui) -> int:
 
 def _list(args, ui, settings) -> int:
     from ..service.ids import shortened
-    from ..service.inbox import fetching
-    from ..service.inbox import listing as inbox
+    from ..service.inbox import listing
     from ..service.node.client import Node
 
     with Node(settings.node) as node:
-        rows = inbox.patients(node)
+        rows = listing.patients(node)
         ids = shortened(node.all_series() + [row["series"] for row in rows])
     if args.long:
         for row in rows:
@@ -99,7 +98,6 @@ def _whole(row: dict) -> str:
 
 def _fetch(args, ui, settings) -> int:
     from ..service.inbox import fetching
-    from ..service.inbox import listing as inbox
     from ..service.node.client import Node
 
     with Node(settings.node) as node:

@@ -13,7 +13,7 @@ from .contents import some
 from .geometry import COSINE_TOLERANCE, SAME_POSITION_MM, Gap, Stack, most_shared, orthonormal, position_of, stack
 from .headers import Header
 from .hounsfield import MOST_INTERCEPT, MOST_SLOPE, unit_problem
-from .identity import Identity, compare
+from .identity import compare
 from .interleaved import alternating
 from .pixels import BITS_ALLOCATED, can_decode, syntax_name
 from .rounding import UNIT_NAMES, Rounded, numbers_missing, rounding_unit, unrounded
@@ -166,7 +166,7 @@ def _check_geometry(header: Header) -> str | None:
 
 
 def _difference(first: Header, other: Header) -> str | None:
-    if decisive := compare(Identity.of(first.dataset), Identity.of(other.dataset)).decisive:
+    if decisive := compare(first.identity, other.identity).decisive:
         return f"belong to different patients: their {decisive} differs. {AGAIN}"
     if first.text("StudyInstanceUID") != other.text("StudyInstanceUID"):
         return f"belong to different studies. {AGAIN}"

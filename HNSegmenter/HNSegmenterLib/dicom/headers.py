@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import string
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
+
+from .identity import Identity
 
 PREAMBLE = 128
 PADDING = string.whitespace + "\0"  # spaces belong around texts, NULs behind UIDs; writers mix them up
@@ -104,6 +107,11 @@ class Header:
 
     def has(self, keyword: str) -> bool:
         return self.text(keyword) != ""
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What the file says of its patient."""
+        return Identity.of(self.dataset)
 
     def _once(self, keyword: str, convert):
         if (keyword, convert) not in self._values:

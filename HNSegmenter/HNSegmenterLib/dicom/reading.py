@@ -22,7 +22,7 @@ from .find import NOT_DICOM, UNREADABLE, Inventory, Series, find_series
 from .geometry import Stack
 from .headers import Header
 from .hounsfield import check_hu, unit_warning
-from .identity import Identity, remark
+from .identity import remark
 from .interleaved import pixels_alternate, what_differs
 from .pixels import AIR_HU, LOSSY, is_compressed, read_hu
 from .resample import resample
@@ -207,7 +207,7 @@ def _series_warnings(inventory: Inventory, series: Series) -> list[str]:
         found.append(f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check that no slice is missing at its ends.")
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
-    if said := remark((Identity.of(header.dataset) for header in headers), f"The slices of series {uid}"):
+    if said := remark((header.identity for header in headers), f"The slices of series {uid}"):
         found.append(said)
     if unit := unit_warning(headers, uid):
         found.append(unit)

@@ -70,8 +70,13 @@ def shared_by_rounding(stack: Stack) -> float | None:
 
 def numbers_missing(stack: Stack, gaps: Sequence[Gap]) -> bool:
     """Whether Instance Numbers, which count the slices else, leave some out at one of these gaps."""
-    numbered = np.abs(np.diff([header.number("InstanceNumber") or 0.0 for header in stack.headers]))
+    numbered = _numbered(stack)
     return bool(np.median(numbered) == 1 and any(numbered[gap.lower] > 1 for gap in gaps))
+
+
+def _numbered(stack: Stack) -> np.ndarray:
+    """How far Instance Numbers go from slice to slice (n-1,)."""
+    return np.abs(np.diff([header.number("InstanceNumber") or 0.0 for header in stack.headers]))
 
 
 def _moving_axis(stack: Stack) -> int | None:
@@ -108,10 +113,6 @@ class _Scan:
             return None
         found = np.abs(np.diff(values))
         return None if np.abs(found - self.unit * np.rint(found / self.unit)).max() <= 2 * WRITTEN_MM else found
-
-    def numbered(self) -> np.ndarray:
-        """How far Instance Numbers go from slice to slice (n-1,)."""
-        return np.abs(np.diff([header.number("InstanceNumber") or 0.0 for header in self.stack.headers]))
 
 
 def _whole(scan: _Scan) -> float | None:
@@ -160,7 +161,8 @@ def _believable(scan: _Scan, step: float) -> bool:
         return bool(np.abs(located - step * scan.slope).max() <= POSITION_TOLERANCE_MM)
     if not _twice(step, scan.unit):
         return True
-    counted = np.median(scan.numbered()) == 1 and scan.numbered().max() > 1  # and left some out
+    numbered = _numbered(scan.stack)
+    counted = np.median(numbered) == 1 and numbered.max() > 1  # and left some out
     return not counted and any(scan.says(word, step) for word in DISTANCES)
 
 
@@ -175,7 +177,7 @@ def _with_gaps(scan: _Scan) -> Rounded | None:
 
 
 def _by_number(scan: _Scan) -> tuple[float, np.ndarray] | None:
-    counts = scan.numbered()
+    counts = _numbered(scan.stack)
     if counts.min() < 1 or np.mean(counts > 1) > MOST_GAPS:
         return None
     numbers = np.r_[0, np.cumsum(counts)]

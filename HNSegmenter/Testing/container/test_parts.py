@@ -27,6 +27,8 @@ NO_CODE = Organ("SpinalCord", 2, [0, 0, 0], None, None, 2)
 def steps(mm: float = 10 ** (1 / 3)) -> np.ndarray:
     """Of cubic voxels in the patient's axes, 0.01 ml each if nothing is said."""
     return np.eye(3)[::-1] * mm
+
+
 SHAPE = (60, 50, 40)  # (i, j, k)
 
 

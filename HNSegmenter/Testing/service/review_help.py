@@ -1,4 +1,7 @@
-"""What the tests of review and delivery share: a result that waits on the node, certificates, and a worker to kill."""
+"""What the tests of review and delivery share: a node with a result that waits on it, a review of that, certificates.
+
+Import the fixtures by name: `from Testing.service.review_help import own_node, rest, waiting`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
+import pytest
+
 from HNSegmenterLib.rtstruct import write_rtstruct
+from HNSegmenterLib.service.inbox import review
+from HNSegmenterLib.service.inbox.finalising import read_rtstruct
+from HNSegmenterLib.service.inbox.review_record import reviewed_set
 from HNSegmenterLib.service.node.client import JOB, RESULTS, Node
 from HNSegmenterLib.service.table.interface import digest_of
 from HNSegmenterLib.service.worker.segmenting import pack
 from Testing.machine import ROOT, require_program
 from Testing.rtstruct.help import head_organs, make_ct, result
+from Testing.service.fixtures import OrthancNode, write_service_toml
 
 SHAPE, SPACING = (24, 64, 64), (4.0, 4.0, 4.0)
 REVIEWER = "Reviewer^Test"
@@ -55,6 +65,49 @@ def put_waiting(node: Node, folder: Path, **variations) -> Waiting:
     node.attach(series, RESULTS, pack(folder / "out"))
     waiting.attach_job()
     return waiting
+
+
+@pytest.fixture(scope="module")
+def own_node(tmp_path_factory):
+    """One for all tests of a file: each has a series of its own."""
+    made = OrthancNode(write_service_toml(tmp_path_factory.mktemp("node")))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def rest(own_node):
+    with Node(own_node.settings.node) as client:
+        yield client
+
+
+@pytest.fixture
+def waiting(rest, tmp_path):
+    return put_waiting(rest, tmp_path / "patient")
+
+
+@pytest.fixture
+def approve(rest, own_node, waiting):
+    def run(reviewer=REVIEWER, rtstruct=None, **options):
+        options = {"ct_folder": waiting.ct, **options}
+        return review.approve(rest, own_node.settings, waiting.series, reviewer, rtstruct or waiting.rtstruct, **options)
+
+    return run
+
+
+@pytest.fixture
+def finalised(rest, waiting):
+    return lambda: read_rtstruct(reviewed_set(rest, waiting.series, "job1"))
+
+
+def edited(waiting, tmp_path, change):
+    """The result's RTSTRUCT as somebody left it after editing."""
+    dataset = pydicom.dcmread(waiting.rtstruct)
+    change(dataset)
+    path = tmp_path / "edited.dcm"
+    dataset.save_as(path)
+    return path
 
 
 def make_certificates(folder: Path) -> Path:

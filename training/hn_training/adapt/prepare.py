@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,8 @@ def volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> dict
         for hand in case.fine:
             target = root / f"{case.name}.{hand}"
             entry = hands.index_entry(settings.patients.index, case)
-            source = digest([config.grid.spacing_mm, config.grid.resolution_mm, settings.patients.labels, entry],
-                            [case.image, case.fine[hand], case.coarse[hand]])
+            made_of = [config.grid.spacing_mm, config.grid.resolution_mm, settings.patients.labels, entry]
+            source = cache.digest([cache.FORMAT, made_of], [case.image, case.fine[hand], case.coarse[hand]])
             if not cache.is_current(target, source):
                 patient = hands.read(case, hand, settings.patients)
                 cache.store(patient, config, target, source, hands.finest(case, hand, settings.patients))
@@ -38,13 +36,14 @@ def old_volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> 
     if not old.folder or not old.share:
         return []
     data, root, ready = old_data(old), Path(config.data.cache) / "volumes" / "old", []
-    better = {digest([], [case.image]) for case in cases}
+    better = {cache.digest([], [case.image]) for case in cases}
     for folder in folders(old.folder):
-        if folder.name in old.leave_out or digest([], [folder / "data.nii.gz"]) in better:
+        if folder.name in old.leave_out or cache.digest([], [folder / "data.nii.gz"]) in better:
             continue
         target = root / folder.name
-        source = digest([config.grid.spacing_mm, config.grid.resolution_mm, old.labels, old.unknown, old.unknown_ends_mm,
-                         index_entry(old.index, folder)], [folder / "data.nii.gz", folder / "label.nii.gz"])
+        made_of = [config.grid.spacing_mm, config.grid.resolution_mm, old.labels, old.unknown, old.unknown_ends_mm,
+                   index_entry(old.index, folder)]
+        source = cache.digest([cache.FORMAT, made_of], [folder / "data.nii.gz", folder / "label.nii.gz"])
         if not cache.is_current(target, source):
             cache.store(doubted(read(folder, data), old), config, target, source)
         ready.append(target)
@@ -55,10 +54,10 @@ def clinic(settings: Settings, case: hands.Case) -> Patient | None:
     """The same CT among the old patients, with its old contours; None if it isn't there."""
     if not settings.old.folder:
         return None
-    wanted, size = digest([], [case.image]), case.image.stat().st_size
+    wanted, size = cache.digest([], [case.image]), case.image.stat().st_size
     for folder in folders(settings.old.folder):
         image = folder / "data.nii.gz"
-        if image.stat().st_size == size and digest([], [image]) == wanted:
+        if image.stat().st_size == size and cache.digest([], [image]) == wanted:
             return read(folder, old_data(settings.old))
     return None
 
@@ -79,11 +78,3 @@ def doubted(patient: Patient, old: Old) -> Patient:
             near = np.minimum(abs(z - inside[0]), abs(z - inside[-1])) * patient.spacing[2] <= reach
             unsound[organ] = unsound.get(organ, frozenset()) | frozenset(np.flatnonzero(near).tolist())
     return dataclasses.replace(patient, drawn=drawn, unsound=unsound)
-
-
-def digest(settings: list, files: list[Path]) -> str:
-    """SHA-256 over settings and the contents of files."""
-    sums = hashlib.sha256(json.dumps([cache.FORMAT, settings] if settings else [], sort_keys=True).encode())
-    for file in files:
-        sums.update(hashlib.sha256(file.read_bytes()).digest())
-    return sums.hexdigest()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config import ORGANS, Augment, Config, ConfigError, Data, Grid, Network, Optimise, check, record
+from ..config import ORGANS, Augment, Config, ConfigError, Data, Grid, Network, Optimise, check, records, tables_of
 from ..packing.unpack import network_of
 
 NEVER = 1 << 20
@@ -59,21 +58,12 @@ class Settings:
 
 def load(path: Path) -> Settings:
     """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range."""
-    try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
-    return from_dict(tables)
+    return from_dict(tables_of(path))
 
 
 def from_dict(tables: dict) -> Settings:
     kinds = {"patients": Patients, "old": Old, "augment": Augment, "optimise": Optimise, "stop": Stop}
-    unknown = set(tables) - set(kinds)
-    if unknown:
-        raise ConfigError(f"The configuration has unknown tables: {', '.join(sorted(unknown))}.")
-    settings = Settings(**{name: record(kind, name, tables.get(name, {})) for name, kind in kinds.items()})
+    settings = Settings(**records(kinds, tables))
     for table, organs in (("patients.labels", settings.patients.labels), ("old.labels", settings.old.labels),
                           ("old", settings.old.unknown), ("old.unknown_ends_mm", settings.old.unknown_ends_mm)):
         strangers = sorted(set(organs) - set(ORGANS))

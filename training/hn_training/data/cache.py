@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def build(config: Config, split: str) -> list[Path]:
     root = Path(config.data.cache) / "volumes" / split
     ready = []
     for folder in folders(getattr(config.data, split)):
-        target, source = root / folder.name, digest(folder, config)
+        target, source = root / folder.name, source_of(folder, config)
         if not is_current(target, source):
             store(read(folder, config.data), config, target, source)
         ready.append(target)
@@ -45,13 +45,18 @@ def is_current(target: Path, source: str) -> bool:
     return places.exists() and json.loads(places.read_text()).get("source") == source
 
 
-def digest(folder: Path, config: Config) -> str:
-    """SHA-256 over all that a prepared patient depends on."""
+def source_of(folder: Path, config: Config) -> str:
+    """The digest of all that a prepared patient depends on."""
     settings = [FORMAT, config.data.labels, config.grid.spacing_mm, config.grid.resolution_mm,
                 index_entry(config.data.index_of(folder), folder)]
+    return digest(settings, [folder / "data.nii.gz", folder / "label.nii.gz"])
+
+
+def digest(settings: list, files: Iterable[Path]) -> str:
+    """SHA-256 over settings and the contents of files."""
     sums = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name in ("data.nii.gz", "label.nii.gz"):
-        sums.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    for file in files:
+        sums.update(hashlib.sha256(file.read_bytes()).digest())
     return sums.hexdigest()
 
 

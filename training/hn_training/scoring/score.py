@@ -83,7 +83,6 @@ class Scores:
         found = {organ: [ml[organ] for ml in self.invented.values() if organ in ml] for organ in ORGANS}
         return {organ: (sum(ml > 0 for ml in mls), len(mls)) for organ, mls in found.items() if mls}
 
-
     def add(self, patient: Patient, chances: np.ndarray) -> None:
         self.dice[patient.name] = dice(chances, patient)
         self.invented[patient.name] = invented_ml(chances, patient)

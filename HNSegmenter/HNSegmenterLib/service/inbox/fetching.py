@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CT, RESULTS_FOLDER, RTSTRUCT = "ct", "results", "rtstruct.dcm"
 
+
 def fetch(node: Node, series: str, out: Path, emit: Emit = ignore, cancel: CancelToken | None = None) -> dict:
     """Write out/ct/0001.dcm... and, if there is a result, out/results/; all of it or, on a failure, nothing.
 

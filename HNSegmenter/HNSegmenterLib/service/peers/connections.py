@@ -61,6 +61,7 @@ class DeliveryFault(HNSegmenterError):
         super().__init__(sentence)
         self.final = final
 
+
 def echo(peer: Peer, calling_ae: str, tls: TlsFiles | None = None, timeout_s: float = TIMEOUT_S) -> Light:
     """C-ECHO as `calling_ae`; never raises: every failure is a red light with its likely cause."""
     try:

@@ -37,6 +37,7 @@ class Sending(StrEnum):
     SENT = "sent"
     FAILED = "failed"
 
+
 REVIEWED, AUTOMATIC = "reviewed", "automatic"
 
 
@@ -100,6 +101,7 @@ class Delivery:
     @property
     def key(self) -> str:
         return f"{self.job}/{self.kind}/{self.destination}"
+
 
 Row = Job | Delivery
 

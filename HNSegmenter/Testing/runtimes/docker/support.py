@@ -63,6 +63,7 @@ def image_of(client: docker.APIClient, way: str) -> str:
 def parent_of(client: docker.APIClient) -> str:
     return build(client, PARENT, LABELLED.format(base=BASE))
 
+
 def child_of(client: docker.APIClient, way: str, more: str = "") -> str:
     """Built on an engine that holds the parent; `more`: further lines of its Dockerfile, which give it a tag of its own."""
     tag = f"{REPOSITORY}:{way}" + (f"-{zlib.crc32(more.encode()):08x}" if more else "")
@@ -84,6 +85,7 @@ def small_ct() -> sitk.Image:
     image.SetSpacing((1.5, 1.25, 3.0))
     image.SetOrigin((-30.0, 12.5, -100.0))
     return image
+
 
 def make_job(folder: Path, name: str = "img.nii.gz") -> JobFolder:
     job_id = uuid.uuid4().hex

@@ -14,33 +14,13 @@ from rich.cells import cell_len
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError, UnusableInput, WrongUsage
 from HNSegmenterLib.events import CancelToken
 from HNSegmenterLib.service.inbox import fetching, listing
-from HNSegmenterLib.service.node.client import RESULTS, Node, NodeFault
+from HNSegmenterLib.service.node.client import RESULTS, NodeFault
 from HNSegmenterLib.service.peers.lights import connections
 from Testing.machine import ROOT, free_port, require_program
 from Testing.phantoms import head_phantom, write_ct_series
 from Testing.rtstruct.help import digests
-from Testing.service.fixtures import MONACO, OrthancNode, PlanningSystem, Program, listens, make_node, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, command_line, make_certificates, put_waiting
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """One for all tests here: each has a series of its own."""
-    made = OrthancNode(write_service_toml(tmp_path_factory.mktemp("node")))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def rest(node):
-    with Node(node.settings.node) as client:
-        yield client
-
-
-@pytest.fixture
-def waiting(rest, tmp_path):
-    return put_waiting(rest, tmp_path / "patient")
+from Testing.service.fixtures import MONACO, PlanningSystem, Program, listens, make_node, write_service_toml  # noqa: F401
+from Testing.service.review_help import PATIENT, command_line, make_certificates, own_node, put_waiting, rest, waiting  # noqa: F401
 
 
 def test_a_row_tells_patient_state_and_what_to_look_at(rest, waiting):
@@ -65,14 +45,14 @@ def test_newest_first_and_nothing_that_the_worker_has_not_seen(rest, tmp_path):
     assert len(rows) < len(rest.all_series())
 
 
-def test_every_series_of_the_list_can_be_typed_as_it_is_shown(node, rest, waiting, tmp_path):
+def test_every_series_of_the_list_can_be_typed_as_it_is_shown(own_node, rest, waiting, tmp_path):
     """At 80 columns; what begins so is taken, what is not told apart by it is listed."""
     held = put_waiting(rest, tmp_path / "held", patient={"PatientName": "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "SpecificCharacterSet": "ISO_IR 100"})
     held.attach_job(state="held", reason="The scan looks upside down, its head where the feet should be: send it again.")
     for number in range(17):  # so that two ids begin with the same digit
         (path,) = write_ct_series(tmp_path / f"one{number}", head_phantom((1, 16, 16)))
         rest.upload(path.read_bytes())
-    options = ("--config", node.config)
+    options = ("--config", own_node.config)
     head, *lines = command_line("inbox", "list", *options, env={**os.environ, "COLUMNS": "80"}).stdout.splitlines()
     rows = listing.patients(rest)
     assert head.split() == ["Series", "Received", "State", "Patient", "ID", "Remarks"]
@@ -170,21 +150,21 @@ def test_paths_in_an_archive_stay_in_the_folder(rest, waiting, tmp_path):
     assert all((tmp_path / "in" / "out" / "results") in path.parents for path in tmp_path.rglob("outside.txt"))
 
 
-def test_the_command_speaks_json(node, waiting, tmp_path):
-    listed = command_line("inbox", "list", "--config", node.config, "--json")
+def test_the_command_speaks_json(own_node, waiting, tmp_path):
+    listed = command_line("inbox", "list", "--config", own_node.config, "--json")
     assert listed.returncode == 0, listed.stderr
     (result,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert waiting.series in [row["series"] for row in result["patients"]]
-    fetched = command_line("inbox", "fetch", waiting.uid, "--out", tmp_path / "out", "--config", node.config, "--json")
+    fetched = command_line("inbox", "fetch", waiting.uid, "--out", tmp_path / "out", "--config", own_node.config, "--json")
     *progress, last = [json.loads(line) for line in fetched.stdout.splitlines()]
     assert last["event"] == "result" and last["ct"] == str(tmp_path / "out" / "ct")
     assert {event["event"] for event in progress} == {"progress", "message"}
 
 
-def test_the_password_comes_by_environment_or_file_and_is_asked_for_in_a_sentence(node, tmp_path):
-    node_password = node.settings.node.password()
+def test_the_password_comes_by_environment_or_file_and_is_asked_for_in_a_sentence(own_node, tmp_path):
+    node_password = own_node.settings.node.password()
     config = tmp_path / "service.toml"
-    config.write_text(node.config.read_text().replace('"node-password"', '""'))
+    config.write_text(own_node.config.read_text().replace('"node-password"', '""'))
     without = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": ""})
     wrong = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": "wrong-password"})
     right = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": node_password})
@@ -203,10 +183,10 @@ def test_a_node_that_is_away_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("package", ["pyorthanc", "httpx", "pynetdicom"])
-def test_a_missing_package_is_named_with_its_cure(node, package):
+def test_a_missing_package_is_named_with_its_cure(own_node, package):
     without = f"import sys; sys.modules[{package!r}] = None; from HNSegmenterLib.cli.main import main; sys.exit(main(sys.argv[1:]))"
     action = "connections" if package == "pynetdicom" else "list"
-    command = [sys.executable, "-c", without, "inbox", action, "--config", str(node.config)]
+    command = [sys.executable, "-c", without, "inbox", action, "--config", str(own_node.config)]
     said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "HNSegmenter")
     assert said.returncode == 64
     assert f"needs the package {package}: run  pip install 'hn-segmenter[service]'" in said.stderr

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import signal
 import socket
 import subprocess
 import sys
-import termios
 import threading
 from base64 import b64encode
-from contextlib import suppress
-from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
-import numpy as np
 import pydicom
 import pytest
 
-from HNSegmenterLib.errors import HNSegmenterError, UnusableInput, WrongUsage
+from HNSegmenterLib.errors import UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import pair
 from HNSegmenterLib.rtstruct.rois import REVIEW as ASKS_FOR_REVIEW
-from HNSegmenterLib.service.inbox import finalising, listing, review
+from HNSegmenterLib.service.inbox import listing, review
 from HNSegmenterLib.service.inbox.finalising import read_rtstruct
 from HNSegmenterLib.service.inbox.review import Late
 from HNSegmenterLib.service.inbox.review_record import reviewed_set
@@ -34,53 +28,10 @@ from HNSegmenterLib.service.node.client import REVIEW, Node, NodeFault
 from Testing.machine import ROOT
 from Testing.phantoms import head_phantom, write_ct_series
 from Testing.rtstruct.help import contours, dciodvfy_complaints
-from Testing.service.fixtures import MONACO, OrthancNode, make_node, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, REVIEWER, SPACING, command_line, put_waiting
+from Testing.service.fixtures import MONACO, make_node, write_service_toml  # noqa: F401
+from Testing.service.review_help import PATIENT, REVIEWER, SPACING, approve, command_line, edited, finalised, own_node, put_waiting, rest, waiting  # noqa: F401
 
 SECOND = "Second^Test"
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    """One for all tests here: each has a series of its own."""
-    made = OrthancNode(write_service_toml(tmp_path_factory.mktemp("node")))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def rest(node):
-    with Node(node.settings.node) as client:
-        yield client
-
-
-@pytest.fixture
-def waiting(rest, tmp_path):
-    return put_waiting(rest, tmp_path / "patient")
-
-
-@pytest.fixture
-def approve(rest, node, waiting):
-    def run(reviewer=REVIEWER, rtstruct=None, **options):
-        options = {"ct_folder": waiting.ct, **options}
-        return review.approve(rest, node.settings, waiting.series, reviewer, rtstruct or waiting.rtstruct, **options)
-
-    return run
-
-
-@pytest.fixture
-def finalised(rest, waiting):
-    return lambda: read_rtstruct(reviewed_set(rest, waiting.series, "job1"))
-
-
-def edited(waiting, tmp_path, change):
-    """The result's RTSTRUCT as somebody left it after editing."""
-    dataset = pydicom.dcmread(waiting.rtstruct)
-    change(dataset)
-    path = tmp_path / "edited.dcm"
-    dataset.save_as(path)
-    return path
 
 
 def test_an_approved_set_is_complete_and_says_who_reviewed_it(approve, finalised, waiting, tmp_path):
@@ -100,9 +51,9 @@ def test_an_approved_set_is_complete_and_says_who_reviewed_it(approve, finalised
     assert frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID == waiting.uid
 
 
-def test_before_approval_the_node_holds_images_alone(waiting, node, approve):
+def test_before_approval_the_node_holds_images_alone(waiting, own_node, approve):
     def kinds():
-        return [node.get(f"/series/{series}").json()["MainDicomTags"]["Modality"] for series in node.series()]
+        return [own_node.get(f"/series/{series}").json()["MainDicomTags"]["Modality"] for series in own_node.series()]
 
     before = kinds()
     assert set(before) == {"CT"}
@@ -138,153 +89,6 @@ def test_edits_renames_and_additions_are_told_apart(approve, finalised, waiting,
     assert "Eye_R: found, but no contour on any slice." in dataset.StructureSetDescription
 
 
-def as_libraries_number(dataset):
-    """The cord deleted, then a GTV added with the count as its number, which the last ROI bears."""
-    for keyword in ("StructureSetROISequence", "ROIContourSequence", "RTROIObservationsSequence"):
-        items = list(dataset[keyword].value)
-        del items[1]
-        setattr(dataset, keyword, [*items, deepcopy(items[0])])
-    number = len(dataset.StructureSetROISequence)
-    dataset.StructureSetROISequence[-1].ROIName, dataset.StructureSetROISequence[-1].ROINumber = "GTVp", number
-    dataset.ROIContourSequence[-1].ReferencedROINumber = dataset.RTROIObservationsSequence[-1].ReferencedROINumber = number
-
-
-def test_two_rois_of_one_number_are_not_approved(approve, rest, waiting, tmp_path):
-    with pytest.raises(UnusableInput, match=r"2 ROIs bear ROI Number 6 \(Eye_R, GTVp\)"):
-        approve(rtstruct=edited(waiting, tmp_path, as_libraries_number))
-    assert rest.attachment(waiting.series, REVIEW) is None
-
-
-def test_what_is_handed_over_is_compared_with_what_was_reviewed(approve, rest, waiting, monkeypatch):
-    """If an organ ever left with another one's contours, the reviewed file would tell."""
-
-    def mistaken(*arguments):
-        dataset = complete(*arguments)
-        one, two = dataset.ROIContourSequence[:2]
-        one.ReferencedROINumber, two.ReferencedROINumber = two.ReferencedROINumber, one.ReferencedROINumber
-        return dataset
-
-    complete = finalising.complete
-    monkeypatch.setattr(finalising, "complete", mistaken)
-    with pytest.raises(HNSegmenterError, match="contours of Brainstem, SpinalCord are not those that were to be written"):
-        approve()
-    assert rest.attachment(waiting.series, REVIEW) is None
-
-
-def as_others_draw(dataset):
-    """A ring in a ring, a contour beside its plane, a point, and an ROI that nothing is drawn of."""
-    drawn = {roi.name: roi for roi in pair(dataset).rois}
-    ring = max(drawn["Brainstem"].contours, key=lambda item: item.NumberOfContourPoints)
-    points = np.reshape(np.array(ring.ContourData, float), (-1, 3))
-    hole = deepcopy(ring)
-    hole.ContourData = [f"{value:.2f}" for value in (points.mean(axis=0) + 0.4 * (points - points.mean(axis=0))).ravel()]
-    point = deepcopy(ring)
-    point.ContourData, point.NumberOfContourPoints, point.ContourGeometricType = list(ring.ContourData[:3]), 1, "POINT"
-    drawn["Brainstem"].drawn[0].ContourSequence += [hole, point]
-    beside = drawn["Eye_R"].contours[0]
-    beside.ContourData = [float(value) + 0.3 * (n % 3 == 2) for n, value in enumerate(beside.ContourData)]
-    drawn["Eye_L"].drawn[0].ContourSequence = []
-
-
-SAID = [
-    "Eye_L has no contour on any slice: it was left out.",
-    "1 contour of fewer than three points or without area was left out.",
-    "1 contour lies inside another of the same organ: taken as holes.",
-    "Contours were moved by up to 0.30 mm into the planes of the CT's slices.",
-]
-
-
-def test_what_has_to_be_changed_is_agreed_to_first(approve, finalised, rest, waiting, tmp_path):
-    drawn, asked = edited(waiting, tmp_path, as_others_draw), []
-    with pytest.raises(review.NotAgreed, match="would differ from what was reviewed.*--yes"):
-        approve(rtstruct=drawn)
-    with pytest.raises(review.NotAgreed):
-        approve(rtstruct=drawn, agree=asked.append)
-    assert rest.attachment(waiting.series, REVIEW) is None
-    (changes,) = asked
-    assert list(changes.sentences) == SAID
-    made = approve(rtstruct=drawn, agree=lambda again: again == changes)
-    assert review.read(rest, waiting.series, "job1") == made
-    assert set(contours(finalised())) == {"Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_R"}
-    assert approve(rtstruct=drawn) == made, "a repeat asks nobody"
-
-
-def test_nobody_is_asked_where_nothing_is_changed(approve):
-    assert approve(agree=lambda changes: pytest.fail(str(changes.sentences))).decision == "approve"
-
-
-def test_other_contours_are_another_change(approve, waiting, tmp_path):
-    """The same sentences, but one contour elsewhere."""
-
-    def moved(dataset):
-        as_others_draw(dataset)
-        contour = pair(dataset).rois[2].contours[0]
-        contour.ContourData = [float(value) + (n % 3 == 0) for n, value in enumerate(contour.ContourData)]
-
-    asked = []
-    for change in (as_others_draw, moved, as_others_draw):
-        with pytest.raises(review.NotAgreed):
-            approve(rtstruct=edited(waiting, tmp_path, change), agree=asked.append)
-    assert asked[0].sentences == asked[1].sentences and asked[0].digest != asked[1].digest
-    assert asked[0] == asked[2]
-
-
-def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(node, rest, waiting, tmp_path):
-    drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", node.config, "--reviewer", REVIEWER]
-    refused = command_line(*words, stdin=subprocess.DEVNULL)
-    assert refused.returncode == 1 and "--yes" in refused.stderr.splitlines()[-1]
-    assert refused.stderr.splitlines()[:-1] == [f"Warning: {sentence}" for sentence in SAID]
-    assert rest.attachment(waiting.series, REVIEW) is None
-    approved = command_line(*words, "--yes", stdin=subprocess.DEVNULL)
-    assert approved.returncode == 0, approved.stderr
-    assert approved.stderr.splitlines() == [f"Warning: {sentence}" for sentence in SAID]
-    assert approved.stdout.startswith(f"Approved by {REVIEWER}")
-
-
-def test_a_program_agrees_to_the_changes_that_it_was_told(node, rest, waiting, tmp_path):
-    drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", node.config, "--reviewer", REVIEWER]
-
-    def said(*more):
-        run = command_line(*words, "--json", *more, stdin=subprocess.DEVNULL)
-        return run.returncode, [json.loads(line) for line in run.stdout.splitlines()]
-
-    code, events = said()
-    changes = next(event["data"] for event in events if event["event"] == "changes")
-    assert (code, events[-1]["event"], changes["sentences"]) == (1, "error", SAID)
-    assert said("--agreed", "0" * 64)[0] == 1
-    assert said("--agreed", changes["digest"], "--yes")[0] == 64
-    assert rest.attachment(waiting.series, REVIEW) is None
-    code, events = said("--agreed", changes["digest"])
-    assert (code, events[-1]["changes"]) == (0, SAID)
-    assert events[-1]["review"]["sop_instance_uid"] == review.read(rest, waiting.series, "job1").sop_instance_uid
-
-
-@pytest.mark.parametrize(("typed", "code"), [("n\n", 130), ("\n", 130), ("\x04", 130), ("\x03", 130), ("y\n", 0)])
-def test_at_a_terminal_the_reviewer_is_asked(node, rest, waiting, tmp_path, typed, code):
-    drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", node.config, "--reviewer", REVIEWER]
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "HNSegmenterLib", *map(str, words)],
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT / "HNSegmenter", start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while b"[y/N]" not in shown:
-        shown += os.read(ours, 4096)
-    assert all(sentence.encode() in shown for sentence in SAID)
-    os.write(ours, typed.encode())
-    while process.poll() is None:
-        with suppress(OSError):
-            os.read(ours, 4096)
-    os.close(ours)
-    assert process.returncode == code
-    assert (rest.attachment(waiting.series, REVIEW) is None) == (code != 0)
-
-
 @pytest.mark.parametrize("name", ["Müller^Änne", "Ωmega^Test", "Иванова"])
 def test_a_reviewers_name_may_have_any_letters(approve, finalised, name, tmp_path, waiting):
     approve(name)
@@ -317,14 +121,14 @@ def test_who_comes_second_is_told_who_was_first(approve, rest, waiting, tmp_path
     assert review.read(rest, waiting.series, "job1") == made
 
 
-def test_of_many_at_once_one_is_first(approve, rest, node, waiting):
+def test_of_many_at_once_one_is_first(approve, rest, own_node, waiting):
     outcomes = []
 
     def decide(number: int) -> None:
-        with Node(node.settings.node) as own:
+        with Node(own_node.settings.node) as own:
             try:
                 if number % 2:
-                    made = review.approve(own, node.settings, waiting.series, f"R{number}^Test", waiting.rtstruct, ct_folder=waiting.ct)
+                    made = review.approve(own, own_node.settings, waiting.series, f"R{number}^Test", waiting.rtstruct, ct_folder=waiting.ct)
                 else:
                     made = review.reject(own, waiting.series, f"R{number}^Test", "no")
                 outcomes.append(made)
@@ -416,13 +220,13 @@ def test_files_of_another_ct_are_refused(approve, waiting, tmp_path):
         approve(ct_folder=other)
 
 
-def test_destinations_must_be_known(approve, rest, waiting, node):
+def test_destinations_must_be_known(approve, rest, waiting, own_node):
     with pytest.raises(WrongUsage, match="PINNACLE is no destination of the configuration: choose from MONACO"):
         approve(destinations=["PINNACLE"])
-    automatic = {MONACO: replace(node.settings.destinations[MONACO], automatic=True)}
+    automatic = {MONACO: replace(own_node.settings.destinations[MONACO], automatic=True)}
     for none_left in ({}, automatic):
         with pytest.raises(WrongUsage, match="No destination gets reviewed structure sets"):
-            settings = replace(node.settings, destinations=none_left)
+            settings = replace(own_node.settings, destinations=none_left)
             review.approve(rest, settings, waiting.series, REVIEWER, waiting.rtstruct, ct_folder=waiting.ct)
     assert approve(destinations=[MONACO]).destinations == (MONACO,)
 
@@ -457,9 +261,9 @@ main(sys.argv[1:])
 
 
 @pytest.mark.parametrize("when", ["working", "before", "after"])
-def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(node, waiting, rest, when, own_folders):
+def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(own_node, waiting, rest, when, own_folders):
     words = ["inbox", "approve", waiting.series, "--reviewer", REVIEWER, "--rtstruct", str(waiting.rtstruct)]
-    words += ["--config", str(node.config)]
+    words += ["--config", str(own_node.config)]
     client = [sys.executable, "-c", KILLED, *words]
     killed = subprocess.run(client, cwd=ROOT / "HNSegmenter", env={**os.environ, "KILL_AT": when}, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -475,10 +279,10 @@ def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(node, waiting
     assert read_rtstruct(reviewed_set(rest, waiting.series, "job1")).SOPInstanceUID == made.sop_instance_uid
 
 
-def test_half_a_review_is_none(node, waiting, rest, approve):
+def test_half_a_review_is_none(own_node, waiting, rest, approve):
     """The connection breaks in the middle of the attachment."""
-    where = urlsplit(node.url)
-    user = b64encode(":".join(node.auth).encode()).decode()
+    where = urlsplit(own_node.url)
+    user = b64encode(":".join(own_node.auth).encode()).decode()
     head = f"PUT /series/{waiting.series}/attachments/{REVIEW} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Basic {user}\r\n"
     with socket.create_connection((where.hostname, where.port)) as connection:
         connection.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode() + b"x" * 5000)
@@ -495,29 +299,29 @@ def test_an_attachment_that_is_no_review_counts_as_none(rest, waiting, approve):
     assert approve() == review.read(rest, waiting.series, "job1")
 
 
-def test_a_node_that_is_away_is_said(node, waiting, approve):
-    node.stop()
+def test_a_node_that_is_away_is_said(own_node, waiting, approve):
+    own_node.stop()
     try:
         with pytest.raises(NodeFault, match="Nothing listens at"):
             approve()
     finally:
-        node.start()
+        own_node.start()
 
 
-def test_the_node_remembers_the_decision_after_a_power_cut(node, rest, approve, waiting):
+def test_the_node_remembers_the_decision_after_a_power_cut(own_node, rest, approve, waiting):
     made = approve()
-    node.kill()
-    node.start()
+    own_node.kill()
+    own_node.start()
     assert review.read(rest, waiting.series, "job1") == made
     assert approve() == made
 
 
-def test_the_command_says_no_name_number_or_password_of_anyone_but_the_reviewer(node, waiting, tmp_path):
-    where = ["--config", node.config, "--reviewer", REVIEWER]
+def test_the_command_says_no_name_number_or_password_of_anyone_but_the_reviewer(own_node, waiting, tmp_path):
+    where = ["--config", own_node.config, "--reviewer", REVIEWER]
     said = command_line("inbox", "approve", waiting.series, "--rtstruct", waiting.rtstruct, "--ct", waiting.ct, *where)
-    late = command_line("inbox", "reject", waiting.uid, "--reason", "no", "--config", node.config, "--reviewer", SECOND)
+    late = command_line("inbox", "reject", waiting.uid, "--reason", "no", "--config", own_node.config, "--reviewer", SECOND)
     assert said.returncode == 0 and late.returncode == 1
     assert f"{REVIEWER} approved this result first" in late.stderr
-    shown = said.stdout + said.stderr + late.stdout + late.stderr + node.log.read_text(errors="replace")
-    for secret in (*PATIENT, node.settings.node.password()):
+    shown = said.stdout + said.stderr + late.stdout + late.stderr + own_node.log.read_text(errors="replace")
+    for secret in (*PATIENT, own_node.settings.node.password()):
         assert secret not in shown

@@ -18,31 +18,11 @@ from HNSegmenterLib.service.table.interface import AUTOMATIC, REVIEWED, Delivery
 from HNSegmenterLib.service.worker import delivery
 from Testing.machine import require_program, wait_for
 from Testing.rtstruct.help import contours, dciodvfy_complaints
-from Testing.service.fixtures import MONACO, OrthancNode, PlanningSystem, make_node, node, planning_system, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, REVIEWER, STORED, command_line, make_certificates, put_waiting
+from Testing.service.fixtures import MONACO, PlanningSystem, make_node, node, planning_system, write_service_toml  # noqa: F401
+from Testing.service.review_help import PATIENT, REVIEWER, STORED, command_line, make_certificates, own_node, put_waiting, rest, waiting  # noqa: F401
 from Testing.service.worker_process import WorkerProcess, audit, job_of, written
 
 AUTO_UID = "2.25.1234567890"
-
-
-@pytest.fixture(scope="module")
-def own_node(tmp_path_factory):
-    """One node for the tests that call delivery.send; each has a series of its own."""
-    made = OrthancNode(write_service_toml(tmp_path_factory.mktemp("node")))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def rest(own_node):
-    with Node(own_node.settings.node) as client:
-        yield client
-
-
-@pytest.fixture
-def waiting(rest, tmp_path):
-    return put_waiting(rest, tmp_path / "patient")
 
 
 @pytest.fixture
