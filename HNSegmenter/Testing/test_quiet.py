@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 
 from HNSegmenterLib.quiet import quiet
-from Testing.awkward_patient import SERIES_UID, TOKENS, write_awkward
+from Testing.awkward_patient import SERIES_UID, tells_nothing, write_awkward
 from Testing.machine import ROOT, require_program
 
 TWO_ORGANS = ROOT / "training" / "fixtures" / "two_organs"
@@ -28,11 +28,6 @@ def run(*arguments, code: int = 0) -> tuple[str, str]:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="backslashreplace", timeout=300)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
-
-
-def tells_nothing(*texts: str) -> None:
-    for text in texts:
-        assert TOKENS.search(text) is None
 
 
 @pytest.fixture(scope="module")

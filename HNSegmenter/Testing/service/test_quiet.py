@@ -10,7 +10,7 @@ import pytest
 
 from HNSegmenterLib.quiet import quiet
 from HNSegmenterLib.service.node.client import Node
-from Testing.awkward_patient import SERIES_UID, TOKENS, VALUES, write_awkward
+from Testing.awkward_patient import SERIES_UID, VALUES, tells_nothing, write_awkward
 from Testing.raw_elements import element
 from Testing.service.fixtures import make_node, planning_system  # noqa: F401
 from Testing.service.review_help import REVIEWER, command_line
@@ -38,11 +38,6 @@ def segmented(node, serve, look, folder: Path) -> tuple:  # noqa: F811
     worker, table = serve(node.config), look(node)
     (job,) = table.until_settled(1, worker)
     return worker, table, job
-
-
-def tells_nothing(*texts: str) -> None:
-    for text in texts:
-        assert TOKENS.search(text) is None
 
 
 def test_the_whole_way_of_an_awkward_patient_is_silent(node, planning_system, serve, look, tmp_path):  # noqa: F811
