@@ -105,7 +105,9 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
         self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
         self.saveSection = SaveSection(self.ui, self.logic, self.segmentation)
-        self.inboxSection = InboxSection(self.ui, self.logic, self.loadSection.clearScene, self.segmentation, self._choose)
+        self.inboxSection = InboxSection(
+            self.ui, self.logic, self.loadSection.clearScene, self.segmentation, self._choose
+        )
         self.earlierRuns = EarlierRuns(self.ui, self.logic, self.segmentSection.show)
         self.quitGuard = QuitGuard(self.logic)
         mrml = slicer.mrmlScene
@@ -117,7 +119,14 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Before the module is unloaded, reloaded, or Slicer ends."""
-        for part in (self.fullHeight, self.quitGuard, self.loadSection, self.segmentSection, self.inboxSection, self.earlierRuns):
+        for part in (
+            self.fullHeight,
+            self.quitGuard,
+            self.loadSection,
+            self.segmentSection,
+            self.inboxSection,
+            self.earlierRuns,
+        ):
             part.close()
         self.setParameterNode(None)
         self.removeObservers()
@@ -271,7 +280,9 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
         """
         self.refuseSecond()
         job = self.exportToNifti(volume, onWait)
-        self.begin(job, job.arguments(runtime=runtime, docker_host=dockerHost), job.environment(), onEvent, onEnd, volume)
+        self.begin(
+            job, job.arguments(runtime=runtime, docker_host=dockerHost), job.environment(), onEvent, onEnd, volume
+        )
 
     def leftBehind(self):
         """Hand-overs of runs that a Slicer began that is closed now, done or still going on."""

@@ -64,7 +64,10 @@ def vtk_rings(mask: np.ndarray) -> Rings:
     strips.Update()
     output = strips.GetOutput()
     points = vtk_to_numpy(output.GetPoints().GetData())[:, :2].astype(float) - 1
-    return [points[[line.GetPointId(n) for n in range(line.GetNumberOfPoints() - 1)]] for line in map(output.GetCell, range(output.GetNumberOfCells()))]
+    return [
+        points[[line.GetPointId(n) for n in range(line.GetNumberOfPoints() - 1)]]
+        for line in map(output.GetCell, range(output.GetNumberOfCells()))
+    ]
 
 
 def own_rings(mask: np.ndarray) -> Rings:
@@ -118,7 +121,12 @@ def made_up() -> np.ndarray:
     """Labels 1-6, uint8 (130, 512, 512)."""
     labels = np.zeros((130, 512, 512), np.uint8)
     random = np.random.default_rng(0)
-    shapes = [((70, 270, 256), (24, 20, 18)), ((30, 290, 256), (30, 8, 8)), ((55, 260, 340), (22, 36, 22)), ((55, 260, 172), (22, 36, 22))]
+    shapes = [
+        ((70, 270, 256), (24, 20, 18)),
+        ((30, 290, 256), (30, 8, 8)),
+        ((55, 260, 340), (22, 36, 22)),
+        ((55, 260, 172), (22, 36, 22)),
+    ]
     shapes += [((95, 160, 290), (10, 13, 13)), ((95, 160, 222), (10, 13, 13))]
     for label, (centre, radii) in enumerate(shapes, start=1):
         box = tuple(slice(c - r - 3, c + r + 4) for c, r in zip(centre, radii, strict=True))

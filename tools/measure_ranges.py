@@ -35,7 +35,14 @@ FACTOR, LENGTH, SHARE = "factor", "length", "share"
 # Beyond each percentile: a share of their distance, and no less than a few slices, a factor (volumes, in logarithms), 5 %.
 MARGIN = {FACTOR: 0.2, LENGTH: 0.4, SHARE: 0.4}
 LEAST = {FACTOR: 1.3, LENGTH: 8.0, SHARE: 0.05}
-SCALES = {"volume_ml": FACTOR, "extent_mm": FACTOR, "cross_section_mm2": FACTOR, "volume_ratio": FACTOR, "air_share": SHARE, "loose_share": SHARE}
+SCALES = {
+    "volume_ml": FACTOR,
+    "extent_mm": FACTOR,
+    "cross_section_mm2": FACTOR,
+    "volume_ratio": FACTOR,
+    "air_share": SHARE,
+    "loose_share": SHARE,
+}
 
 Key = tuple[str, ...]
 Observations = dict[Key, list[float]]
@@ -121,7 +128,11 @@ def plausible(values: list[float], kind: str) -> dict:
         bounds = np.exp(bounds)
     digits = 3 if kind == SHARE or np.abs(bounds).max() < 10 else 1
     low, median, high = (round(float(bound), digits) for bound in bounds)
-    return {"high": high, "n": len(values)} if kind == SHARE else {"low": low, "median": median, "high": high, "n": len(values)}
+    return (
+        {"high": high, "n": len(values)}
+        if kind == SHARE
+        else {"low": low, "median": median, "high": high, "n": len(values)}
+    )
 
 
 def ranges_of(*sources: Observations) -> dict:
@@ -154,8 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"distance: {MARGIN[LENGTH]:.0%} for offsets (at least {LEAST[LENGTH]:g} mm), {MARGIN[FACTOR]:.0%} in logarithms for sizes "
         f"(at least a factor {LEAST[FACTOR]:g}), {MARGIN[SHARE]:.0%} for shares (at least {LEAST[SHARE]:.0%})",
         "sources": [
-            {"name": "TCIA planning scans, oncologist's contours (Nikolov et al., arXiv:1809.04430)", "scans": len(tcia)},
-            {"name": "OpenKBP train, clinical contours (Babier et al., Medical Physics 48, 2021)", "scans": len(openkbp)},
+            {
+                "name": "TCIA planning scans, oncologist's contours (Nikolov et al., arXiv:1809.04430)",
+                "scans": len(tcia),
+            },
+            {
+                "name": "OpenKBP train, clinical contours (Babier et al., Medical Physics 48, 2021)",
+                "scans": len(openkbp),
+            },
         ],
     }
     write_json(args.output, about | ranges_of(collect(iter(tcia)), collect(iter(openkbp))))

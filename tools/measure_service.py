@@ -47,7 +47,14 @@ class Measured:
 
 def patient(number: int) -> MadeUp:
     text = "Measuring the service, no real person"
-    return MadeUp(f"TEST^Measured{number}", f"HNSEG-MEASURED-{number}", text, text, text, f"HN Segmenter measured patient {number}")
+    return MadeUp(
+        f"TEST^Measured{number}",
+        f"HNSEG-MEASURED-{number}",
+        text,
+        text,
+        text,
+        f"HN Segmenter measured patient {number}",
+    )
 
 
 def send(node: Node, count: int) -> list[str]:
@@ -68,7 +75,9 @@ def measure(settings: ServiceSettings, series: list[str], workers: int, queue: s
         own = replace(settings, worker=replace(settings.worker, folder=Path(folder), queue=queue))
         table = open_table(own.worker)
         if table.rows(Job):
-            raise HNSegmenterError("The table in Redis holds jobs: give one that is used by nothing else, redis://host:6379/9 say.")
+            raise HNSegmenterError(
+                "The table in Redis holds jobs: give one that is used by nothing else, redis://host:6379/9 say."
+            )
         context = multiprocessing.get_context("spawn")
         processes = [context.Process(target=_work, args=(own,)) for _ in range(workers)]
         for process in processes:
@@ -128,11 +137,16 @@ def main(argv: list[str] | None = None) -> int:
         with Node(settings.node) as node:
             series = send(node, args.series)
             try:
-                print("| queue | workers | patients | seconds | patients an hour | done twice |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+                print(
+                    "| queue | workers | patients | seconds | patients an hour | done twice |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+                )
                 for queue in args.queue:
                     for workers in args.workers:
                         got = measure(settings, series, workers, queue)
-                        print(f"| {got.queue} | {got.workers} | {got.series} | {got.seconds:.1f} | {got.per_hour:.0f} | {got.twice} |", flush=True)
+                        print(
+                            f"| {got.queue} | {got.workers} | {got.series} | {got.seconds:.1f} | {got.per_hour:.0f} | {got.twice} |",
+                            flush=True,
+                        )
             finally:
                 for series_id in series:
                     node.delete_series(series_id)

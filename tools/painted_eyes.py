@@ -93,10 +93,14 @@ def paint(ct: sitk.Image, eyes: sitk.Image, shapes: sitk.Image) -> tuple[sitk.Im
     return like(hu, grid), label_image
 
 
-def _warp(hu: np.ndarray, labels: np.ndarray, value: int, grid: sitk.Image, middle: np.ndarray, own: Outline, wanted: Outline) -> None:
+def _warp(
+    hu: np.ndarray, labels: np.ndarray, value: int, grid: sitk.Image, middle: np.ndarray, own: Outline, wanted: Outline
+) -> None:
     """One eye, in place: `own` of the CT, around `middle`, becomes `wanted`."""
     reach = LONGEST_MM + FADE_MM
-    ends = np.sort([grid.TransformPhysicalPointToContinuousIndex((middle + sign * reach).tolist()) for sign in (-1, 1)], axis=0)
+    ends = np.sort(
+        [grid.TransformPhysicalPointToContinuousIndex((middle + sign * reach).tolist()) for sign in (-1, 1)], axis=0
+    )
     low = np.maximum(np.floor(ends[0]), 0).astype(int)
     high = np.minimum(np.ceil(ends[1]) + 1, grid.GetSize()).astype(int)
     box = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
@@ -147,9 +151,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tools.painted_eyes", description="Paints known eye shapes into real CTs."
     )
-    parser.add_argument("shapes", type=Path, metavar="SHAPES", help="folder of <scan>/label.nii.gz, 1 left and 2 right eye")
+    parser.add_argument(
+        "shapes", type=Path, metavar="SHAPES", help="folder of <scan>/label.nii.gz, 1 left and 2 right eye"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="new folder for the data set")
-    parser.add_argument("--on", type=Path, nargs=2, action="append", required=True, metavar=("CT", "EYES"), help="CTs, taken in turn")
+    parser.add_argument(
+        "--on", type=Path, nargs=2, action="append", required=True, metavar=("CT", "EYES"), help="CTs, taken in turn"
+    )
     options = parser.parse_args()
     folders = sorted(path.parent for path in options.shapes.glob(f"*/{LABELS}"))
     bases = [[read_image(path) for path in pair] for pair in options.on]

@@ -107,7 +107,13 @@ class Job:
 
     def _save(self) -> None:
         if self.path.is_dir():
-            values = {"id": self.id, "state": str(self.state), "host": platform.node(), "pid": os.getpid(), "time": time.time()}
+            values = {
+                "id": self.id,
+                "state": str(self.state),
+                "host": platform.node(),
+                "pid": os.getpid(),
+                "time": time.time(),
+            }
             try:
                 write_json(self.path / "state.json", values)
             except OSError:  # a full disk: the step that needs the room says so

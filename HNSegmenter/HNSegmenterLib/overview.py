@@ -103,11 +103,21 @@ def _grid(view: View, centre: np.ndarray, plane: float) -> tuple[np.ndarray, np.
     return corner, np.column_stack([across, down, np.cross(across, down)])
 
 
-def _sample(image: sitk.Image, corner: np.ndarray, directions: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
+def _sample(
+    image: sitk.Image, corner: np.ndarray, directions: np.ndarray, size: tuple[int, int], fill: float
+) -> np.ndarray:
     """(rows, columns) float32: the image along a plane, linearly interpolated."""
     step = FIELD_MM / PANEL
     plane = sitk.Resample(
-        image, (*size, 1), sitk.Transform(), sitk.sitkLinear, corner.tolist(), (step, step, step), directions.ravel().tolist(), fill, sitk.sitkFloat32
+        image,
+        (*size, 1),
+        sitk.Transform(),
+        sitk.sitkLinear,
+        corner.tolist(),
+        (step, step, step),
+        directions.ravel().tolist(),
+        fill,
+        sitk.sitkFloat32,
     )
     return sitk.GetArrayFromImage(plane)[0]
 
@@ -125,14 +135,23 @@ def _panel(view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane
 
 
 def _outline(
-    picture: np.ndarray, view: View, labelmap: sitk.Image, shape: Shape, color: tuple, corner: np.ndarray, directions: np.ndarray, plane: float
+    picture: np.ndarray,
+    view: View,
+    labelmap: sitk.Image,
+    shape: Shape,
+    color: tuple,
+    corner: np.ndarray,
+    directions: np.ndarray,
+    plane: float,
 ) -> None:
     """Draw where the interpolated labelmap crosses 0.5: distance to there is about value / gradient, in pixels."""
     low, high = shape.low - 3.0, shape.high + 3.0
     if not low[view.axis] <= plane <= high[view.axis]:
         return
     step = FIELD_MM / PANEL
-    ends = np.array([(np.array([low, high]) - corner) @ directions[:, axis] / step for axis in (0, 1)])  # [column/row, low/high]
+    ends = np.array(
+        [(np.array([low, high]) - corner) @ directions[:, axis] / step for axis in (0, 1)]
+    )  # [column/row, low/high]
     first = np.clip(np.floor(ends.min(axis=1)), 0, PANEL).astype(int)
     size = np.clip(np.ceil(ends.max(axis=1)), 0, PANEL).astype(int) - first
     if size.min() < 2:
@@ -147,21 +166,33 @@ def _outline(
 
 def _mark(draw: ImageDraw.ImageDraw, view: View, plane: float) -> None:
     small, middle, end = ImageFont.load_default(15), PANEL / 2, PANEL - 6
-    for letter, place, anchor in zip(view.marks, ((6, middle), (end, middle), (middle, 5), (middle, end)), ("lm", "rm", "ma", "md"), strict=True):
+    for letter, place, anchor in zip(
+        view.marks, ((6, middle), (end, middle), (middle, 5), (middle, end)), ("lm", "rm", "ma", "md"), strict=True
+    ):
         draw.text(place, letter, INK, small, anchor, stroke_width=2, stroke_fill=(0, 0, 0))
     caption = f"{view.name}, {'xyz'[view.axis]} = {plane:.1f} mm"
     draw.text((6, end), caption, INK, ImageFont.load_default(12), "ld", stroke_width=2, stroke_fill=(0, 0, 0))
     if view.axis == 2:
         length = 50.0 / FIELD_MM * PANEL
         draw.line((end - length, end - 4, end, end - 4), INK, 2)
-        draw.text((end - length / 2, end - 8), "5 cm", INK, ImageFont.load_default(12), "md", stroke_width=2, stroke_fill=(0, 0, 0))
+        draw.text(
+            (end - length / 2, end - 8),
+            "5 cm",
+            INK,
+            ImageFont.load_default(12),
+            "md",
+            stroke_width=2,
+            stroke_fill=(0, 0, 0),
+        )
 
 
 def _row(text: Image.Image, ct: sitk.Image, outlines: list, centre: np.ndarray, planes: np.ndarray) -> Image.Image:
     row = Image.new("RGB", (TEXT_WIDTH + len(VIEWS) * (PANEL + GAP), max(PANEL, text.height)), PAGE)
     row.paste(text, (0, 0))
     for number, view in enumerate(VIEWS):
-        row.paste(_panel(view, ct, outlines, centre, float(planes[view.axis])), (TEXT_WIDTH + GAP + number * (PANEL + GAP), 0))
+        row.paste(
+            _panel(view, ct, outlines, centre, float(planes[view.axis])), (TEXT_WIDTH + GAP + number * (PANEL + GAP), 0)
+        )
     return row
 
 
@@ -187,7 +218,9 @@ def _without_contours(organs: list[Organ]) -> Image.Image:
     lines = []
     for organ in organs:
         status = organ.status if organ.status in (NOT_FOUND, NOT_IN_MODEL) else NOT_FOUND
-        lines.append((f"{organ.name}: {status}. {' '.join(organ.checks)}", 16, FAINT if status == NOT_IN_MODEL else ALERT))
+        lines.append(
+            (f"{organ.name}: {status}. {' '.join(organ.checks)}", 16, FAINT if status == NOT_IN_MODEL else ALERT)
+        )
     return _text(TEXT_WIDTH + len(VIEWS) * (PANEL + GAP), lines)
 
 

@@ -72,7 +72,9 @@ def segment(
         image = ct.image if ct else _read_image(folder.image)
         labelmaps = _read_labelmaps(folder, result, image)
         if not labelmaps:
-            raise UnusableInput(f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as its Patient Position says?")
+            raise UnusableInput(
+                f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as its Patient Position says?"
+            )
         whole = _check(image, labelmaps, result, ct)
         for sentence in whole:
             emit(Event("warning", message=sentence))
@@ -109,7 +111,9 @@ def _check_output(out: Path, source: Path, overwrite: bool) -> None:
         raise WrongUsage(f"{out} is a file: give a folder for the results.")
     there = [name for name in OUTPUTS if (out / name).exists()]
     if there and not overwrite:
-        raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
+        raise WrongUsage(
+            f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them."
+        )
     ancestor = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not os.access(ancestor, os.W_OK):
         raise WrongUsage(f"Nothing can be written into {ancestor}: give another folder for the results.")
@@ -159,7 +163,9 @@ def _read_image(path: Path) -> sitk.Image:
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise UnusableInput("The NIfTI file's orientation cannot be used: save it again with a valid affine.") from error
+        raise UnusableInput(
+            "The NIfTI file's orientation cannot be used: save it again with a valid affine."
+        ) from error
 
 
 def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dict[str, sitk.Image]:
@@ -179,7 +185,9 @@ def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dic
         if not same_grid(labelmap, image):
             raise RuntimeFault(f"The labelmap of {organ.name} does not lie on the CT's grid: {NOT_KEPT}")
         if not is_binary(labelmap):
-            raise RuntimeFault(f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: {NOT_KEPT}")
+            raise RuntimeFault(
+                f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: {NOT_KEPT}"
+            )
         labelmap.CopyInformation(image)  # NIfTI keeps float32: the CT's own geometry is exact
         labelmaps[organ.name] = labelmap
     return labelmaps

@@ -65,11 +65,15 @@ class Result:
                 **{key: dict(values[key]) for key in ("model", "runtime", "input", "timings_s")},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RuntimeFault(f"result.json is incomplete or wrong ({error}): the image does not keep its contract.") from error
+            raise RuntimeFault(
+                f"result.json is incomplete or wrong ({error}): the image does not keep its contract."
+            ) from error
         for field_name in ("name", "file"):
             named = [value for organ in result.organs if (value := getattr(organ, field_name)) is not None]
             if len(set(named)) < len(named):
-                raise RuntimeFault(f"result.json has one {field_name} for two organs: the image does not keep its contract.")
+                raise RuntimeFault(
+                    f"result.json has one {field_name} for two organs: the image does not keep its contract."
+                )
         return result
 
     @classmethod

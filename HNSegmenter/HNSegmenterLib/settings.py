@@ -53,9 +53,13 @@ class Settings:
         except (OSError, ValueError, TypeError) as error:
             raise WrongUsage(f"The settings file {path} is not valid JSON: correct it or delete it.") from error
         if wrong := [name for name, value in values.items() if name in CHECKS and not CHECKS[name](value)]:
-            raise WrongUsage(f"The settings file {path} has no usable value for {', '.join(wrong)}: correct it or take it out.")
+            raise WrongUsage(
+                f"The settings file {path} has no usable value for {', '.join(wrong)}: correct it or take it out."
+            )
         if unknown:
-            raise WrongUsage(f"The settings file {path} has unknown entries ({', '.join(sorted(unknown))}): remove them.")
+            raise WrongUsage(
+                f"The settings file {path} has unknown entries ({', '.join(sorted(unknown))}): remove them."
+            )
         return cls(**values)
 
     def save(self, path: Path | None = None) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import qt
+
 from HNSegmenterLib.errors import HNSegmenterError
 
 
@@ -12,7 +13,11 @@ class Importing:
     """Works a generator off (scene.show_in_steps): onStep(fraction) after each step, then onDone(node) or onFault(sentence)."""
 
     def __init__(
-        self, steps: Generator, onStep: Callable[[float], None], onDone: Callable[[object], None], onFault: Callable[[str], None]
+        self,
+        steps: Generator,
+        onStep: Callable[[float], None],
+        onDone: Callable[[object], None],
+        onFault: Callable[[str], None],
     ):
         self._steps, self._onStep, self._onDone, self._onFault = steps, onStep, onDone, onFault
         self._timer = qt.QTimer()

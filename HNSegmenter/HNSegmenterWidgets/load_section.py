@@ -7,8 +7,9 @@ from pathlib import Path
 
 import qt
 import slicer
-from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 from slicer.i18n import tr as _
+
+from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 
 from . import dialogs
 
@@ -129,7 +130,10 @@ def _chooseSeries(candidates: list[dict]) -> str | None:
         for number, item in enumerate(candidates, 1)
     ]
     chosen = dialogs.choose(
-        "HNSegmenterSeries", _("HN Segmenter: load"), _("Several CT series could be the planning CT. Which one is it?"), items
+        "HNSegmenterSeries",
+        _("HN Segmenter: load"),
+        _("Several CT series could be the planning CT. Which one is it?"),
+        items,
     )
     return None if chosen is None else candidates[chosen]["uid"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import qt
 import slicer
-from HNSegmenterLib import scene
 from slicer.i18n import tr as _
+
+from HNSegmenterLib import scene
 
 ORGAN, VOLUME, FOUND, LOOK_AT = range(4)
 HIGHEST = 400  # pixels, then it scrolls
@@ -20,7 +21,9 @@ class OrganTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(LOOK_AT, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
-        header.connect("sectionResized(int,int,int)", lambda column, _before, _after: self.fit() if column == LOOK_AT else None)
+        header.connect(
+            "sectionResized(int,int,int)", lambda column, _before, _after: self.fit() if column == LOOK_AT else None
+        )
         table.connect("cellClicked(int,int)", self._onClicked)
 
     def show(self, node) -> None:
@@ -37,7 +40,9 @@ class OrganTable:
         """As high as its rows, which wrap."""
         self._table.resizeRowsToContents()
         rows = sum(self._table.rowHeight(row) for row in range(self._table.rowCount))
-        self._table.setFixedHeight(min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST))
+        self._table.setFixedHeight(
+            min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST)
+        )
 
     @property
     def segmentId(self) -> str | None:
@@ -69,7 +74,9 @@ class OrganTable:
         segment = self._rows[number].segment_id if number < len(self._rows) else None
         if node is not None and segment is not None and node.GetSegmentation().GetSegment(segment) is not None:
             if center := scene.organ_center(node, segment):
-                slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+                slicer.vtkMRMLSliceNode.JumpAllSlices(
+                    slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice
+                )
 
 
 def _statuses() -> dict[str, str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import qt
 import slicer
-from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 from slicer.i18n import tr as _
+
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 
 RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
 REQUIREMENTS, INBOX_REQUIREMENTS = RESOURCES / "requirements.txt", RESOURCES / "requirements-inbox.txt"
@@ -29,7 +30,9 @@ def missing(purpose: str = "auto") -> list[str]:
 def _requirements(path: Path) -> list:
     from packaging.requirements import Requirement
 
-    return [Requirement(line) for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return [
+        Requirement(line) for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
 
 
 def _met(requirement) -> bool:
@@ -76,7 +79,9 @@ def install(requirements: list[str], wheels: Path | None = None) -> None:
             ) from error
     importlib.invalidate_caches()
     if still := [item for item in requirements if not _met(Requirement(item))]:
-        raise HNSegmenterError(_("After the installation these are still missing: {names}.").format(names=", ".join(still)))
+        raise HNSegmenterError(
+            _("After the installation these are still missing: {names}.").format(names=", ".join(still))
+        )
 
 
 def _installed(requirements: list[str]) -> list[str]:
@@ -113,7 +118,11 @@ def _ask(lacking: list[str], size: str) -> Path | None:
     box.deleteLater()
     if clicked == online:
         return None
-    folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of wheels")) if clicked == offline else ""
+    folder = (
+        qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of wheels"))
+        if clicked == offline
+        else ""
+    )
     if not folder:
         raise Cancelled(_("Not installed: HN Segmenter needs these Python packages for this."))
     return Path(folder)

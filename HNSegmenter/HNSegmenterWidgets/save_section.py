@@ -93,7 +93,11 @@ class SaveSection:
 
     def _onEvent(self, event: dict) -> None:
         """SlicerRT holds the window up while it draws: say so before."""
-        words = {"read": _("Reading the CT"), "rtstruct": _("Drawing the contours"), "write": _("Writing, and reading back")}
+        words = {
+            "read": _("Reading the CT"),
+            "rtstruct": _("Drawing the contours"),
+            "write": _("Writing, and reading back"),
+        }
         if text := words.get(event.get("stage")):
             text = f"{text}: {event['message']}" if "message" in event else text
             dialogs.tell(self._ui.saveStatus, f"{text} ...")
@@ -125,7 +129,9 @@ class SaveSection:
         self._ui.saveButton.text = _("Save labelmaps") if self._impossible else _("Save RTSTRUCT")
         self._ui.saveButton.enabled = possible and bool(folder)
         self._ui.saveButton.toolTip = (
-            _("Write the contours, read them back and compare.") if self._ui.saveButton.enabled else _("There is nothing to save yet.")
+            _("Write the contours, read them back and compare.")
+            if self._ui.saveButton.enabled
+            else _("There is nothing to save yet.")
         )
 
     def _planned(self, node, volume) -> list[str]:

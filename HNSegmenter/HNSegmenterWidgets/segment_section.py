@@ -62,7 +62,11 @@ class SegmentSection:
         running, volume = self._logic.running or self._importing is not None, self._volume()
         self._ui.segmentButton.enabled = volume is not None and not running
         self._ui.segmentButton.toolTip = (
-            _("A run is going on.") if running else _("Contour the organs at risk.") if volume else _("Load or choose a CT first.")
+            _("A run is going on.")
+            if running
+            else _("Contour the organs at risk.")
+            if volume
+            else _("Load or choose a CT first.")
         )
         self._ui.cancelButton.enabled = self._logic.running
         self._ui.cancelButton.toolTip = (

@@ -44,7 +44,10 @@ DIRECTIONS = {  # columns are the directions of i, j, k in LPS
 
 
 def painted_head(
-    direction: np.ndarray = LPS, spacing: tuple[float, float, float] = (2.5, 2.5, 3.0), low: np.ndarray = LOW, high: np.ndarray = HIGH
+    direction: np.ndarray = LPS,
+    spacing: tuple[float, float, float] = (2.5, 2.5, 3.0),
+    low: np.ndarray = LOW,
+    high: np.ndarray = HIGH,
 ) -> tuple[sitk.Image, dict[str, sitk.Image]]:
     """CT (int16 HU) and labelmaps; low, high: the part of the head that the scan covers, LPS mm."""
     grid = _grid(direction, spacing, low, high)
@@ -58,7 +61,9 @@ def painted_head(
 
 def organs(*names: str, status: str = "found") -> list[Organ]:
     names = names or tuple(COLORS)
-    return [Organ(name, label, COLORS.get(name, (255, 0, 255)), status=status) for label, name in enumerate(names, start=1)]
+    return [
+        Organ(name, label, COLORS.get(name, (255, 0, 255)), status=status) for label, name in enumerate(names, start=1)
+    ]
 
 
 def like(grid: sitk.Image, array: np.ndarray) -> sitk.Image:
@@ -93,7 +98,9 @@ def _grid(direction: np.ndarray, spacing: tuple[float, float, float], low: np.nd
 def _points(image: sitk.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k, j, i = np.indices(image.GetSize()[::-1])
     steps = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    return tuple(steps[axis, 0] * i + steps[axis, 1] * j + steps[axis, 2] * k + image.GetOrigin()[axis] for axis in range(3))
+    return tuple(
+        steps[axis, 0] * i + steps[axis, 1] * j + steps[axis, 2] * k + image.GetOrigin()[axis] for axis in range(3)
+    )
 
 
 def _ellipsoid(l, p, s, centre, semi_axes) -> np.ndarray:

@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PATIENT = {
@@ -56,7 +62,11 @@ def head_phantom(shape: Sequence[int] = (40, 64, 64), spacing: Sequence[float] =
 
 
 def slice_positions(
-    count: int, spacing_z: float, origin: Sequence[float] = (0, 0, 0), orientation: Sequence[float] = AXIAL, shear: Sequence[float] = (0, 0, 0)
+    count: int,
+    spacing_z: float,
+    origin: Sequence[float] = (0, 0, 0),
+    orientation: Sequence[float] = AXIAL,
+    shear: Sequence[float] = (0, 0, 0),
 ) -> np.ndarray:
     """ImagePositionPatient of every slice, (count, 3) mm; shear is added to the step between two slices (gantry tilt)."""
     normal = np.cross(orientation[:3], orientation[3:])

@@ -17,14 +17,20 @@ def put_bytes(files: Iterable[Path], contents: Mapping[str, bytes], vr: bytes | 
     vr: what the element is said to be instead, one with a long length (UN); for Explicit VR Little Endian alone.
     """
     for path in files:
-        for keyword, content in sorted(contents.items()):  # the character set behind the patient: it may be one that pydicom stumbles over
+        for keyword, content in sorted(
+            contents.items()
+        ):  # the character set behind the patient: it may be one that pydicom stumbles over
             dataset = pydicom.dcmread(path, stop_before_pixels=True)
             syntax = dataset.file_meta.TransferSyntaxUID
             start = dataset[keyword].file_tell
             order, width = "little" if syntax.is_little_endian else "big", 4 if syntax.is_implicit_VR else 2
             data = path.read_bytes()
             end = start + int.from_bytes(data[start - width : start], order)
-            head = data[: start - 4] + vr + b"\0\0" + pack("<L", len(content)) if vr else data[: start - width] + len(content).to_bytes(width, order)
+            head = (
+                data[: start - 4] + vr + b"\0\0" + pack("<L", len(content))
+                if vr
+                else data[: start - width] + len(content).to_bytes(width, order)
+            )
             path.write_bytes(head + content + data[end:])
 
 

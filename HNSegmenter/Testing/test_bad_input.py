@@ -35,7 +35,11 @@ def test_unsuitable_dicom(kind, tmp_path, capfd):
     assert re.search(expected, sentence), sentence
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.__name__ not in ("other_name", "a_folder", "no_such_file")], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in KINDS if kind.__name__ not in ("other_name", "a_folder", "no_such_file")],
+    ids=lambda kind: kind.__name__,
+)
 def test_unsuitable_nifti(kind, good, tmp_path, capfd):
     source = tmp_path / "source"
     source.mkdir()

@@ -21,7 +21,14 @@ from HNSegmenterLib.sample.series import sample_patient, write_series
 from HNSegmenterLib.service.worker.likely import unlikely
 from Testing.machine import DATA
 from Testing.phantoms import nifti_to_series
-from Testing.rtstruct.help import dciodvfy_complaints, dcmrtstruct2nii_masks, dice, digests, plastimatch_masks, volume_ml
+from Testing.rtstruct.help import (
+    dciodvfy_complaints,
+    dcmrtstruct2nii_masks,
+    dice,
+    digests,
+    plastimatch_masks,
+    volume_ml,
+)
 
 LEAST_DICE = 0.7
 ORGANS = ["Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R"]
@@ -57,7 +64,9 @@ def test_the_rtstruct_refers_to_the_original_series(outcome, sample_series):
     rtstruct = pydicom.dcmread(outcome.rtstruct)
     assert [roi.ROIName for roi in rtstruct.StructureSetROISequence] == ORGANS
     assert rtstruct.StudyInstanceUID == slices[0].StudyInstanceUID
-    assert {roi.ReferencedFrameOfReferenceUID for roi in rtstruct.StructureSetROISequence} == {slices[0].FrameOfReferenceUID}
+    assert {roi.ReferencedFrameOfReferenceUID for roi in rtstruct.StructureSetROISequence} == {
+        slices[0].FrameOfReferenceUID
+    }
     known = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in slices}
     for roi in rtstruct.ROIContourSequence:
         for contour in roi.ContourSequence:
@@ -89,10 +98,15 @@ def test_nifti_gives_the_same_organs_and_says_why_there_is_no_rtstruct(outcome, 
         assert np.array_equal(voxels(path), voxels(other.labelmaps[name])), name
 
 
-FEET_FIRST, PRONE = np.s_[::-1, :, ::-1], np.s_[:, ::-1, ::-1]  # of [k, j, i]: turned about the vertical, and the long axis
+FEET_FIRST, PRONE = (
+    np.s_[::-1, :, ::-1],
+    np.s_[:, ::-1, ::-1],
+)  # of [k, j, i]: turned about the vertical, and the long axis
 
 
-@pytest.mark.parametrize(("turn", "said"), [(FEET_FIRST, "upside down"), (PRONE, "front to back")], ids=["called feet first", "called prone"])
+@pytest.mark.parametrize(
+    ("turn", "said"), [(FEET_FIRST, "upside down"), (PRONE, "front to back")], ids=["called feet first", "called prone"]
+)
 def test_a_patient_scanned_otherwise_than_the_tag_says_is_told_before_all_else(turn, said, sample_series, tmp_path):
     ct = read_planning_ct(sample_series).image
     turned = sitk.GetImageFromArray(np.ascontiguousarray(sitk.GetArrayViewFromImage(ct)[turn]))
@@ -104,7 +118,9 @@ def test_a_patient_scanned_otherwise_than_the_tag_says_is_told_before_all_else(t
     assert first.startswith(LOOKS) and said in first
     assert [event.message for event in events if event.kind == "warning"][0] == first
     sentences = " ".join(sentence for organ in outcome.result.organs for sentence in organ.checks)
-    assert not any(words in sentences for words in ("half of the patient", "beyond the plausible", "should reach it", "overlap"))
+    assert not any(
+        words in sentences for words in ("half of the patient", "beyond the plausible", "should reach it", "overlap")
+    )
     assert unlikely(outcome.result.organs, outcome.result.warnings) == first
     assert pydicom.dcmread(outcome.out / "rtstruct.dcm").StructureSetDescription.split("\r\n")[:2] == [REVIEW, first]
 
@@ -146,7 +162,14 @@ def test_demo_ends_with_table_figures_and_paths(tmp_path):
     command = [sys.executable, "-m", "HNSegmenterLib", "demo", "-o", str(tmp_path / "out"), "--runtime", "local"]
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
     assert run.returncode == 0 and run.stderr == "", run.stderr
-    for said in ("Dice", "prove", "Parotid_L", str(tmp_path / "out" / "rtstruct.dcm"), str(tmp_path / "out" / "overview.png"), "review"):
+    for said in (
+        "Dice",
+        "prove",
+        "Parotid_L",
+        str(tmp_path / "out" / "rtstruct.dcm"),
+        str(tmp_path / "out" / "overview.png"),
+        "review",
+    ):
         assert said in run.stdout
 
 

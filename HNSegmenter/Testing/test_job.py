@@ -29,7 +29,9 @@ def test_states_are_told_and_progress_is_of_the_whole_job(tmp_path):
     assert set(job.timings_s) == {"created", "reading", "running", "checking", "writing"}
 
 
-@pytest.mark.parametrize("error, state", [(Cancelled(), "cancelled"), (RuntimeFault("x"), "failed"), (MemoryError(), "failed")])
+@pytest.mark.parametrize(
+    "error, state", [(Cancelled(), "cancelled"), (RuntimeFault("x"), "failed"), (MemoryError(), "failed")]
+)
 def test_a_job_that_fails_leaves_no_folder(tmp_path, error, state):
     events = []
     with pytest.raises(type(error)), Job(events.append, root=tmp_path) as job:
@@ -90,7 +92,18 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1]", "[]", '{"imag": "x"}', '{"image": 5}', '{"docker_host": 4}', '{"timeout_s": "abc"}', '{"timeout_s": 0}', '{"runtime": "x"}']
+    "text",
+    [
+        "{",
+        "[1]",
+        "[]",
+        '{"imag": "x"}',
+        '{"image": 5}',
+        '{"docker_host": 4}',
+        '{"timeout_s": "abc"}',
+        '{"timeout_s": 0}',
+        '{"runtime": "x"}',
+    ],
 )
 def test_unusable_settings_are_said(tmp_path, text):
     path = tmp_path / "settings.json"
@@ -99,7 +112,16 @@ def test_unusable_settings_are_said(tmp_path, text):
         Settings.load(path)
 
 
-@pytest.mark.parametrize("text, says", [("", "result.json"), ("[]", "contract"), ("{}", "contract"), ('{"contract": 2}', "contract 2"), ('{"contract": 1}', "contract")])
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("", "result.json"),
+        ("[]", "contract"),
+        ("{}", "contract"),
+        ('{"contract": 2}', "contract 2"),
+        ('{"contract": 1}', "contract"),
+    ],
+)
 def test_a_result_that_breaks_the_contract_is_refused(tmp_path, text, says):
     path = tmp_path / "result.json"
     path.write_text(text)

@@ -21,7 +21,9 @@ def near(picture: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
 
 
 def panels(picture: np.ndarray, row_top: int) -> list[np.ndarray]:
-    lefts = [overview.MARGIN + overview.TEXT_WIDTH + overview.GAP + n * (overview.PANEL + overview.GAP) for n in range(3)]
+    lefts = [
+        overview.MARGIN + overview.TEXT_WIDTH + overview.GAP + n * (overview.PANEL + overview.GAP) for n in range(3)
+    ]
     return [picture[row_top : row_top + overview.PANEL, left : left + overview.PANEL] for left in lefts]
 
 
@@ -57,9 +59,13 @@ def test_outlines_are_in_place_and_in_proportion(tmp_path, direction):
     row = first_row(picture) + 4 * (overview.PANEL + overview.GAP)
     axial, _, sagittal = panels(picture, row)  # through the left eye: to the left of the sagittal panel, at the front
     middle = (-93.5 + 17) / 2  # of all organs from the eyes' front to the brainstem's back
-    assert near(sagittal, COLORS["Eye_L"])[:, 1].mean() == pytest.approx(overview.PANEL / 2 + (-81 - middle) * SCALE, abs=12)
+    assert near(sagittal, COLORS["Eye_L"])[:, 1].mean() == pytest.approx(
+        overview.PANEL / 2 + (-81 - middle) * SCALE, abs=12
+    )
     sagittal = panels(picture, first_row(picture))[2]
-    assert near(sagittal, COLORS["SpinalCord"])[:, 0].mean() > near(sagittal, COLORS["Brainstem"])[:, 0].mean() + 40, "feet below"
+    assert near(sagittal, COLORS["SpinalCord"])[:, 0].mean() > near(sagittal, COLORS["Brainstem"])[:, 0].mean() + 40, (
+        "feet below"
+    )
 
 
 def test_an_outline_is_thin_and_the_ct_is_seen_within(tmp_path):
@@ -94,7 +100,9 @@ def test_findings_make_the_picture_longer_never_wider(tmp_path):
     full = draw(tmp_path, ct, labelmaps, quiet)
     assert full.shape[1] == plain.shape[1]
     assert full.shape[0] > plain.shape[0]
-    assert len(near(full[:, : overview.TEXT_WIDTH], overview.ALERT)) > len(near(plain[:, : overview.TEXT_WIDTH], overview.ALERT))
+    assert len(near(full[:, : overview.TEXT_WIDTH], overview.ALERT)) > len(
+        near(plain[:, : overview.TEXT_WIDTH], overview.ALERT)
+    )
 
 
 def test_organs_without_contours_are_listed(tmp_path):
@@ -133,7 +141,10 @@ def test_a_failure_leaves_no_file(tmp_path):
 
 def test_what_is_said_of_the_whole_scan_stands_above_all_organs(tmp_path):
     ct, labelmaps = painted_head()
-    pictures = [draw(tmp_path, ct, labelmaps, organs(), remarks=remarks) for remarks in ((), ("The scan looks upside down: send it again.",))]
+    pictures = [
+        draw(tmp_path, ct, labelmaps, organs(), remarks=remarks)
+        for remarks in ((), ("The scan looks upside down: send it again.",))
+    ]
     tops = [first_row(picture) for picture in pictures]
     assert tops[1] > tops[0]
     # From there on both are the same; what is more is in the colour of remarks.

@@ -25,7 +25,9 @@ TWO_ORGANS = ROOT / "training" / "fixtures" / "two_organs"
 
 def run(*arguments, code: int = 0) -> tuple[str, str]:
     command = [sys.executable, "-m", "HNSegmenterLib", *map(str, arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="backslashreplace", timeout=300)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="backslashreplace", timeout=300
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
 
@@ -70,7 +72,16 @@ def test_evaluate_says_nothing_of_the_structure_set_that_it_reads(segmented, tmp
     shutil.copyfile(out / "segmentations" / "Brain.nii.gz", patient / "label.nii.gz")
     shutil.copytree(out, tmp_path / "made" / "pt_1")
     (tmp_path / "labels.json").write_text('{"1": "Brain"}')
-    options = ["--labels", tmp_path / "labels.json", "--predictions", tmp_path / "made", "-o", tmp_path / "report", "--through", "rtstruct"]
+    options = [
+        "--labels",
+        tmp_path / "labels.json",
+        "--predictions",
+        tmp_path / "made",
+        "-o",
+        tmp_path / "report",
+        "--through",
+        "rtstruct",
+    ]
     stdout, stderr = run("evaluate", tmp_path / "set", *options)
     assert stderr == "" and "1.000" in (tmp_path / "report" / "evaluation.csv").read_text()
     tells_nothing(stdout, *(path.read_text() for path in (tmp_path / "report").glob("evaluation.[cm]*")))
@@ -84,7 +95,9 @@ def test_evaluate_says_nothing_of_images_that_itk_warns_of(tmp_path):
     data = bytearray((patient / "label.nii").read_bytes())
     struct.pack_into("<f", data, 280, -5.0)  # the first of the sform, for voxels of 1 mm
     label.write_bytes(gzip.compress(bytes(data)))
-    said = subprocess.run([sys.executable, "-c", f"import SimpleITK; SimpleITK.ReadImage({str(label)!r})"], capture_output=True, text=True)
+    said = subprocess.run(
+        [sys.executable, "-c", f"import SimpleITK; SimpleITK.ReadImage({str(label)!r})"], capture_output=True, text=True
+    )
     assert "XQNAME" in said.stderr
     (tmp_path / "labels.json").write_text('{"1": "Brain"}')
     shutil.copytree(patient, tmp_path / "made" / "XQNAME")

@@ -14,7 +14,14 @@ PADDING_HU = -990  # and less: nothing was measured, or air
 TISSUE_HU = -200
 COARSE_MM = 4.0  # planes are looked for in every voxel that is about so far from the last
 DIRECTIONS, APART_DEGREES = 1000, 20.0
-NEAR_MM = (10.0, 8.0, 6.0, 5.0, 4.0, 4.0)  # below the outermost tissue; a plane is fitted to what is so near, closer every time
+NEAR_MM = (
+    10.0,
+    8.0,
+    6.0,
+    5.0,
+    4.0,
+    4.0,
+)  # below the outermost tissue; a plane is fitted to what is so near, closer every time
 MOST_SKIN = 20_000  # voxels of skin that directions are judged by: more would cost time and memory alone
 OUTERMOST, STRAY = 20, 0.05  # voxels, or as a share of the section of the patient: so much may lie beyond
 REACH_MM = 20.0  # below what may be stray, the section must begin
@@ -148,7 +155,9 @@ def _is_cut(cut: Cut, tissue: np.ndarray, image: np.ndarray, spacing: np.ndarray
     """tissue: where it is in an image [z, y, x]."""
     below = -cut.beyond(image.shape, spacing)
     thickness = cut.thickness(spacing)
-    sections = _sections(below[tissue & (below < 5 * COARSE_MM + thickness)], thickness) * np.prod(spacing) / COARSE_MM / 100  # cm2
+    sections = (
+        _sections(below[tissue & (below < 5 * COARSE_MM + thickness)], thickness) * np.prod(spacing) / COARSE_MM / 100
+    )  # cm2
     if sections[:2].min() < max(LEAST_CM2, LEAST_SHARE * sections[2:].max()):
         return False
     outermost = tissue & (below > -STRAY * thickness) & (below < (1 - STRAY) * thickness)

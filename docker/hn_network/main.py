@@ -60,12 +60,16 @@ def _report(failure: Exception) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="predict.py", description="Segments one head-and-neck CT. Research software, not a medical device.")
+    parser = _Parser(
+        prog="predict.py", description="Segments one head-and-neck CT. Research software, not a medical device."
+    )
     parser.add_argument("--path", type=Path, required=True, help="the CT in HU, .nii or .nii.gz")
     parser.add_argument("--output", type=Path, default=Path(os.environ.get("HNSEG_RESULTS", "/results")),
                         help="folder for labelmaps and result.json (default: $HNSEG_RESULTS, else /results)")  # fmt: skip
     parser.add_argument("--model", type=Path, default=PACKAGED, help="model folder (default: the packaged one)")
-    parser.add_argument("--threads", type=int, default=available_threads(), help="threads (default: the CPUs it may use)")
+    parser.add_argument(
+        "--threads", type=int, default=available_threads(), help="threads (default: the CPUs it may use)"
+    )
     options = parser.parse_args(arguments)
     if options.threads < 1:
         raise WrongUsage("--threads must be at least 1.")

@@ -67,7 +67,9 @@ def load_model(folder: Path) -> Model:
     try:
         about = json.loads(content["model.json"])
         if about["contract"] != CONTRACT:
-            raise DamagedModel(f"The model follows contract {about['contract']}, this program knows {CONTRACT}: update one.")
+            raise DamagedModel(
+                f"The model follows contract {about['contract']}, this program knows {CONTRACT}: update one."
+            )
         return Model(
             content["network.onnx"], about["name"], about["version"], digest,
             _preprocessing(about["preprocessing"]),
@@ -85,11 +87,15 @@ def _verified_files(folder: Path) -> tuple[dict[str, bytes], str]:
         content = {name: (folder / name).read_bytes() for name in FILES}
     except OSError as error:
         missing = Path(error.filename).name if error.filename else "a file"
-        raise DamagedModel(f"The model folder is incomplete, {missing} can't be read: install the model again.") from error
+        raise DamagedModel(
+            f"The model folder is incomplete, {missing} can't be read: install the model again."
+        ) from error
     expected = dict(reversed(line.split(maxsplit=1)) for line in sums.decode("ascii", "replace").splitlines() if line)
     for name, data in content.items():
         if expected.get(name) != hashlib.sha256(data).hexdigest():
-            raise DamagedModel(f"The model's {name} does not match its checksum, it is damaged: install the model again.")
+            raise DamagedModel(
+                f"The model's {name} does not match its checksum, it is damaged: install the model again."
+            )
     return content, "sha256:" + hashlib.sha256(sums).hexdigest()
 
 
@@ -110,7 +116,14 @@ def _preprocessing(entry: dict) -> Preprocessing:
 
 def _organs(entries: list[dict]) -> tuple[Organ, ...]:
     organs = tuple(
-        Organ(entry["name"], int(entry["label"]), entry["color"], entry.get("code"), entry.get("laterality"), entry["channel"])
+        Organ(
+            entry["name"],
+            int(entry["label"]),
+            entry["color"],
+            entry.get("code"),
+            entry.get("laterality"),
+            entry["channel"],
+        )
         for entry in entries
     )
     if not any(organ.channel is not None for organ in organs):

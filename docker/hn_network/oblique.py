@@ -22,7 +22,9 @@ class ObliqueGrid:
         """aligned: grid along the image's axes, isotropic; affine: (4, 4), canonical (x, y, z, 1) to LPS mm."""
         self.aligned = aligned
         self.affine = affine
-        corners = np.array([[*corner, 1] for corner in product(*((-0.5, n - 0.5) for n in aligned.canonical.shape[::-1]))])
+        corners = np.array(
+            [[*corner, 1] for corner in product(*((-0.5, n - 0.5) for n in aligned.canonical.shape[::-1]))]
+        )
         low, high = (f((affine @ corners.T)[:3], axis=1) for f in (np.min, np.max))
         size = np.maximum(1, np.ceil((high - low) / spacing_mm).astype(int))
         self.shape = tuple(int(n) for n in size[::-1])
@@ -100,6 +102,8 @@ def _trilinear(volume: np.ndarray, position: np.ndarray) -> np.ndarray:
     start = base[0] + base[1] * volume.shape[2] + base[2] * (volume.shape[1] * volume.shape[2])
     result = np.zeros(position.shape[1], np.float32)
     for dz, dy, dx in product((0, 1), repeat=3):
-        weight = (share[0] if dx else 1 - share[0]) * (share[1] if dy else 1 - share[1]) * (share[2] if dz else 1 - share[2])
+        weight = (
+            (share[0] if dx else 1 - share[0]) * (share[1] if dy else 1 - share[1]) * (share[2] if dz else 1 - share[2])
+        )
         result += weight * flat[start + dx * step[0] + dy * step[1] + dz * step[2]]
     return result

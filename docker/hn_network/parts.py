@@ -19,7 +19,10 @@ SMALLEST_PART_ML = 0.1  # smaller findings are specks, also where the scan's end
 ALONG_THE_SPINE = {"2748008"}  # SNOMED CT: spinal cord
 
 SMALLEST_FURTHER_ML = 0.5  # of the cord: 4 mm of its length
-THICKNESS_MM2 = (40.0, 350.0)  # mean cross-section: experts' cords have 36 to 342, chance finds in arms and ribs mostly less
+THICKNESS_MM2 = (
+    40.0,
+    350.0,
+)  # mean cross-section: experts' cords have 36 to 342, chance finds in arms and ribs mostly less
 END_MM = 5.0  # the middle of an end is that of so much of it
 OVERLAP_MM = 5.0  # from head to foot: more lies beside the cord
 ASIDE_MM = {"L": (10.0, 0.3, 30.0), "P": (15.0, 0.6, 60.0)}

@@ -80,7 +80,9 @@ def _write(
     if is_cut:
         steps = prepared.canonical.steps(scan.affine)
         mask = parts_of_organ((mask == 1) & ~prepared.void[box], organ, steps)
-    elif mask is not None and postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
+    elif mask is not None and postprocess.is_speck(
+        mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml
+    ):
         mask = None
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)

@@ -29,9 +29,7 @@ def component_of(organ: Organ, probability: np.ndarray, box: Box, steps: np.ndar
     parts = parts_of_organ(probability > 0.5, organ, steps)
     if parts is None:
         return None
-    around = tuple(
-        slice(max(0, part.start - 1), min(n, part.stop + 1)) for part, n in zip(bounds(parts), parts.shape)
-    )
+    around = tuple(slice(max(0, part.start - 1), min(n, part.stop + 1)) for part, n in zip(bounds(parts), parts.shape))
     kept = np.where(_dilated(parts[around]), probability[around], np.float32(0))
     return Component(kept, tuple(slice(p.start + a.start, p.start + a.stop) for p, a in zip(box, around)))
 

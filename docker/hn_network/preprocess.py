@@ -55,7 +55,9 @@ def scaled_air(rules: Preprocessing) -> float:
     return (rules.hu_clip[0] - rules.hu_shift) / rules.hu_scale
 
 
-def _network_grid(view: np.ndarray, affine: np.ndarray, rules: Preprocessing, threads: int) -> AlignedGrid | ObliqueGrid:
+def _network_grid(
+    view: np.ndarray, affine: np.ndarray, rules: Preprocessing, threads: int
+) -> AlignedGrid | ObliqueGrid:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if tilt_degrees(affine) <= STRAIGHT_DEGREES:
         return AlignedGrid(view, spacing, rules.spacing_mm, threads, rules.resolution_mm)

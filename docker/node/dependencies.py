@@ -6,5 +6,8 @@ import tomllib
 file, *extras = sys.argv[1:]
 with open(file, "rb") as opened:
     project = tomllib.load(opened)["project"]
-requirements = [*project["dependencies"], *(item for extra in extras for item in project["optional-dependencies"][extra])]
+requirements = [
+    *project["dependencies"],
+    *(item for extra in extras for item in project["optional-dependencies"][extra]),
+]
 print("\n".join(requirements))

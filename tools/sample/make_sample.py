@@ -66,7 +66,9 @@ def last_known(body: np.ndarray, known: np.ndarray, first: int) -> int:
     return len(body) - 1
 
 
-def _labels(population: dict[str, np.ndarray], eyes: list[np.ndarray], shape: tuple[int, ...], aside: int) -> np.ndarray:
+def _labels(
+    population: dict[str, np.ndarray], eyes: list[np.ndarray], shape: tuple[int, ...], aside: int
+) -> np.ndarray:
     """Every organ as large as it is in the patients on average: the level at which its share has that volume."""
     labels = np.zeros((shape[0], 2 * shape[1], 2 * shape[2]), np.uint8)
     for value, name in enumerate(ORGANS[:4], 1):
@@ -81,7 +83,9 @@ def _labels(population: dict[str, np.ndarray], eyes: list[np.ndarray], shape: tu
         largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
         part = labels[:, : fine.shape[1]]
         part[largest & (part == 0)] = value
-    x, y = (np.arange(n) + o for n, o in ((labels.shape[2], FINE.origin[0] + 2 * aside), (labels.shape[1], FINE.origin[1])))
+    x, y = (
+        np.arange(n) + o for n, o in ((labels.shape[2], FINE.origin[0] + 2 * aside), (labels.shape[1], FINE.origin[1]))
+    )
     z = np.arange(shape[0]) * FINE.spacing[2] + FINE.origin[2]
     for value, centre in enumerate(eyes, 5):
         square = [(axis - c) ** 2 for axis, c in zip((x, y, z), centre)]

@@ -68,10 +68,16 @@ def main() -> None:
     to_sample = np.array([correlation(nobody, image) for image in images])
     nearest = np.nanmax(between, 1)
     print(f"{len(patients)} patients; correlation of HU, head and neck, {_STEP_MM:g} mm")
-    print(f"one patient with another: median {np.nanmedian(between):.3f}, the nearest other {np.median(nearest):.3f}, at most {np.nanmax(between):.3f}")
-    print(f"the sample with a patient: {to_sample.min():.3f} to {to_sample.max():.3f}, median {np.median(to_sample):.3f}")
+    print(
+        f"one patient with another: median {np.nanmedian(between):.3f}, the nearest other {np.median(nearest):.3f}, at most {np.nanmax(between):.3f}"
+    )
+    print(
+        f"the sample with a patient: {to_sample.min():.3f} to {to_sample.max():.3f}, median {np.median(to_sample):.3f}"
+    )
     first, second = np.sort(to_sample)[::-1][:2]
-    print(f"the patient nearest to the sample stands out by {first - second:.3f}; spread over patients {to_sample.std():.3f}")
+    print(
+        f"the patient nearest to the sample stands out by {first - second:.3f}; spread over patients {to_sample.std():.3f}"
+    )
 
 
 if __name__ == "__main__":

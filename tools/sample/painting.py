@@ -51,7 +51,11 @@ def paint_eye(hu: np.ndarray, axes: list[np.ndarray], centre: np.ndarray) -> np.
     # The nerve runs back and to the middle, at about 20 degrees from the sagittal plane.
     nerve_x = (dx[None, None, :] - inwards * np.tan(np.radians(20)) * ahead) * np.cos(np.radians(20))
     nerve = np.hypot(nerve_x, dz[:, None, None]) < _NERVE_MM
-    cone = (ahead > 0) & (distance < GLOBE_MM + _CONE_MM) & (np.hypot(nerve_x, dz[:, None, None]) < 11 - 0.35 * (ahead - 8))
+    cone = (
+        (ahead > 0)
+        & (distance < GLOBE_MM + _CONE_MM)
+        & (np.hypot(nerve_x, dz[:, None, None]) < 11 - 0.35 * (ahead - 8))
+    )
     soft = (result > -200) & (result < 130)
     result[cone & soft] = _ORBIT_FAT_HU
     result[cone & soft & nerve] = _NERVE_HU

@@ -76,8 +76,13 @@ def warp_label(patient: Patient, points: np.ndarray, label: int) -> np.ndarray:
 
 
 def demons(
-    template: np.ndarray, known: np.ndarray, patient: Patient, field: np.ndarray, grid: Grid,
-    iterations: int, smooth_mm: float,
+    template: np.ndarray,
+    known: np.ndarray,
+    patient: Patient,
+    field: np.ndarray,
+    grid: Grid,
+    iterations: int,
+    smooth_mm: float,
 ) -> np.ndarray:
     """The field after `iterations` steps towards `template` (HU [k, j, i], `known` where it has a value).
 

@@ -31,7 +31,9 @@ def restored(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray, voxel: tup
     return hu
 
 
-def _sharpened(hu: np.ndarray, voxel: tuple[float, float, float], over_mm: float = 3.0, amount: float = 0.5) -> np.ndarray:
+def _sharpened(
+    hu: np.ndarray, voxel: tuple[float, float, float], over_mm: float = 3.0, amount: float = 0.5
+) -> np.ndarray:
     """Unsharp mask of fat against muscle. Air and bone take no part: no rims beside them."""
     soft = (hu > -250) & (hu < _BONE_FROM_HU)
     sigma = [over_mm / v for v in voxel]
@@ -54,7 +56,9 @@ def _bone_as_in_patients(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray
 
 def crisp_air(hu: np.ndarray) -> np.ndarray:
     """Half-way values between air and tissue pushed to either side, so that skin and airway have an edge; lung stays."""
-    return np.interp(hu, [-2000, -950, -800, -650, -350, -150, -80, 4000], [-1000, -1000, -920, -800, -150, -120, -80, 4000])
+    return np.interp(
+        hu, [-2000, -950, -800, -650, -350, -150, -80, 4000], [-1000, -1000, -920, -800, -150, -120, -80, 4000]
+    )
 
 
 def add_vertex(hu: np.ndarray, axes: list[np.ndarray], top: int) -> np.ndarray:
@@ -79,7 +83,9 @@ def add_vertex(hu: np.ndarray, axes: list[np.ndarray], top: int) -> np.ndarray:
     result = hu.copy()
     for k in range(top + 1, len(z)):
         above = z[k] - z[top]
-        dx, dy = np.broadcast_arrays(x[None, :] - centre[0] - drift[0] * above, y[:, None] - centre[1] - drift[1] * above)
+        dx, dy = np.broadcast_arrays(
+            x[None, :] - centre[0] - drift[0] * above, y[:, None] - centre[1] - drift[1] * above
+        )
         angle = np.degrees(np.arctan2(dy, dx)) % 360
         share = np.hypot(dx, dy) / _at(longest, angle)  # 1 on the outline
         depth = np.sqrt(share**2 * (1 - foot**2) + ((z[k] - middle_z) / height) ** 2)  # 1 on the dome

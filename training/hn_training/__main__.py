@@ -17,7 +17,12 @@ def main() -> int:
     command = add(sub, adapt, "adapt a model folder to the better contours of a few patients")
     command.set_defaults(config=Path("adapt.toml"))
     command.add_argument("model", type=Path, help="model folder, the shipped one for instance")
-    command.add_argument("--out", type=Path, required=True, help="folder for all that is made: model/, report.md; the same again goes on after a stop")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for all that is made: model/, report.md; the same again goes on after a stop",
+    )
     command.add_argument("--folds", type=int, default=0, help="cross-validate first: 5 is usual; 0 doesn't")
     command.add_argument("--data", help="what it was trained on, for model.json")
     command = add(sub, ceiling, "what the better contours themselves would score as fine as a network predicts")
@@ -31,30 +36,49 @@ def main() -> int:
     command = sub.add_parser("export", help="write a model folder from a checkpoint")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--out", type=Path, required=True, help="model folder")
-    command.add_argument("--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'")
+    command.add_argument(
+        "--data", required=True, help="what it was trained on, for model.json: 'OpenKBP, 170 patients'"
+    )
     command.add_argument("--thresholds", type=Path, help="JSON file that tune wrote (default: 0.5 for every organ)")
     command.set_defaults(run=export)
-    command = add(sub, unpack, "write a checkpoint for start_from with the network of a model folder, the shipped one for instance")
+    command = add(
+        sub,
+        unpack,
+        "write a checkpoint for start_from with the network of a model folder, the shipped one for instance",
+    )
     command.add_argument("model", type=Path, help="model folder")
     command.add_argument("--out", type=Path, required=True, help="new checkpoint")
-    command = add(sub, picture, "draw one organ of a validation patient: reference and stored prediction on slices through it")
+    command = add(
+        sub, picture, "draw one organ of a validation patient: reference and stored prediction on slices through it"
+    )
     command.add_argument("patient")
     command.add_argument("organ", choices=config.ORGANS)
-    command.add_argument("--predictions", type=Path, required=True, help="folder of <patient>/segmentations/<organ>.nii.gz")
+    command.add_argument(
+        "--predictions", type=Path, required=True, help="folder of <patient>/segmentations/<organ>.nii.gz"
+    )
     command.add_argument("--out", type=Path, required=True, help="PNG file")
     command = add(sub, limits, "two networks against the reference and each other, on the validation patients")
-    command.add_argument("first", type=Path, help="folder of <patient>/segmentations/<organ>.nii.gz, as evaluate leaves it")
+    command.add_argument(
+        "first", type=Path, help="folder of <patient>/segmentations/<organ>.nii.gz, as evaluate leaves it"
+    )
     command.add_argument("second", type=Path)
     command = sub.add_parser("average", help="write the mean of several runs' weights that started from the same ones")
     command.add_argument("checkpoints", type=Path, nargs="+")
-    command.add_argument("--out", type=Path, required=True, help="new checkpoint, for evaluate (as checkpoint.pt), tune, export and start_from")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="new checkpoint, for evaluate (as checkpoint.pt), tune, export and start_from",
+    )
     command.set_defaults(run=average)
     command = sub.add_parser("eyes", help="copy a data set with the eyes painted into its labels (8 Eye_L, 9 Eye_R)")
     command.add_argument("--data", type=Path, required=True, help="folder of patient folders")
     command.add_argument("--index", type=Path, required=True, help="the data set's index.json")
     command.add_argument("--eyes", type=Path, required=True, help="JSON file of eyes")
     command.add_argument("--out", type=Path, required=True, help="new data set; its index is merged")
-    command.add_argument("--scale", type=float, default=1.0, help="of the fitted eyes' radii: 0.95 makes their volumes an oncologist's")
+    command.add_argument(
+        "--scale", type=float, default=1.0, help="of the fitted eyes' radii: 0.95 makes their volumes an oncologist's"
+    )
     command.set_defaults(run=eyes)
     args = parser.parse_args()
     try:

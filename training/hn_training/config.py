@@ -174,7 +174,10 @@ def check_kind(table: str, name: str, kind: str, value) -> None:
         "dict[str, int]": isinstance(value, dict) and all(type(v) is int and v > 0 for v in value.values()),
         "dict[str, float]": isinstance(value, dict) and all(type(v) in (int, float) and v >= 0 for v in value.values()),
         "tuple[str, ...]": isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value),
-    }.get(kind, isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v >= 0 for v in value))
+    }.get(
+        kind,
+        isinstance(value, (list, tuple)) and len(value) == 3 and all(type(v) in (int, float) and v >= 0 for v in value),
+    )
     if not fits:
         raise ConfigError(f"[{table}] {name} cannot be {value!r}.")
 

@@ -84,7 +84,9 @@ def coarsened(volume: np.ndarray, spacing: Sequence[float], resolution: Sequence
     return out
 
 
-def image_to_network(image: np.ndarray, mapping: Mapping, spacing: Sequence[float], resolution: Sequence[float]) -> np.ndarray:
+def image_to_network(
+    image: np.ndarray, mapping: Mapping, spacing: Sequence[float], resolution: Sequence[float]
+) -> np.ndarray:
     """CT (z, y, x) to the network grid, int16 HU; see `coarsened`."""
     positions = [mapping.to_ct(axis) for axis in range(3)]
     return np.rint(sample(coarsened(image, spacing, resolution), positions)).astype(np.int16)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hn_training import config  # noqa: E402
+from hn_training import config
 
 
 @pytest.fixture
@@ -26,7 +26,10 @@ def dataset(tmp_path) -> config.Config:
         affine = np.diag([-4.0, -4.0, 3.0, 1.0])
         for name, volume in (("data", hu.astype(np.int16)), ("label", ball.astype(np.uint8))):
             nib.save(nib.Nifti1Image(volume.T, affine), folder / f"{name}.nii.gz")
-    index = {f"train/pt_{n}": {"context": {"Brainstem": 1.0}, "slices_without_context": {"Brainstem": [11] * (n - 1)}} for n in (1, 2)}
+    index = {
+        f"train/pt_{n}": {"context": {"Brainstem": 1.0}, "slices_without_context": {"Brainstem": [11] * (n - 1)}}
+        for n in (1, 2)
+    }
     (tmp_path / "index.json").write_text(json.dumps(index))
     settings = config.load(ROOT / "config.toml").as_dict()
     settings["data"] |= {

@@ -12,12 +12,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training import config, grid  # noqa: E402
-from hn_training.__main__ import main  # noqa: E402
-from hn_training.adapt import ceiling, hands, measures, prepare, run, settings, whole  # noqa: E402
-from hn_training.data import patients  # noqa: E402
-from hn_training.fitting import loop  # noqa: E402
-from hn_training.packing import export  # noqa: E402
+from hn_training import config, grid
+from hn_training.__main__ import main
+from hn_training.adapt import ceiling, hands, measures, prepare, run, settings, whole
+from hn_training.data import patients
+from hn_training.fitting import loop
+from hn_training.packing import export
 
 ROOT = Path(__file__).resolve().parents[1]
 BRAINSTEM, CORD = 1, 2
@@ -51,8 +51,11 @@ def write_patient(folder, number):
 @pytest.fixture
 def model(dataset, tmp_path):
     """A DenseVNet that learnt nothing yet, as a model folder."""
-    dataset = dataclasses.replace(dataset, network=config.Network("densevnet"),
-                                  data=dataclasses.replace(dataset.data, labels={"Brainstem": 1, "SpinalCord": 2}))
+    dataset = dataclasses.replace(
+        dataset,
+        network=config.Network("densevnet"),
+        data=dataclasses.replace(dataset.data, labels={"Brainstem": 1, "SpinalCord": 2}),
+    )
     export.export(loop.train(dataset), tmp_path / "model", "made-up patients")
     return tmp_path / "model"
 
@@ -64,14 +67,25 @@ def chosen(dataset, tmp_path):
     save(patients.read_lps(other)[0] + 1, other)
     for number in range(1, 5):
         write_patient(tmp_path / "better" / f"case_{number}", number)
-    (tmp_path / "better" / "case_1" / "data.nii.gz").write_bytes((tmp_path / "train" / "pt_1" / "data.nii.gz").read_bytes())
+    (tmp_path / "better" / "case_1" / "data.nii.gz").write_bytes(
+        (tmp_path / "train" / "pt_1" / "data.nii.gz").read_bytes()
+    )
     optimise = dataclasses.asdict(dataset.optimise) | {"steps": 3, "learning_rate": 1e-3, "checkpoint_s": 1e-3}
-    return settings.from_dict({
-        "patients": {"folder": str(tmp_path / "better"), "labels": {"Brainstem": 3}},
-        "old": {"folder": str(tmp_path / "train"), "index": str(tmp_path / "index.json"), "labels": {"Brainstem": 1, "SpinalCord": 2},
-                "unknown": ["SpinalCord"], "unknown_ends_mm": {"Brainstem": 4.0}},
-        "augment": dataclasses.asdict(dataset.augment), "optimise": optimise, "stop": {"look_every": 1},
-    })
+    return settings.from_dict(
+        {
+            "patients": {"folder": str(tmp_path / "better"), "labels": {"Brainstem": 3}},
+            "old": {
+                "folder": str(tmp_path / "train"),
+                "index": str(tmp_path / "index.json"),
+                "labels": {"Brainstem": 1, "SpinalCord": 2},
+                "unknown": ["SpinalCord"],
+                "unknown_ends_mm": {"Brainstem": 4.0},
+            },
+            "augment": dataclasses.asdict(dataset.augment),
+            "optimise": optimise,
+            "stop": {"look_every": 1},
+        }
+    )
 
 
 def test_the_shipped_settings_can_be_read():
@@ -80,7 +94,9 @@ def test_the_shipped_settings_can_be_read():
 
 def test_fine_contours_are_used_where_they_lie(chosen):
     case = hands.cases(chosen.patients)[1]
-    assert list(case.fine) == ["a", "b"] and case.fine["a"].name == "a_fine.nii.gz" and case.coarse["a"].name == "a.nii.gz"
+    assert (
+        list(case.fine) == ["a", "b"] and case.fine["a"].name == "a_fine.nii.gz" and case.coarse["a"].name == "a.nii.gz"
+    )
     patient = hands.read(case, "a", chosen.patients)
     assert (patient.labels == ball(20)).all() and patient.drawn == {BRAINSTEM}
     mapping = grid.body_mapping(patient.image, patient.spacing, (2, 2, 2.5))
@@ -88,7 +104,9 @@ def test_fine_contours_are_used_where_they_lie(chosen):
     z, y, x = (mapping.to_ct(axis) * mm for axis, mm in enumerate((3, 4, 4)))
     true = (z[:, None, None] - 36) ** 2 + (y[:, None] - 64) ** 2 + (x - 64) ** 2 < 400
     assert measures.dice(inside, true) > 0.97
-    assert measures.dice(grid.sample(patient.labels == 1, [mapping.to_ct(axis) for axis in range(3)]) >= 0.5, true) < 0.97
+    assert (
+        measures.dice(grid.sample(patient.labels == 1, [mapping.to_ct(axis) for axis in range(3)]) >= 0.5, true) < 0.97
+    )
 
 
 def test_contours_are_found_whatever_their_file_s_axes(chosen):
@@ -120,7 +138,9 @@ def test_oblique_contours_a_missing_ct_and_a_missing_hand_are_refused(chosen):
 
 def test_a_value_that_nobody_drew_and_a_broken_file_are_refused(chosen, model, tmp_path):
     """A wrong value would teach that the organ is nowhere."""
-    wrong = dataclasses.replace(chosen, patients=dataclasses.replace(chosen.patients, labels={"Brainstem": 3, "SpinalCord": 7}))
+    wrong = dataclasses.replace(
+        chosen, patients=dataclasses.replace(chosen.patients, labels={"Brainstem": 3, "SpinalCord": 7})
+    )
     with pytest.raises(config.ConfigError, match="SpinalCord = 7: no patient's contours by a"):
         whole.adapt(model, wrong, tmp_path / "out", 0, "made-up patients")
     assert not (tmp_path / "out").exists()
@@ -135,7 +155,10 @@ def test_a_value_that_nobody_drew_and_a_broken_file_are_refused(chosen, model, t
 
 def test_what_contradicts_the_better_contours_is_unknown(chosen, dataset):
     data = prepare.old_data(chosen.old)
-    patient = patients.read(patients.folders(chosen.old.folder)[0], dataclasses.replace(data, labels={"Brainstem": 1, "SpinalCord": 2}, index=""))
+    patient = patients.read(
+        patients.folders(chosen.old.folder)[0],
+        dataclasses.replace(data, labels={"Brainstem": 1, "SpinalCord": 2}, index=""),
+    )
     patient = dataclasses.replace(patient, drawn=frozenset({BRAINSTEM, CORD}))
     doubted = prepare.doubted(patient, chosen.old)
     assert doubted.drawn == {BRAINSTEM}
@@ -167,12 +190,31 @@ def toml(value):
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(chosen, model, tmp_path, monkeypatch, capsys):
+def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(
+    chosen, model, tmp_path, monkeypatch, capsys
+):
     out, learnt = tmp_path / "out", {}
     write_toml(chosen, tmp_path / "adapt.toml")
     patches = whole.Adaptation.patches
-    monkeypatch.setattr(whole.Adaptation, "patches", lambda self, names, config: learnt.setdefault(len(learnt), list(names)) and patches(self, names, config))
-    monkeypatch.setattr("sys.argv", ["hn-training", "adapt", str(model), "--config", str(tmp_path / "adapt.toml"), "--out", str(out), "--folds", "2"])
+    monkeypatch.setattr(
+        whole.Adaptation,
+        "patches",
+        lambda self, names, config: learnt.setdefault(len(learnt), list(names)) and patches(self, names, config),
+    )
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "hn-training",
+            "adapt",
+            str(model),
+            "--config",
+            str(tmp_path / "adapt.toml"),
+            "--out",
+            str(out),
+            "--folds",
+            "2",
+        ],
+    )
     assert main() == 0
     names = {f"case_{n}" for n in range(1, 5)}
     report = json.loads((out / "report.json").read_text())["compared"]
@@ -187,9 +229,15 @@ def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(ch
     assert table.startswith("# Agreement with a") and "| Brainstem |" in table and "case_3" in table
     adapted = json.loads((out / "model" / "model.json").read_text())
     assert adapted["name"] == "hn-densevnet" and set(adapted["trained"]["thresholds"]) == {"Brainstem"}
-    assert [organ["name"] for organ in json.loads((out / "model" / "organs.json").read_text())["organs"] if organ["in_model"]] == ["Brainstem", "SpinalCord"]
+    assert [
+        organ["name"]
+        for organ in json.loads((out / "model" / "organs.json").read_text())["organs"]
+        if organ["in_model"]
+    ] == ["Brainstem", "SpinalCord"]
 
-    write_toml(dataclasses.replace(chosen, optimise=dataclasses.replace(chosen.optimise, steps=9)), tmp_path / "adapt.toml")
+    write_toml(
+        dataclasses.replace(chosen, optimise=dataclasses.replace(chosen.optimise, steps=9)), tmp_path / "adapt.toml"
+    )
     assert main() == 2 and "was begun with another model or other settings" in capsys.readouterr().err
 
 
@@ -209,9 +257,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(chosen, model, tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             whole.adapt(model, chosen, tmp_path / "parts", 0, "made-up patients")
     whole.adapt(model, chosen, tmp_path / "parts", 0, "made-up patients")
-    one, other = (torch.load(tmp_path / name / "final" / run.BEST, weights_only=True)["average"] for name in ("whole", "parts"))
+    one, other = (
+        torch.load(tmp_path / name / "final" / run.BEST, weights_only=True)["average"] for name in ("whole", "parts")
+    )
     assert killed == [1, 2] and all(torch.allclose(one[key].float(), other[key].float(), atol=1e-5) for key in one)
-    assert (tmp_path / "whole" / "final" / run.LOOKS).read_text() == (tmp_path / "parts" / "final" / run.LOOKS).read_text()
+    assert (tmp_path / "whole" / "final" / run.LOOKS).read_text() == (
+        tmp_path / "parts" / "final" / run.LOOKS
+    ).read_text()
 
 
 def test_early_stopping_keeps_the_best_and_ends_what_gets_worse(tmp_path, monkeypatch):
@@ -237,7 +289,10 @@ def test_early_stopping_keeps_the_best_and_ends_what_gets_worse(tmp_path, monkey
 
 def test_thresholds_come_from_the_scores_and_each_fold_has_those_of_the_others():
     def scores(best):
-        return {"Brainstem": {str(t): {"dice": 1 - abs(t - best), "volume": 1.0, "hd95": None} for t in measures.CANDIDATES}}
+        return {
+            "Brainstem": {str(t): {"dice": 1 - abs(t - best), "volume": 1.0, "hd95": None} for t in measures.CANDIDATES}
+        }
+
     assert measures.thresholds({"one": scores(0.3), "two": scores(0.7), "three": scores(0.4)}) == {"Brainstem": 0.4}
     assert measures.at({"one": scores(0.3)}, {"Brainstem": 0.4})["one"]["Brainstem"]["dice"] == pytest.approx(0.9)
     apart = whole.crossed({"fold_1": {"one": scores(0.3)}, "fold_2": {"two": scores(0.7)}})
@@ -251,15 +306,18 @@ def test_the_ceiling_is_lower_on_a_coarser_grid(chosen, model, tmp_path):
     assert coarse[0] == 4 and 0.8 < coarse[1] < fine[1] <= 1
 
 
-@pytest.mark.parametrize("table, values, message", [
-    ("old", {"share": 1.0}, "share = 1.0 is out of range"),
-    ("old", {"labels": {}}, r"\[old.labels\] names no organ"),
-    ("old", {"unknown": ["Spleen"]}, r"\[old\] names Spleen"),
-    ("patients", {"labels": {}}, r"\[patients.labels\] names no organ"),
-    ("patients", {"hands": "a"}, "hands cannot be 'a'"),
-    ("stop", {"patience": 0}, "patience 1 or more"),
-    ("speed", {}, "unknown tables: speed"),
-])
+@pytest.mark.parametrize(
+    "table, values, message",
+    [
+        ("old", {"share": 1.0}, "share = 1.0 is out of range"),
+        ("old", {"labels": {}}, r"\[old.labels\] names no organ"),
+        ("old", {"unknown": ["Spleen"]}, r"\[old\] names Spleen"),
+        ("patients", {"labels": {}}, r"\[patients.labels\] names no organ"),
+        ("patients", {"hands": "a"}, "hands cannot be 'a'"),
+        ("stop", {"patience": 0}, "patience 1 or more"),
+        ("speed", {}, "unknown tables: speed"),
+    ],
+)
 def test_a_setting_that_cannot_be_is_named(chosen, table, values, message):
     tables = dataclasses.asdict(chosen)
     tables[table] = tables.get(table, {}) | values

@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training.config import ORGANS, Data  # noqa: E402
-from hn_training.data import patients  # noqa: E402
-from hn_training.eyes import eye_sheets, eyes, fit_eyes  # noqa: E402
+from hn_training.config import ORGANS, Data
+from hn_training.data import patients
+from hn_training.eyes import eye_sheets, eyes, fit_eyes
 
 SPACING = np.array([3.9, 3.9, 2.5])
 SHAPE = (48, 40, 56)
@@ -73,7 +73,7 @@ def test_fitted_eyes_can_be_painted_smaller_and_drawn_ones_not():
 
 def test_a_cut_eye_is_told():
     image = head()
-    image[int(LEFT[2] / SPACING[2]) + 2:] = fit_eyes.VOID_HU
+    image[int(LEFT[2] / SPACING[2]) + 2 :] = fit_eyes.VOID_HU
     assert fit_eyes.void_share(image, SPACING, fit_eyes.Eye(LEFT, RADII)) > 0.1
     above = fit_eyes.Eye(LEFT + [0, 0, SHAPE[0] * 2.5 - LEFT[2]], RADII)
     assert fit_eyes.void_share(head(), SPACING, above) > 0.3
@@ -116,18 +116,29 @@ def test_a_data_set_gets_its_eyes(tmp_path):
             nib.save(nib.Nifti1Image(volume.T, np.diag([-3.9, -3.9, 2.5, 1])), folder / f"{file}.nii.gz")
     index, table = tmp_path / "index.json", tmp_path / "eyes.json"
     index.write_text(json.dumps({f"train/{n}": {"context": {"Brainstem": 1.0}} for n in names}))
-    table.write_text(json.dumps({"drawn": {"Eye_L": as_entry(LEFT), "Eye_R": as_entry(RIGHT)},
-                                 "absent": {"state": "absent"}, "unknown": {"state": "unknown"},
-                                 "partial": {"state": "partial"}}))
+    table.write_text(
+        json.dumps(
+            {
+                "drawn": {"Eye_L": as_entry(LEFT), "Eye_R": as_entry(RIGHT)},
+                "absent": {"state": "absent"},
+                "unknown": {"state": "unknown"},
+                "partial": {"state": "partial"},
+            }
+        )
+    )
     out = tmp_path / "out"
     out.mkdir()
     (out / "index.json").write_text(json.dumps({"validation/other": {"context": {}}}))
 
     assert eyes.write_split(tmp_path / "train", index, table, out) == {
-        "drawn": 1, "absent": 1, "unknown": 2, "partial": 1}
+        "drawn": 1,
+        "absent": 1,
+        "unknown": 2,
+        "partial": 1,
+    }
 
     assert set(json.loads((out / "index.json").read_text())) == {"validation/other", *(f"train/{n}" for n in names)}
-    data = Data(**{"train": "", "validation": "", "cache": "", "labels": CLASSES, "index": str(out / "index.json")})
+    data = Data(train="", validation="", cache="", labels=CLASSES, index=str(out / "index.json"))
     read = {n: patients.read(out / "train" / n, data) for n in names}
     left, right = (ORGANS.index(eye) + 1 for eye in eyes.LABELS)
     drawn = read["drawn"].labels

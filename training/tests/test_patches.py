@@ -47,14 +47,18 @@ def eyes(dataset, tmp_path) -> config.Config:
         index[f"heads/pt_{number}"] = {"context": context}
     (tmp_path / "heads.json").write_text(json.dumps(index))
     settings = dataset.as_dict()
-    settings["data"] |= {"train": str(tmp_path / "heads"), "validation": str(tmp_path / "heads"),
-                         "index": str(tmp_path / "heads.json"), "labels": {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}}
+    settings["data"] |= {
+        "train": str(tmp_path / "heads"),
+        "validation": str(tmp_path / "heads"),
+        "index": str(tmp_path / "heads.json"),
+        "labels": {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9},
+    }
     return config.from_dict(settings)
 
 
 def unchanged(settings: config.Config, **augment) -> config.Config:
     """Without any augmentation but what is asked for."""
-    nothing = {name: 0.0 for name in settings.as_dict()["augment"]}
+    nothing = dict.fromkeys(settings.as_dict()["augment"], 0.0)
     return replace(settings, augment=config.Augment(**nothing | augment))
 
 
@@ -143,8 +147,11 @@ def test_only_slices_without_tissue_are_void(eyes):
 
 def solid(shape: tuple[int, ...]) -> dict:
     """A patch that is all brainstem, with something unknown everywhere."""
-    return {"image": torch.zeros(shape), "labels": torch.ones(shape, dtype=torch.uint8),
-            "unknown": torch.full(shape, 2, dtype=torch.uint8)}
+    return {
+        "image": torch.zeros(shape),
+        "labels": torch.ones(shape, dtype=torch.uint8),
+        "unknown": torch.full(shape, 2, dtype=torch.uint8),
+    }
 
 
 def test_a_blanked_box_leaves_background_and_reaches_the_middle():
@@ -193,7 +200,10 @@ def test_the_band_beyond_the_edge_is_as_wide_as_a_voxel_of_the_output(dataset):
         if kept[:-5].all():
             continue
         last = int(kept.nonzero().max())
-        assert kept[: last + 1].all() and band.nonzero().flatten().tolist() in ([last + 1], [last + 1, last + 2])  # of 2.5 mm
+        assert kept[: last + 1].all() and band.nonzero().flatten().tolist() in (
+            [last + 1],
+            [last + 1, last + 2],
+        )  # of 2.5 mm
         assert (out["image"][0, last + 3 :] == AIR_HU).all() and (out["image"][0, : max(last - 1, 0)] == 0).all()
         edges += 1
     assert edges > 5

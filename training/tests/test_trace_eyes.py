@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training.eyes import trace_eyes as eyes  # noqa: E402
+from hn_training.eyes import trace_eyes as eyes
 
 FROZEN = Path(__file__).resolve().parents[1] / "eyes"
 DATA = Path(os.environ.get("HNSEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")) / "openkbp"
@@ -72,7 +72,12 @@ def test_a_start_three_mm_off_ends_near_the_same_outline():
 
 
 def test_a_drawn_eye_has_the_globes_volume_and_place():
-    plan = {"first": 7, "last": 13, "start": [9.4, 8.0], "by_hand": {"13": {"centre": [9.6, 7.9], "radii_mm": [7.5, 7.5]}}}
+    plan = {
+        "first": 7,
+        "last": 13,
+        "start": [9.4, 8.0],
+        "by_hand": {"13": {"centre": [9.6, 7.9], "radii_mm": [7.5, 7.5]}},
+    }
     eye = eyes.draw(orbit(), SPACING, plan)
     assert list(eye["contours"]) == [str(z) for z in range(7, 14)] and eye["corrected"] == [13]
     expected = sum(true_area(z) for z in range(7, 14)) * SPACING[2] / 1000

@@ -12,15 +12,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hn_training import config, grid  # noqa: E402
-from hn_training.data import cache, patients  # noqa: E402
-from hn_training.data.augment import MirrorSides  # noqa: E402
-from hn_training.fitting import loop  # noqa: E402
-from hn_training.fitting.loss import segmentation_loss  # noqa: E402
-from hn_training.networks.by_name import NETWORKS  # noqa: E402
-from hn_training.networks.densevnet import DenseVNet, trainable_parameters  # noqa: E402
-from hn_training.packing import export  # noqa: E402
-from hn_training.scoring import score, tune  # noqa: E402
+from hn_training import config, grid
+from hn_training.data import cache, patients
+from hn_training.data.augment import MirrorSides
+from hn_training.fitting import loop
+from hn_training.fitting.loss import segmentation_loss
+from hn_training.networks.by_name import NETWORKS
+from hn_training.networks.densevnet import DenseVNet, trainable_parameters
+from hn_training.packing import export
+from hn_training.scoring import score, tune
 
 MODEL = Path(__file__).resolve().parents[2] / "docker" / "hn_network" / "model"
 BRAINSTEM, PAROTID_L, PAROTID_R, EYE_L = 1, 3, 4, 5
@@ -188,7 +188,12 @@ def test_training_runs_resumes_and_exports(dataset, tmp_path):
     assert run.step == 6
     assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["step", "1", "4", "6"]
     export.export(checkpoint, tmp_path / "model", "two balls", {"Brainstem": 0.6})
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["SHA256SUMS", "model.json", "network.onnx", "organs.json"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "SHA256SUMS",
+        "model.json",
+        "network.onnx",
+        "organs.json",
+    ]
     organs = json.loads((tmp_path / "model" / "organs.json").read_text())["organs"]
     assert [organ["in_model"] for organ in organs] == [True] + [False] * 5
     trained = json.loads((tmp_path / "model" / "model.json").read_text())["trained"]

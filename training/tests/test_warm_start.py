@@ -15,8 +15,10 @@ from hn_training.fitting import loop
 from hn_training.packing import export, unpack
 
 EYES = [5, 6]
-LAYERS = {"densevnet": ("initial.0.weight", "classify.weight"),
-          "monai-segresnet": ("initial.weight", "body.conv_final.2.conv.weight")}
+LAYERS = {
+    "densevnet": ("initial.0.weight", "classify.weight"),
+    "monai-segresnet": ("initial.weight", "body.conv_final.2.conv.weight"),
+}
 """First and last of each network."""
 MERGED_FILTERS = {"densevnet": "skips.1.0.weight", "monai-segresnet": "body.up_layers.0.0.conv1.conv.weight"}
 """Of a convolution that export merged a norm into."""
@@ -24,8 +26,11 @@ MERGED_FILTERS = {"densevnet": "skips.1.0.weight", "monai-segresnet": "body.up_l
 
 def with_eyes(settings: config.Config, start_from: Path, cache: Path) -> config.Config:
     labels = {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}
-    return replace(settings, data=replace(settings.data, labels=labels, cache=str(cache), index=""),
-                   optimise=replace(settings.optimise, start_from=str(start_from), steps=2, learning_rate=1e-12))
+    return replace(
+        settings,
+        data=replace(settings.data, labels=labels, cache=str(cache), index=""),
+        optimise=replace(settings.optimise, start_from=str(start_from), steps=2, learning_rate=1e-12),
+    )
 
 
 @pytest.mark.parametrize("network", LAYERS)
@@ -68,12 +73,16 @@ def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
     assert (merged["step"], merged["total_steps"]) == (2 + 3, 4 + 2 + 3)
     export.load_average(tmp_path / "mean.pt")
 
-    monkeypatch.setattr("sys.argv", ["hn-training", "average", str(runs[0]), str(first), "--out", str(tmp_path / "no.pt")])
+    monkeypatch.setattr(
+        "sys.argv", ["hn-training", "average", str(runs[0]), str(first), "--out", str(tmp_path / "no.pt")]
+    )
     assert main() == 2 and "only such runs can be averaged" in capsys.readouterr().err
     assert not (tmp_path / "no.pt").exists()
 
 
-@pytest.mark.parametrize("name, inner", [("densevnet", "stacks.1.layers.3.1"), ("monai-segresnet", "body.down_layers.0.1.norm2")])
+@pytest.mark.parametrize(
+    "name, inner", [("densevnet", "stacks.1.layers.3.1"), ("monai-segresnet", "body.down_layers.0.1.norm2")]
+)
 def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset, tmp_path, monkeypatch, capsys):
     """It gives the same probabilities, and its batch norms know the statistics of what they meet."""
     dataset = replace(dataset, network=config.Network(name))
@@ -82,7 +91,9 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset,
     labels = {"Brainstem": 1, "Eye_L": 8, "Eye_R": 9}  # the model knows one of them
     dataset = replace(dataset, data=replace(dataset.data, labels=labels))
     (tmp_path / "my.toml").write_text(as_toml(dataset))
-    monkeypatch.setattr("sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(again)])
+    monkeypatch.setattr(
+        "sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(again)]
+    )
     assert main() == 0
     assert float(capsys.readouterr().out.split()[-1]) < export.TOLERANCE
 
@@ -105,7 +116,9 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset,
     state = torch.load(second, weights_only=True)
     assert state["total_steps"] == 5 and state["average"]["present"].sum() == 4
 
-    (model / "network.onnx").write_bytes((Path(__file__).parents[1] / "fixtures" / "two_organs" / "network.onnx").read_bytes())
+    (model / "network.onnx").write_bytes(
+        (Path(__file__).parents[1] / "fixtures" / "two_organs" / "network.onnx").read_bytes()
+    )
     assert main() == 2 and "does not hold a" in capsys.readouterr().err
     (model / "network.onnx").unlink()
     assert main() == 2 and "does not hold a" in capsys.readouterr().err
@@ -114,10 +127,21 @@ def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset,
 def test_a_model_folder_of_another_network_is_said_in_one_sentence(dataset, tmp_path, monkeypatch, capsys):
     (tmp_path / "my.toml").write_text(as_toml(dataset))
     model = tmp_path / "model"
-    monkeypatch.setattr("sys.argv", ["hn-training", "unpack", str(model), "--config", str(tmp_path / "my.toml"), "--out", str(tmp_path / "start.pt")])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "hn-training",
+            "unpack",
+            str(model),
+            "--config",
+            str(tmp_path / "my.toml"),
+            "--out",
+            str(tmp_path / "start.pt"),
+        ],
+    )
     assert main() == 2 and "is not a model folder" in capsys.readouterr().err
     model.mkdir()
-    for name, message in (("hn-unet9", 'holds a "unet9"'), ("hn-densevnet", 'but')):
+    for name, message in (("hn-unet9", 'holds a "unet9"'), ("hn-densevnet", "but")):
         (model / "model.json").write_text(json.dumps({"name": name}))
         assert main() == 2 and message in capsys.readouterr().err
     assert not (tmp_path / "start.pt").exists()
@@ -130,7 +154,10 @@ def as_toml(settings: config.Config) -> str:
     lines = []
     for table, values in tables.items():
         lines.append(f"[{table}]")
-        lines += [f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}" for name, value in values.items()]
+        lines += [
+            f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
+            for name, value in values.items()
+        ]
     return "\n".join(lines)
 
 
@@ -142,20 +169,23 @@ def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset,
         loop.train(with_eyes(dataset, tmp_path / "other.pt", tmp_path / "b"))
 
 
-@pytest.mark.parametrize("table, values, message", [
-    ("augment", {"fill": 1.5}, "fill = 1.5 is out of range"),
-    ("optimise", {"steps": 0}, "steps = 0 is out of range"),
-    ("optimise", {"learning_rate": "fast"}, r"\[optimise\] learning_rate cannot be 'fast'"),
-    ("optimise", {"speed": 1}, r"\[optimise\] has unknown speed"),
-    ("grid", {"patch": [96, 96, 60]}, "divisible by 16"),
-    ("grid", {"spacing_mm": [2.0, 2.0]}, "spacing_mm cannot be"),
-    ("grid", {"spacing_mm": [2.0, 2.0, 0.0]}, "must be above 0"),
-    ("grid", {"resolution_mm": [-1.0, 2.0, 2.0]}, "resolution_mm cannot be"),
-    ("data", {"labels": {"Spleen": 1}}, "names Spleen; there are Brainstem"),
-    ("data", {"labels": {"Eye_L": 1}}, "needs both Eye_L and Eye_R"),
-    ("data", {"labels": {"Brainstem": 1, "SpinalCord": 1}}, "same value"),
-    ("network", {"name": "unet9"}, "there are densevnet"),
-])
+@pytest.mark.parametrize(
+    "table, values, message",
+    [
+        ("augment", {"fill": 1.5}, "fill = 1.5 is out of range"),
+        ("optimise", {"steps": 0}, "steps = 0 is out of range"),
+        ("optimise", {"learning_rate": "fast"}, r"\[optimise\] learning_rate cannot be 'fast'"),
+        ("optimise", {"speed": 1}, r"\[optimise\] has unknown speed"),
+        ("grid", {"patch": [96, 96, 60]}, "divisible by 16"),
+        ("grid", {"spacing_mm": [2.0, 2.0]}, "spacing_mm cannot be"),
+        ("grid", {"spacing_mm": [2.0, 2.0, 0.0]}, "must be above 0"),
+        ("grid", {"resolution_mm": [-1.0, 2.0, 2.0]}, "resolution_mm cannot be"),
+        ("data", {"labels": {"Spleen": 1}}, "names Spleen; there are Brainstem"),
+        ("data", {"labels": {"Eye_L": 1}}, "needs both Eye_L and Eye_R"),
+        ("data", {"labels": {"Brainstem": 1, "SpinalCord": 1}}, "same value"),
+        ("network", {"name": "unet9"}, "there are densevnet"),
+    ],
+)
 def test_a_setting_that_cannot_be_is_named(dataset, table, values, message):
     settings = dataset.as_dict()
     settings[table] |= values
@@ -165,7 +195,12 @@ def test_a_setting_that_cannot_be_is_named(dataset, table, values, message):
 
 def test_settings_of_older_checkpoints_are_still_read(dataset):
     settings = dataset.as_dict()
-    del settings["network"], settings["optimise"]["start_from"], settings["augment"]["fill"], settings["augment"]["blank_box"]
+    del (
+        settings["network"],
+        settings["optimise"]["start_from"],
+        settings["augment"]["fill"],
+        settings["augment"]["blank_box"],
+    )
     del settings["grid"]["resolution_mm"]
     assert config.from_dict(settings).augment.fill == 0
 

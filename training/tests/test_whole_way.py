@@ -106,7 +106,9 @@ def test_train_resume_evaluate_export_predict(network, hospital, tmp_path, monke
     model = json.loads((tmp_path / "model" / "model.json").read_text())
     assert (model["name"], model["trained"]["total_steps"]) == (f"hn-{network}", 4)
     predict(hospital / "validation" / "4" / "data.nii.gz", tmp_path / "model", tmp_path / "4" / "segmentations")
-    command("picture", "4", "Brainstem", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "brainstem.png")
+    command(
+        "picture", "4", "Brainstem", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "brainstem.png"
+    )
     command("picture", "4", "Parotid_L", "--config", toml, "--predictions", tmp_path, "--out", tmp_path / "parotid.png")
     limits = command("limits", tmp_path, tmp_path, "--config", toml).splitlines()
     assert [line.split(" | ")[0] for line in limits[2:]] == ["| Brainstem", "| Parotid_L", "| Parotid_R"]
@@ -120,8 +122,12 @@ def predict(ct: Path, model: Path, results: Path) -> None:
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"predict.py needs {', '.join(missing)} here.")
     results.mkdir(parents=True)
-    done = subprocess.run([sys.executable, PREDICT, "--path", ct, "--output", results, "--model", model, "--threads", "1"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, PREDICT, "--path", ct, "--output", results, "--model", model, "--threads", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     about = json.loads((results / "result.json").read_text())
     in_model = {organ["name"] for organ in about["organs"] if organ["status"] != "not in this model"}

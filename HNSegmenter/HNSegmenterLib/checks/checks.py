@@ -119,8 +119,12 @@ def gaps(ct: sitk.Image, shape: Shape) -> list[str]:
     kji = np.array([[k, shape.box[1].start, shape.box[2].start] for k in shape.empty_slices])
     heights = patient_points(ct, kji)[:, 2]
     count = len(shape.empty_slices)
-    where = f"at z = {heights[0]:.1f} mm" if count == 1 else f"between z = {heights.min():.1f} and {heights.max():.1f} mm"
-    return [f"{readable(shape.name)} is interrupted, without a contour on {count} slice{'s' * (count > 1)} {where}: fill the gap."]
+    where = (
+        f"at z = {heights[0]:.1f} mm" if count == 1 else f"between z = {heights.min():.1f} and {heights.max():.1f} mm"
+    )
+    return [
+        f"{readable(shape.name)} is interrupted, without a contour on {count} slice{'s' * (count > 1)} {where}: fill the gap."
+    ]
 
 
 def air(ct: sitk.Image, shape: Shape) -> list[str]:
@@ -134,7 +138,9 @@ def outside(body: Body, shape: Shape) -> list[str]:
     share = body.outside_share(shape) if body.found else 0.0
     if share <= OUTSIDE_SHARE:
         return []
-    return [f"{share:.0%} of {in_sentence(shape.name)} lies outside the body, in the air, the couch or the mask: correct it."]
+    return [
+        f"{share:.0%} of {in_sentence(shape.name)} lies outside the body, in the air, the couch or the mask: correct it."
+    ]
 
 
 def size(shape: Shape) -> list[str]:
@@ -142,7 +148,12 @@ def size(shape: Shape) -> list[str]:
     cut = bool(cut_faces(shape))
     figures = [
         ("has {value:.1f} ml", "ml", shape.volume_ml, organ_range(shape.name, "volume_ml")),
-        ("has {value:.0f} mm2 of mean cross-section", "mm2", shape.cross_section_mm2, organ_range(shape.name, "cross_section_mm2")),
+        (
+            "has {value:.0f} mm2 of mean cross-section",
+            "mm2",
+            shape.cross_section_mm2,
+            organ_range(shape.name, "cross_section_mm2"),
+        ),
     ]
     for axis, extent in zip(AXES, shape.extent, strict=True):
         text = "measures {value:.1f} mm " + ALONG[axis]
@@ -152,13 +163,15 @@ def size(shape: Shape) -> list[str]:
             said = text.format(value=value)
             digits = 0 if unit == "mm2" else 1
             usual = f"{bounds['low']:.{digits}f} to {bounds['high']:.{digits}f} {unit}"
-            advice = "check whether it is complete" if value < bounds["low"] else "check whether it stops where it should"
+            advice = (
+                "check whether it is complete" if value < bounds["low"] else "check whether it stops where it should"
+            )
             return [f"{readable(shape.name)} {said}, plausible is {usual}: {advice}."]
     return []
 
 
 def side_of(organ: Organ) -> str | None:
-    """"left", "right" or None, from the laterality code or TG-263's suffix."""
+    """ "left", "right" or None, from the laterality code or TG-263's suffix."""
     if organ.laterality:
         return SIDES.get(organ.laterality.get("value"))
     return {"_L": "left", "_R": "right"}.get(organ.name[-2:])
@@ -196,7 +209,9 @@ def position_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
     while odd:
         counts = {name: sum(name in pair for pair in odd) for name in whole}
         culprit = max(whole, key=lambda name: (counts[name], sum(abs(o[1]) for pair, o in odd.items() if name in pair)))
-        axis, excess = max((signed(pair, offset, culprit) for pair, offset in odd.items() if culprit in pair), key=lambda o: abs(o[1]))
+        axis, excess = max(
+            (signed(pair, offset, culprit) for pair, offset in odd.items() if culprit in pair), key=lambda o: abs(o[1])
+        )
         partners = [name for pair in odd if culprit in pair for name in pair if name != culprit]
         relative = in_sentence(partners[0]) if len(partners) == 1 else "the other organs"
         sentences.append(
@@ -248,9 +263,16 @@ def pair_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
         gap = float(shapes["Brainstem"].low[2] - shapes["SpinalCord"].high[2])
         bounds = ranges.load()["brainstem_cord_gap_mm"]
         if gap > bounds["high"]:
-            sentences.append(("SpinalCord", f"Between brainstem and spinal cord {gap:.0f} mm have no contour: close the gap."))
+            sentences.append(
+                ("SpinalCord", f"Between brainstem and spinal cord {gap:.0f} mm have no contour: close the gap.")
+            )
         elif gap < bounds["low"]:
-            sentences.append(("SpinalCord", f"Spinal cord and brainstem overlap by {-gap:.0f} mm from head to foot: check their border."))
+            sentences.append(
+                (
+                    "SpinalCord",
+                    f"Spinal cord and brainstem overlap by {-gap:.0f} mm from head to foot: check their border.",
+                )
+            )
     return sentences
 
 

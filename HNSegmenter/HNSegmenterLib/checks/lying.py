@@ -23,7 +23,10 @@ HEAD, PAROTIDS = "Brainstem", {"Parotid_L", "Parotid_R"}
 AIR_MM = (15.0, 50.0)  # of throat and windpipe from the cord's middle
 LUNG_CM2 = 20.0  # of air in one place of a slice: no throat has so much
 FLESH_MM = 12.0  # that lies before the throat; what covers a gap between neck and couch is thinner
-LEAST_ML, TIMES = 4.0, 4.0  # of air on one side of the cord, and of what lies on the opposite one; in front there are 10 ml and more
+LEAST_ML, TIMES = (
+    4.0,
+    4.0,
+)  # of air on one side of the cord, and of what lies on the opposite one; in front there are 10 ml and more
 LEVEL_MM = 4.0  # the cord's middle is that of so much of its length
 SIDES = {"front": "P-", "back": "P+", "left": "L+", "right": "L-"}
 
@@ -57,7 +60,10 @@ def is_upside_down(shapes: dict[str, Shape]) -> bool:
 def _as_in_patients(first: str, second: str, offset: np.ndarray) -> bool:
     """Whether the offset of second from first (mm, LPS) is plausible, whichever sides are called left and front."""
     bounds = [pair_range(first, second, "offset_mm", axis) for axis in AXES]
-    return all(is_plausible(mm, one) or (axis != "S" and is_plausible(-mm, one)) for axis, mm, one in zip(AXES, offset, bounds, strict=True))
+    return all(
+        is_plausible(mm, one) or (axis != "S" and is_plausible(-mm, one))
+        for axis, mm, one in zip(AXES, offset, bounds, strict=True)
+    )
 
 
 def face(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:

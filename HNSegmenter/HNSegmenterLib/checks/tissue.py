@@ -76,7 +76,9 @@ class Body:
         for plane, tissue in zip(np.moveaxis(air, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
             areas = _connected(~tissue)
             airway = np.bincount(areas.ravel()) <= most
-            airway[[0, *areas[0], *areas[-1], *areas[:, 0], *areas[:, -1]]] = False  # tissue, and what reaches the image's sides
+            airway[[0, *areas[0], *areas[-1], *areas[:, 0], *areas[:, -1]]] = (
+                False  # tissue, and what reaches the image's sides
+            )
             plane[:] = airway[areas]
         return air
 

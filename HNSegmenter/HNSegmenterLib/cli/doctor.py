@@ -47,7 +47,9 @@ def run(args, ui) -> int:
     findings = list(examine(args.docker_host, args.image, args.contract))
     if args.config:
         findings += _connections(args.config)
-    ui.table(("What", "State", "Found"), [(item.what, item.state, item.found) for item in findings], whole=("What", "State"))
+    ui.table(
+        ("What", "State", "Found"), [(item.what, item.state, item.found) for item in findings], whole=("What", "State")
+    )
     for item in findings:
         if item.fix:  # unbroken, for commands are copied from here
             ui.say(f"{item.what}: {item.fix}")
@@ -227,7 +229,9 @@ def _settings() -> Finding:
         Settings.load()
     except HNSegmenterError as fault:
         return Finding("Settings", FAULT, *_parted(fault.sentence))
-    return Finding("Settings", OK, str(settings_file()) if settings_file().is_file() else "none saved, the defaults count")
+    return Finding(
+        "Settings", OK, str(settings_file()) if settings_file().is_file() else "none saved, the defaults count"
+    )
 
 
 def _local_runtime() -> Finding:
@@ -255,7 +259,9 @@ def _connections(config: Path) -> Iterator[Finding]:
         from ..service.peers.lights import connections
         from ..service.settings import load
     except ModuleNotFoundError as error:
-        yield Finding("DICOM service", FAULT, f"lacks {error.name}", f"{_python_command()} -m pip install 'hn-segmenter[service]'")
+        yield Finding(
+            "DICOM service", FAULT, f"lacks {error.name}", f"{_python_command()} -m pip install 'hn-segmenter[service]'"
+        )
         return
     try:
         settings = load(config)

@@ -23,14 +23,25 @@ def add_parser(sub) -> None:
         "<patient>/label.nii.gz, and writes evaluation.csv, evaluation.md and a box plot, evaluation.png, into REPORT.",
     )
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of patients' folders")
-    parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="REPORT", help="default: ./evaluation")
     parser.add_argument(
-        "--labels", metavar="MAP", required=True, help='openkbp, openkbp-eyes, structseg, tcia, or a JSON file like {"1": "Brainstem"}'
+        "-o", "--output", type=Path, default=Path("evaluation"), metavar="REPORT", help="default: ./evaluation"
     )
-    parser.add_argument("--predictions", type=Path, metavar="DIR", help="labelmaps DIR/<patient>/<TG-263 name>.nii.gz: run nothing")
-    parser.add_argument("--organs", metavar="NAMES", help="TG-263 names, with commas (default: all that were predicted)")
+    parser.add_argument(
+        "--labels",
+        metavar="MAP",
+        required=True,
+        help='openkbp, openkbp-eyes, structseg, tcia, or a JSON file like {"1": "Brainstem"}',
+    )
+    parser.add_argument(
+        "--predictions", type=Path, metavar="DIR", help="labelmaps DIR/<patient>/<TG-263 name>.nii.gz: run nothing"
+    )
+    parser.add_argument(
+        "--organs", metavar="NAMES", help="TG-263 names, with commas (default: all that were predicted)"
+    )
     parser.add_argument("--patients", metavar="NAMES", help="names of patients' folders, with commas (default: all)")
-    parser.add_argument("--index", type=Path, metavar="FILE", help="slices that don't count (default: DATASET's index.json)")
+    parser.add_argument(
+        "--index", type=Path, metavar="FILE", help="slices that don't count (default: DATASET's index.json)"
+    )
     parser.add_argument(
         "--through",
         choices=("labelmaps", "rtstruct"),
@@ -54,7 +65,14 @@ def run(args, ui) -> int:
     from ..evaluation.dataset import Dataset, read_label_map
     from ..evaluation.evaluate import FAILED, organs_tried_by_any, stored_predictions
     from ..evaluation.summary import losses, summarise
-    from ..evaluation.tables import BRIEF_COLUMNS, BRIEF_LOSS_COLUMNS, brief_loss_rows, brief_rows, finding_counts, remarks
+    from ..evaluation.tables import (
+        BRIEF_COLUMNS,
+        BRIEF_LOSS_COLUMNS,
+        brief_loss_rows,
+        brief_rows,
+        finding_counts,
+        remarks,
+    )
     from ..staging import move_in, staging
 
     labels = read_label_map(args.labels)
@@ -73,7 +91,9 @@ def run(args, ui) -> int:
         organs = organs or organs_tried_by_any(dataset, args.predictions)
     else:
         runtime = choose_runtime(args)
-        how = runtime.describe() + (" Each CT was given as a DICOM series, and the RTSTRUCT's contours were compared." if contours else "")
+        how = runtime.describe() + (
+            " Each CT was given as a DICOM series, and the RTSTRUCT's contours were compared." if contours else ""
+        )
         ui.say(how)
     with staging(args.output, uuid.uuid4().hex, "report") as staged:
         progress = Progress(len(dataset.patients) * (1 + len(variations)), args, ui)
@@ -141,7 +161,9 @@ def _parts(staged: Path, patients, variations=()) -> list[Path]:
     from ..pipeline import OUTPUTS
 
     folders = [Path(PREDICTIONS), *(Path(VARIED, name) for name in variations)]
-    predicted = [folder / patient.name for folder in folders for patient in patients if (staged / folder / patient.name).is_dir()]
+    predicted = [
+        folder / patient.name for folder in folders for patient in patients if (staged / folder / patient.name).is_dir()
+    ]
     return [place / name for place in predicted for name in OUTPUTS] + [Path(CSV), Path(TEXT), Path(PICTURE)]
 
 
@@ -172,4 +194,6 @@ def _check_output(out: Path, overwrite: bool) -> None:
         raise WrongUsage(f"{out} is a file: give a folder for the report.")
     there = [name for name in (CSV, TEXT, PICTURE, PREDICTIONS, VARIED) if (out / name).exists()]
     if there and not overwrite:
-        raise WrongUsage(f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them.")
+        raise WrongUsage(
+            f"{out} already holds {', '.join(there)}: give another folder, or --overwrite to replace them."
+        )

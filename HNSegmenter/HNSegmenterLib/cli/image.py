@@ -74,7 +74,10 @@ def _list(args, ui, engine) -> int:
             rows.append((name, round(image["Size"] / MB), image["Id"][:19], state))
     if rows:
         ui.say(f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
-        shown = [("" if name.startswith(ALGORITHM) else name, mb, short.removeprefix(ALGORITHM), state) for name, mb, short, state in rows]
+        shown = [
+            ("" if name.startswith(ALGORITHM) else name, mb, short.removeprefix(ALGORITHM), state)
+            for name, mb, short, state in rows
+        ]
         ui.table(("Name", "MB", "Id", "State"), shown, whole=("MB", "Id"))
     else:
         ui.say(images.missing_sentence(engine, default))

@@ -18,18 +18,34 @@ def add_parser(sub) -> None:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _action(actions, "list", "patients, newest first")
-    listing.add_argument("--long", action="store_true", help="all that is told of each patient, several lines a patient")
+    listing.add_argument(
+        "--long", action="store_true", help="all that is told of each patient, several lines a patient"
+    )
     fetch = _action(actions, "fetch", "write a patient's CT and results into a folder", series=True)
     fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; holds the patient's data")
-    approve = _action(actions, "approve", "hand a reviewed structure set to the worker, which sends it", series=True, review=True)
-    approve.add_argument("--rtstruct", type=Path, required=True, metavar="FILE", help="the structure set as it was reviewed")
+    approve = _action(
+        actions, "approve", "hand a reviewed structure set to the worker, which sends it", series=True, review=True
+    )
     approve.add_argument(
-        "--destination", action="append", default=[], metavar="NAME", help="where to (default: all that are not automatic)"
+        "--rtstruct", type=Path, required=True, metavar="FILE", help="the structure set as it was reviewed"
+    )
+    approve.add_argument(
+        "--destination",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="where to (default: all that are not automatic)",
     )
     agreeing = approve.add_mutually_exclusive_group()
-    agreeing.add_argument("--yes", action="store_true", help="also where the structure set has to be changed; how is printed")
-    agreeing.add_argument("--agreed", metavar="DIGEST", help="also where it has to be changed just as the event `changes` said")
-    approve.add_argument("--ct", type=Path, metavar="DIR", help="the CT that fetch wrote (default: read from the node again)")
+    agreeing.add_argument(
+        "--yes", action="store_true", help="also where the structure set has to be changed; how is printed"
+    )
+    agreeing.add_argument(
+        "--agreed", metavar="DIGEST", help="also where it has to be changed just as the event `changes` said"
+    )
+    approve.add_argument(
+        "--ct", type=Path, metavar="DIR", help="the CT that fetch wrote (default: read from the node again)"
+    )
     reject = _action(actions, "reject", "say that a result is not to be used", series=True, review=True)
     reject.add_argument("--reason", required=True, metavar="TEXT", help="in a few words, without the patient's name")
     _action(actions, "connections", "C-ECHO to the node and the planning systems")
@@ -38,9 +54,15 @@ def add_parser(sub) -> None:
 def _action(actions, name: str, text: str, series: bool = False, review: bool = False):
     action = actions.add_parser(name, help=text)
     if series:
-        action.add_argument("series", metavar="SERIES", help="the series' id as listed (its beginning is enough), or its Series Instance UID")
+        action.add_argument(
+            "series",
+            metavar="SERIES",
+            help="the series' id as listed (its beginning is enough), or its Series Instance UID",
+        )
     if review:
-        action.add_argument("--reviewer", required=True, metavar="NAME", help="who reviewed it; stands in the structure set")
+        action.add_argument(
+            "--reviewer", required=True, metavar="NAME", help="who reviewed it; stands in the structure set"
+        )
         action.add_argument("--job", metavar="ID", help="the result that was reviewed: refused if there is a newer one")
     action.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
     action.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
@@ -164,7 +186,10 @@ def _connections(args, ui, settings) -> int:
     from ..service.peers.lights import connections
 
     lights = connections(settings)
-    ui.table(("Connection", "Address", "Works", "Found"), [(li.name, li.address, "yes" if li.ok else "no", li.sentence) for li in lights])
+    ui.table(
+        ("Connection", "Address", "Works", "Found"),
+        [(li.name, li.address, "yes" if li.ok else "no", li.sentence) for li in lights],
+    )
     ui.result({"lights": [asdict(light) for light in lights]})
     return 0 if all(light.ok for light in lights) else 1
 

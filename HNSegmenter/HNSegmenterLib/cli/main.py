@@ -79,7 +79,9 @@ def _run(args: argparse.Namespace, ui) -> int:
     except ModuleNotFoundError as missing:
         if missing.name not in SERVICE_PACKAGES:
             raise
-        raise WrongUsage(f"The DICOM service needs the package {missing.name}: run  pip install 'hn-segmenter[service]'") from missing
+        raise WrongUsage(
+            f"The DICOM service needs the package {missing.name}: run  pip install 'hn-segmenter[service]'"
+        ) from missing
 
 
 def _cancel_token(listen: bool) -> CancelToken:

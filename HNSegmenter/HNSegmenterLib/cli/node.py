@@ -15,10 +15,17 @@ def add_parser(sub) -> None:
     configure = actions.add_parser("configure", help="write Orthanc's configuration from service.toml")
     configure.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
     configure.add_argument(
-        "--out", type=Path, default=Path("orthanc.json"), metavar="FILE", help="default: %(default)s; holds the password"
+        "--out",
+        type=Path,
+        default=Path("orthanc.json"),
+        metavar="FILE",
+        help="default: %(default)s; holds the password",
     )
     configure.add_argument(
-        "--storage", type=Path, metavar="DIR", help="where Orthanc keeps its files (default: node in the worker's folder)"
+        "--storage",
+        type=Path,
+        metavar="DIR",
+        help="where Orthanc keeps its files (default: node in the worker's folder)",
     )
     configure.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
     configure.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
@@ -33,11 +40,17 @@ def run(args, ui) -> int:
     peers = orthanc_config.peers(settings)
     remote = orthanc_config.is_remote(settings)
     if remote and settings.https is None:
-        _warn(ui, "Other machines reach the node by HTTP: password and patients go over the network in clear. Use https.")
+        _warn(
+            ui, "Other machines reach the node by HTTP: password and patients go over the network in clear. Use https."
+        )
     if not settings.scanners:
         _warn(ui, "No scanner may send to the node: name one in [scanners.NAME].")
     rows = [(peer.ae_title, peer.address, ", ".join(sorted(peer.may)).lower()) for peer in peers]
-    ui.table(("AE title", "Address", "May"), rows, title=f"Who may connect to {settings.node.ae_title}, port {settings.node.dicom_port}")
+    ui.table(
+        ("AE title", "Address", "May"),
+        rows,
+        title=f"Who may connect to {settings.node.ae_title}, port {settings.node.dicom_port}",
+    )
     for file in files:
         ui.say(f"Wrote {file}")
     ui.say("Only you can read it: the node's password is in it. It takes effect when Orthanc starts anew.")

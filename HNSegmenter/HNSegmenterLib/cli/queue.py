@@ -15,10 +15,15 @@ def add_parser(sub) -> None:
     )
     parser.add_argument("action", choices=("list", "retry"), help="list the jobs; retry a failed or held one")
     parser.add_argument(
-        "job", nargs="*", metavar="JOB", help="for retry: ids of jobs or series as listed (their beginning is enough); without, all that failed"
+        "job",
+        nargs="*",
+        metavar="JOB",
+        help="for retry: ids of jobs or series as listed (their beginning is enough); without, all that failed",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="service.toml")
-    parser.add_argument("--state", action="append", metavar="STATE", help="list only jobs in this state; may be repeated")
+    parser.add_argument(
+        "--state", action="append", metavar="STATE", help="list only jobs in this state; may be repeated"
+    )
     parser.add_argument("--long", action="store_true", help="list all that is known of each job, several lines a job")
 
 
@@ -53,7 +58,10 @@ def _list(settings, args, ui) -> int:
             ui.say(_whole(job, told[job.id]))
     else:
         columns = ("Job", "Series", "State", "Changed", "Tries", "Reason")
-        rows = [(ids[job.id], series[job.node_id], job.state, _time(job.updated), str(job.attempts), told[job.id]) for job in jobs]
+        rows = [
+            (ids[job.id], series[job.node_id], job.state, _time(job.updated), str(job.attempts), told[job.id])
+            for job in jobs
+        ]
         if ui.lines(columns, rows, whole=5):
             ui.say("Whole reasons, times and UIDs: --long")
     ui.result({"jobs": [{**asdict(job), "deliveries": [asdict(item) for item in deliveries[job.id]]} for job in jobs]})
@@ -61,7 +69,12 @@ def _list(settings, args, ui) -> int:
 
 
 def _told(job, deliveries) -> str:
-    return " ".join(filter(None, [job.reason, *(f"{item.destination} {item.state}: {item.reason or item.answer}" for item in deliveries)]))
+    return " ".join(
+        filter(
+            None,
+            [job.reason, *(f"{item.destination} {item.state}: {item.reason or item.answer}" for item in deliveries)],
+        )
+    )
 
 
 def _whole(job, told: str) -> str:
@@ -90,6 +103,8 @@ def _retry(settings, args, ui) -> int:
         retried = retry(service, args.job)
     finally:
         service.close()
-    ui.say(f"{len(retried)} {'job is' if len(retried) == 1 else 'jobs are'} tried again by the next worker that is free.")
+    ui.say(
+        f"{len(retried)} {'job is' if len(retried) == 1 else 'jobs are'} tried again by the next worker that is free."
+    )
     ui.result({"retried": retried})
     return 0

@@ -17,7 +17,9 @@ def add_parser(sub) -> None:
     parser.add_argument("input", type=_named, metavar="INPUT", help="DICOM folder, or a CT as .nii or .nii.gz")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     parser.add_argument("--series", metavar="UID", help="Series Instance UID of the CT, where INPUT has several")
-    parser.add_argument("--names", type=Path, metavar="FILE", help="table of the clinic's own structure names (JSON or CSV)")
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="table of the clinic's own structure names (JSON or CSV)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     add_runtime_options(parser)
 
@@ -28,7 +30,9 @@ def add_runtime_options(parser) -> None:
     parser.add_argument("--image", metavar="NAME", help="container image, best with its digest: name@sha256:...")
     parser.add_argument("--docker-host", metavar="URL", help="Docker engine: unix://, npipe://, tcp:// or ssh://")
     parser.add_argument("--model", type=Path, metavar="DIR", help="another model folder, run on this computer")
-    parser.add_argument("--contract", choices=("thesis",), help="run an image without labels the way the thesis's is run")
+    parser.add_argument(
+        "--contract", choices=("thesis",), help="run an image without labels the way the thesis's is run"
+    )
 
 
 def choose_runtime(args):
@@ -51,7 +55,9 @@ def run(args, ui) -> int:
     from ..pipeline import is_nifti, segment
 
     if is_nifti(args.input) and (args.series or args.names):
-        raise WrongUsage("--series and --names are for DICOM: a NIfTI file has no series and gets no RTSTRUCT. Leave them out.")
+        raise WrongUsage(
+            "--series and --names are for DICOM: a NIfTI file has no series and gets no RTSTRUCT. Leave them out."
+        )
 
     runtime = choose_runtime(args)
     ui.say(runtime.describe())

@@ -43,7 +43,9 @@ class JsonUi:
         """Lists are for people, as tables are."""
         return False
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()) -> None:
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()
+    ) -> None:
         """Tables are for people: a script reads result()."""
 
     def ask(self, question: str) -> None:
@@ -132,7 +134,9 @@ class TerminalUi:
             self.say(line.rstrip())
         return False
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()) -> None:
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()
+    ) -> None:
         """A cell may be anything; numbers align to the right. whole: columns that are not broken where others can be."""
         from rich.table import Table
         from rich.text import Text
@@ -150,7 +154,9 @@ class TerminalUi:
         if not (self._err.is_terminal and sys.stdin is not None and sys.stdin.isatty()):
             return None
         self._progress.stop()
-        handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {
+            number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             self._err.print(f"{question} [y/N] ", end="", markup=False)
             return sys.stdin.readline().strip().casefold() in ("y", "yes")

@@ -119,7 +119,11 @@ def _check_identity(header: Header) -> str | None:
         uid = header.text(keyword)
         if not uid or "\\" in uid:
             return f"has {'several values of' if uid else 'no'} {name}, so that no contour can refer to it. {AGAIN}"
-    return None if header.text("SOPClassUID") == CTImageStorage else f"is of another SOP Class than CT Image Storage. {AGAIN}"
+    return (
+        None
+        if header.text("SOPClassUID") == CTImageStorage
+        else f"is of another SOP Class than CT Image Storage. {AGAIN}"
+    )
 
 
 def _check_pixels(header: Header) -> str | None:
@@ -132,8 +136,15 @@ def _check_pixels(header: Header) -> str | None:
         return f"is not a greyscale CT image ({samples or 0:g} samples per pixel, {colours or 'no photometric interpretation'}). {AGAIN}"
     allocated, stored, high = (header.number(word) for word in ("BitsAllocated", "BitsStored", "HighBit"))
     if allocated != BITS_ALLOCATED:
-        return f"has {allocated or 0:g} bits a pixel, where a CT in Hounsfield units has 16. Export the original images."
-    if stored is None or high is None or not 8 < stored <= high + 1 <= 16 or header.number("PixelRepresentation") not in (0, 1):
+        return (
+            f"has {allocated or 0:g} bits a pixel, where a CT in Hounsfield units has 16. Export the original images."
+        )
+    if (
+        stored is None
+        or high is None
+        or not 8 < stored <= high + 1 <= 16
+        or header.number("PixelRepresentation") not in (0, 1)
+    ):
         return f"does not say how its pixels are stored (Bits Stored, High Bit, Pixel Representation). {AGAIN}"
     size = [header.number("Columns") or 0, header.number("Rows") or 0]
     if not all(MATRIX[0] <= pixels <= MATRIX[1] for pixels in size):
@@ -153,7 +164,9 @@ def _check_geometry(header: Header) -> str | None:
     if spacing is None:
         return f"has no usable Pixel Spacing. {AGAIN}"
     field = (spacing[0] * header.number("Rows"), spacing[1] * header.number("Columns"))
-    if not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in spacing) or not all(FIELD_MM[0] <= mm <= FIELD_MM[1] for mm in field):
+    if not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in spacing) or not all(
+        FIELD_MM[0] <= mm <= FIELD_MM[1] for mm in field
+    ):
         return f"has an absurd Pixel Spacing ({spacing[0]:g} x {spacing[1]:g} mm, image {field[0]:.0f} x {field[1]:.0f} mm). {AGAIN}"
     if position_of(header) is None:
         return f"has no usable Image Position (Patient): where it lies is unknown. {AGAIN}"
@@ -178,7 +191,9 @@ def _difference(first: Header, other: Header) -> str | None:
     if size[0] != size[1]:
         return f"have different sizes ({size[0]} and {size[1]} pixels). {AGAIN}"
     if _far(first, other, "PixelSpacing", 2, SPACING_TOLERANCE_MM):
-        return f"have different pixel spacings ({first.text('PixelSpacing')} and {other.text('PixelSpacing')} mm). {AGAIN}"
+        return (
+            f"have different pixel spacings ({first.text('PixelSpacing')} and {other.text('PixelSpacing')} mm). {AGAIN}"
+        )
     return None
 
 

@@ -30,7 +30,9 @@ def choose(inventory: Inventory, series_uid: str | None = None) -> Series:
     suitable = [series for series in inventory.series if problem(series) is None]
     if not suitable:
         reasons = "; ".join(f"{label(series)} {problem(series)}" for series in inventory.series[:LISTED])
-        raise UnusableInput(f"No planning CT in {inventory.path}: {reasons}. Export the axial planning CT from the scanner.")
+        raise UnusableInput(
+            f"No planning CT in {inventory.path}: {reasons}. Export the axial planning CT from the scanner."
+        )
     if len(suitable) > 1:
         listing = "; ".join(f"{label(series)}, {len(images(series))} slices" for series in suitable[:LISTED])
         raise UnusableInput(
@@ -65,7 +67,9 @@ def problem(series: Series) -> str | None:
         return f"holds {count} beside {contents.left_out}: no majority says what it is (export them as series of their own)"
     if series.modality != "CT":
         return f"is no CT (its modality is {series.modality})"
-    if ENHANCED_CT & {header.text("SOPClassUID") for header in series.headers if not contents.images} or _frames(slices):
+    if ENHANCED_CT & {header.text("SOPClassUID") for header in series.headers if not contents.images} or _frames(
+        slices
+    ):
         return "is a multi-frame CT, which most planning systems refuse too (export it as single-slice CT images)"
     if not contents.images:
         return "holds secondary captures or other objects in place of CT images"

@@ -17,7 +17,23 @@ from .headers import Header
 from .rounding import unrounded
 
 # Values of Image Type of images computed from a scan, whose voxels are no longer the scan's own.
-REFORMATS = set("MPR/MPR THICK/CSA MPR/REFORMATTED/CURVED/MIP/CSA MIP/MINIP/MAX_IP/MIN_IP/VRT/SSD/PROJECTION IMAGE".split("/"))
+REFORMATS = set(
+    [
+        "MPR",
+        "MPR THICK",
+        "CSA MPR",
+        "REFORMATTED",
+        "CURVED",
+        "MIP",
+        "CSA MIP",
+        "MINIP",
+        "MAX_IP",
+        "MIN_IP",
+        "VRT",
+        "SSD",
+        "PROJECTION IMAGE",
+    ]
+)
 DICOM_ROOT = "1.2.840.10008."  # of the UIDs that the standard defines; others are vendors' own
 ANOTHER_VIEW = np.cos(np.radians(45))  # of the angle between two normals: no gantry tilts so far, no scout so little
 

@@ -54,7 +54,12 @@ class Series:
     def to_dict(self) -> dict:
         """For someone to choose from, on the screen: the folder may name a patient. thickness_mm: None if not said."""
         first = self._typical[0]
-        about = {"uid": self.uid, "modality": self.modality, "description": self.description, "files": len(self.headers)}
+        about = {
+            "uid": self.uid,
+            "modality": self.modality,
+            "description": self.description,
+            "files": len(self.headers),
+        }
         return about | {"thickness_mm": first.number("SliceThickness"), "folder": str(first.path.parent)}
 
     @property
@@ -105,7 +110,9 @@ def find_series(folder: Path, emit: Emit | None = None, cancel: CancelToken | No
     return Inventory(path, series, (*closed, *ignored), named_uid)
 
 
-def inventory_of(files: list[Path], home: Path, emit: Emit | None = None, cancel: CancelToken | None = None) -> Inventory:
+def inventory_of(
+    files: list[Path], home: Path, emit: Emit | None = None, cancel: CancelToken | None = None
+) -> Inventory:
     """The series of exactly these files; home: what sentences call the place. Emits and raises as find_series does."""
     with quiet():
         groups, ignored = _read_all(sorted(files), emit or ignore, cancel or CancelToken())

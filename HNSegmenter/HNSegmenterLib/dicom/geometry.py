@@ -116,7 +116,11 @@ class Stack:
 
     def moved(self, positions: np.ndarray) -> Stack:
         """The same slices at other positions, (n, 3) in mm, in the same order."""
-        return replace(self, positions=positions, offsets=(positions - positions[0]) @ np.column_stack([self.row, self.column, self.normal]))
+        return replace(
+            self,
+            positions=positions,
+            offsets=(positions - positions[0]) @ np.column_stack([self.row, self.column, self.normal]),
+        )
 
     def _is_thinned(self, n: int, finest: float, fine_at: int) -> bool:
         """A coarser region is missing slices where its step is a whole multiple (2, 3, ...) of the finest one while

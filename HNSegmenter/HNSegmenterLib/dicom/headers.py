@@ -84,8 +84,12 @@ class Header:
 
     path: Path
     dataset: Dataset
-    transfer_syntax: str | None  # None: not stated, and one of the native ones of little endian; several: joined as by text()
-    _values: dict = field(default_factory=dict, compare=False, repr=False)  # read once: pydicom takes 30 us for each look
+    transfer_syntax: (
+        str | None
+    )  # None: not stated, and one of the native ones of little endian; several: joined as by text()
+    _values: dict = field(
+        default_factory=dict, compare=False, repr=False
+    )  # read once: pydicom takes 30 us for each look
 
     def text(self, keyword: str) -> str:
         """The value as stripped text; several values joined by a backslash; "" where absent or unreadable."""

@@ -28,7 +28,11 @@ DISC = 0.45  # of the sides: without the corners, which scanners leave void
 
 def unit_problem(text: str) -> str | None:
     """Why a Rescale Type is none of a CT in HU, as the end of a sentence; None where it may be."""
-    return None if set(_words(text)) <= UNITS | MEAN_UNITS | UNSAID else f"is not in Hounsfield units but in {text[:16]}. Choose the CT series in HU."
+    return (
+        None
+        if set(_words(text)) <= UNITS | MEAN_UNITS | UNSAID
+        else f"is not in Hounsfield units but in {text[:16]}. Choose the CT series in HU."
+    )
 
 
 def unit_warning(headers: tuple[Header, ...], uid: str) -> str | None:
@@ -42,7 +46,9 @@ def unit_warning(headers: tuple[Header, ...], uid: str) -> str | None:
 def check_hu(volume: np.ndarray, headers: tuple[Header, ...], uid: str) -> None:
     """Raise UnusableInput where the values are not those of a CT of a body in HU; volume: [k, j, i], nothing cut off."""
     if shift := _shift(volume):
-        where, why = ("low", "the stored values seem to be HU already") if shift < 0 else ("high", "it seems to be lost")
+        where, why = (
+            ("low", "the stored values seem to be HU already") if shift < 0 else ("high", "it seems to be lost")
+        )
         raise UnusableInput(
             f"The values of series {uid} are not those of a CT in Hounsfield units: air and soft tissue lie about {SHIFT_HU} too {where}. "
             f"The Rescale Intercept is {headers[0].number('RescaleIntercept'):g}, and {why}. Export the original CT images."

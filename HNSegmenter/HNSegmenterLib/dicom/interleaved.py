@@ -37,8 +37,20 @@ SIGNS = {
 }
 # When and in which order images were made, which need not be how they were scanned.
 MAKING = {"ContentTime": "content time", "InstanceNumber": "instance number"}
-IN_ORDER = {"AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", *MAKING}  # may differ in every slice
-SHOWN = {"AcquisitionNumber", "KVP", "ConvolutionKernel", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase"}
+IN_ORDER = {
+    "AcquisitionNumber",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    *MAKING,
+}  # may differ in every slice
+SHOWN = {
+    "AcquisitionNumber",
+    "KVP",
+    "ConvolutionKernel",
+    "TemporalPositionIdentifier",
+    "NominalPercentageOfCardiacPhase",
+}
 MOST_SHOWN = 3
 
 MOST_SCANS = 4
@@ -60,9 +72,15 @@ def alternating(stack: Stack) -> list[str]:
     """What takes turns from slice to slice, in words, with values that are codes or numbers; empty for one scan."""
     headers = stack.headers
     found = [keyword for keyword in SIGNS if _takes_turns(keyword, stack)]
-    if not stack.even and "AcquisitionNumber" not in found and _comes_back([header.text("AcquisitionNumber") for header in headers]):
+    if (
+        not stack.even
+        and "AcquisitionNumber" not in found
+        and _comes_back([header.text("AcquisitionNumber") for header in headers])
+    ):
         found.insert(0, "AcquisitionNumber")
-    if not any(header.has("AcquisitionTime") or header.has("AcquisitionDateTime") for header in headers) and _takes_turns("ContentTime", stack):
+    if not any(
+        header.has("AcquisitionTime") or header.has("AcquisitionDateTime") for header in headers
+    ) and _takes_turns("ContentTime", stack):
         found.append("ContentTime")
     return [_named(keyword, headers) for keyword in found]
 
@@ -92,7 +110,11 @@ def what_differs(one: Header, two: Header) -> str:
     for keyword, name in (SIGNS | {"SliceThickness": "thickness"}).items():
         values = [header.text(keyword) or "none" for header in (one, two)]
         if values[0] != values[1]:
-            return f" ({name} {' and '.join(values)})" if keyword in SHOWN | {"AcquisitionTime", "SliceThickness"} else f" (they differ in {name})"
+            return (
+                f" ({name} {' and '.join(values)})"
+                if keyword in SHOWN | {"AcquisitionTime", "SliceThickness"}
+                else f" (they differ in {name})"
+            )
     return ""
 
 

@@ -48,7 +48,11 @@ def syntax_name(syntax: str) -> str:
     """What a file that cannot be decoded is, for a sentence; nothing is quoted that is no UID."""
     if "\\" in syntax:
         return "names several transfer syntaxes"
-    return f"is compressed as {UID(syntax).name}" if re.fullmatch(r"[0-9.]+", syntax) else "names an unknown transfer syntax"
+    return (
+        f"is compressed as {UID(syntax).name}"
+        if re.fullmatch(r"[0-9.]+", syntax)
+        else "names an unknown transfer syntax"
+    )
 
 
 def read_hu(header: Header) -> np.ndarray:
@@ -65,10 +69,14 @@ def read_hu(header: Header) -> np.ndarray:
     if not pixels or not isinstance(pixels, bytes):
         raise _unusable(header.path, "has no pixel data")
     if dataset["PixelData"].is_undefined_length and not is_compressed(header):
-        raise _unusable(header.path, "has compressed pixels, but its Transfer Syntax UID does not say how they are compressed")
+        raise _unusable(
+            header.path, "has compressed pixels, but its Transfer Syntax UID does not say how they are compressed"
+        )
     hu = _decoded(header.path) if is_compressed(header) else _native(pixels, header, rows, columns)
     if hu.shape != (rows, columns):
-        raise _unusable(header.path, f"holds {hu.shape[1]} x {hu.shape[0]} pixels where its header says {columns} x {rows}")
+        raise _unusable(
+            header.path, f"holds {hu.shape[1]} x {hu.shape[0]} pixels where its header says {columns} x {rows}"
+        )
     padding = _padding_hu(dataset, header)
     if padding is not None:
         low, high = padding
@@ -109,7 +117,9 @@ def _decoded(path: Path) -> np.ndarray:
     try:
         str(path).encode()  # SimpleITK takes the whole process down for a path that is no Unicode
     except UnicodeEncodeError:
-        raise UnusableInput(f"{path} is not a Unicode name, so its compressed pixels cannot be read: rename it.") from None
+        raise UnusableInput(
+            f"{path} is not a Unicode name, so its compressed pixels cannot be read: rename it."
+        ) from None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))

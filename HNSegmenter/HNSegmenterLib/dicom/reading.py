@@ -138,7 +138,9 @@ def _all_attributes(header: Header) -> pydicom.Dataset:
     try:
         return verbatim.read(header.path, stop_before_pixels=True, force=True)
     except Exception as error:  # it was read a moment ago: the folder changed or the disk failed
-        raise UnusableInput(f"{header.path.name} could not be read a second time: copy the series to a local disk.") from error
+        raise UnusableInput(
+            f"{header.path.name} could not be read a second time: copy the series to a local disk."
+        ) from error
 
 
 def _slice(stack: Stack, n: int) -> CtSlice:
@@ -190,9 +192,15 @@ def _copies(arranged: Arranged, cancel: CancelToken) -> list[str]:
                     f"{place}: the slices lie nearer to each other than {unit:g} mm, and their positions are rounded to "
                     f"{UNIT_NAMES[unit]}. Export the series again with exact positions."
                 )
-            raise UnusableInput(f"{place}{what_differs(one, two)}: the series mixes phases, energies or reconstructions. {APART}")
+            raise UnusableInput(
+                f"{place}{what_differs(one, two)}: the series mixes phases, energies or reconstructions. {APART}"
+            )
     count = len(arranged.copies)
-    return [f"{some(count, 'slice is', 'slices are')} in the series twice; the copies, with equal pixels, were left out."] if count else []
+    return (
+        [f"{some(count, 'slice is', 'slices are')} in the series twice; the copies, with equal pixels, were left out."]
+        if count
+        else []
+    )
 
 
 def _series_warnings(inventory: Inventory, series: Series) -> list[str]:
@@ -200,11 +208,17 @@ def _series_warnings(inventory: Inventory, series: Series) -> list[str]:
     if left_out := left_out_warning(series):
         found.append(left_out)
     if unreadable := inventory.ignored_counts()[UNREADABLE]:
-        found.append(f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check that no slice is missing at its ends.")
+        found.append(
+            f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check that no slice is missing at its ends."
+        )
     if damaged := _look_alikes(inventory, headers):
-        found.append(f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends.")
+        found.append(
+            f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends."
+        )
     if nameless := inventory.find(""):
-        found.append(f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check that no slice is missing at its ends.")
+        found.append(
+            f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check that no slice is missing at its ends."
+        )
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
     if said := remark((header.identity for header in headers), f"The slices of series {uid}"):
@@ -241,16 +255,24 @@ def _geometry_warnings(arranged: Arranged, uid: str, step: float, tilted: bool) 
             "tilted series and their contours."
         )
     elif not stack.upright:
-        found.append(f"The slices of series {uid} are shifted sideways against each other; each is used where it says it lies.")
+        found.append(
+            f"The slices of series {uid} are shifted sideways against each other; each is used where it says it lies."
+        )
     if stack.oblique and not tilted:
-        found.append(f"The slices of series {uid} are oblique: most planning systems refuse oblique series and their contours.")
+        found.append(
+            f"The slices of series {uid} are oblique: most planning systems refuse oblique series and their contours."
+        )
     if not stack.even:
         low, high = stack.steps.min(), stack.steps.max()
-        found.append(f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): the network sees an interpolated image, contours are drawn on the real slices.")
+        found.append(
+            f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): the network sees an interpolated image, contours are drawn on the real slices."
+        )
     if stack.steps.max() > THICK_MM:
         found.append(f"The slices of series {uid} are up to {stack.steps.max():.1f} mm apart: contours will be coarse.")
     if stack.upright and abs(stack.headers[0].number("GantryDetectorTilt") or 0) > 0.5 and not stack.oblique:
-        found.append(f"Series {uid} says that the gantry was tilted but its slices stand straight; they are used as they lie.")
+        found.append(
+            f"Series {uid} says that the gantry was tilted but its slices stand straight; they are used as they lie."
+        )
     thickness = stack.headers[0].number("SliceThickness")
     if stack.even and thickness and stack.step > 1.9 * thickness:
         found.append(

@@ -13,7 +13,9 @@ from .pixels import AIR_HU
 FINEST_STEP_MM = 1.0  # of a resampled grid: a third of the network's own distance, and bounded memory
 
 
-def resample(stack: Stack, volume: np.ndarray, spacing: tuple[float, float], cancel: CancelToken) -> tuple[np.ndarray, np.ndarray, float]:
+def resample(
+    stack: Stack, volume: np.ndarray, spacing: tuple[float, float], cancel: CancelToken
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Bring tilted, shifted or unevenly spaced slices onto one grid with the slices' own axes.
 
     volume: int16 HU [k, j, i]; spacing: (between columns, between rows) in mm. In each slice's plane the grid has the

@@ -98,7 +98,10 @@ class _Scan:
     def said(self) -> list[float]:
         """Distances on the axis that attributes say."""
         first = self.stack.headers[0]
-        values = [*(first.number(word) for word in DISTANCES), located.mean() if (located := self.located()) is not None else None]
+        values = [
+            *(first.number(word) for word in DISTANCES),
+            located.mean() if (located := self.located()) is not None else None,
+        ]
         return [abs(value) / self.slope for value in values if value]
 
     def says(self, keyword: str, step: float) -> bool:
@@ -189,7 +192,11 @@ def _by_number(scan: _Scan) -> tuple[float, np.ndarray] | None:
 def _tried(scan: _Scan) -> Iterator[tuple[float, np.ndarray]]:
     for step in _steps_to_try(scan):
         counts = _counted(scan.along, scan.unit, step)
-        if counts is None or np.mean(counts > 1) > MOST_GAPS or not _both_steps(scan.steps[counts == 1], scan.unit, step):
+        if (
+            counts is None
+            or np.mean(counts > 1) > MOST_GAPS
+            or not _both_steps(scan.steps[counts == 1], scan.unit, step)
+        ):
             continue
         if not _twice(step, scan.unit) or any(scan.says(word, step) for word in DISTANCES):
             yield step, counts

@@ -15,7 +15,15 @@ from ..quiet import quiet
 CT, LABELS, INDEX = "data.nii.gz", "label.nii.gz", "index.json"
 ENOUGH_CONTEXT = 0.9
 CORD = "SpinalCord"
-_OPENKBP = {1: "Brainstem", 2: "SpinalCord", 3: "Parotid_L", 4: "Parotid_R", 5: "Bone_Mandible", 6: "Larynx", 7: "Esophagus"}
+_OPENKBP = {
+    1: "Brainstem",
+    2: "SpinalCord",
+    3: "Parotid_L",
+    4: "Parotid_R",
+    5: "Bone_Mandible",
+    6: "Larynx",
+    7: "Esophagus",
+}
 PRESETS: dict[str, dict[int, str]] = {
     "openkbp": _OPENKBP,
     "openkbp-eyes": _OPENKBP | {8: "Eye_L", 9: "Eye_R"},
@@ -71,7 +79,11 @@ class Patient:
         context = self.entry.get("context", {}).get(organ)
         if context is None:
             return "not drawn, says index.json"
-        return None if context >= ENOUGH_CONTEXT else f"sound surroundings on {context:.0%} of its slices only, says index.json"
+        return (
+            None
+            if context >= ENOUGH_CONTEXT
+            else f"sound surroundings on {context:.0%} of its slices only, says index.json"
+        )
 
     def is_absent(self, organ: str, reference: np.ndarray) -> bool:
         """Whether the scan is known to lack the organ: index.json knows it on every slice, and not a voxel is drawn."""
@@ -102,14 +114,24 @@ class Dataset:
         """Find the patients below a folder. index: an index.json; without it the one in the folder or its parent is used,
         if there is one. Raises UnusableInput."""
         if not folder.is_dir():
-            raise UnusableInput(f"{folder} is no folder: give the folder that holds <patient>/{CT} and <patient>/{LABELS}.")
+            raise UnusableInput(
+                f"{folder} is no folder: give the folder that holds <patient>/{CT} and <patient>/{LABELS}."
+            )
         needed = (CT, LABELS) if needs_ct else (LABELS,)
-        labelled = sorted({file.parent for pattern in (f"*/{LABELS}", f"*/*/{LABELS}") for file in folder.glob(pattern)}, key=_natural)
+        labelled = sorted(
+            {file.parent for pattern in (f"*/{LABELS}", f"*/*/{LABELS}") for file in folder.glob(pattern)}, key=_natural
+        )
         found = [place for place in labelled if all((place / name).is_file() for name in needed)]
         if not found:
-            raise UnusableInput(f"{folder} holds no <patient>/{' and <patient>/'.join(needed)}: is this the right folder?")
-        warnings = [f"{place.relative_to(folder)} was left out: it has no {CT}." for place in labelled if place not in found]
-        index = index or next((file for file in (folder / INDEX, folder.absolute().parent / INDEX) if file.is_file()), None)
+            raise UnusableInput(
+                f"{folder} holds no <patient>/{' and <patient>/'.join(needed)}: is this the right folder?"
+            )
+        warnings = [
+            f"{place.relative_to(folder)} was left out: it has no {CT}." for place in labelled if place not in found
+        ]
+        index = index or next(
+            (file for file in (folder / INDEX, folder.absolute().parent / INDEX) if file.is_file()), None
+        )
         entries = _read_index(index) if index else {}
         patients = []
         for place in found:

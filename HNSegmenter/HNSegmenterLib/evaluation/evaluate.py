@@ -17,7 +17,13 @@ from .places import Ends, centre, ends
 from .prediction import Prediction, organs_tried
 from .variations.scan import SLICE_CM2, slice_tissue_cm2
 
-COMPARED, MISSED, NO_REFERENCE, NOT_COUNTED, FAILED = "compared", "not predicted", "no reference", "not counted", "failed"
+COMPARED, MISSED, NO_REFERENCE, NOT_COUNTED, FAILED = (
+    "compared",
+    "not predicted",
+    "no reference",
+    "not counted",
+    "failed",
+)
 ABSENT, FOUND_FALSELY, OUT_OF_VIEW = "rightly not found", "falsely found", "out of view"
 LEAST_IN_VIEW = 0.25  # of an organ: what a varied CT shows less of is not scored
 
@@ -207,7 +213,9 @@ def look_for_faults(
             trial.find(FALSE, row.organ, row.note)
         if row.centre_mm is not None and row.centre_mm > FAR_MM:
             trial.find(FAR, row.organ, f"{row.centre_mm:.1f} mm")
-    for organ, note in swapped_sides({name: mask for name, mask in masks.items() if mask is not None}, references, grid):
+    for organ, note in swapped_sides(
+        {name: mask for name, mask in masks.items() if mask is not None}, references, grid
+    ):
         trial.find(SWAPPED, organ, note)
 
 

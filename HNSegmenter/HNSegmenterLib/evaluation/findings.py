@@ -15,7 +15,12 @@ from .places import centre
 from .prediction import RTSTRUCT, Prediction
 from .variations import other_side
 
-FALSE, SWAPPED, UNANNOUNCED, FAR = "found where there is none", "sides swapped", "empty and unannounced", "centre far off"
+FALSE, SWAPPED, UNANNOUNCED, FAR = (
+    "found where there is none",
+    "sides swapped",
+    "empty and unannounced",
+    "centre far off",
+)
 CUT_SAID, CUT_UNSAID = "cut, and said so", "cut, and not said"
 CHANGED, NEARLY = "not the same again", "the same again but for single voxels"
 FAULTS = (FALSE, SWAPPED, UNANNOUNCED, CUT_UNSAID, CHANGED)
@@ -39,7 +44,9 @@ class Finding:
         return f"{self.organ} of {where}: {self.kind}" + (f" ({self.note})" if self.note else "")
 
 
-def swapped_sides(predicted: dict[str, np.ndarray], references: dict[str, np.ndarray], grid: sitk.Image) -> list[tuple[str, str]]:
+def swapped_sides(
+    predicted: dict[str, np.ndarray], references: dict[str, np.ndarray], grid: sitk.Image
+) -> list[tuple[str, str]]:
     """(organ, note) of each left organ whose centre lies further right than its fellow's, and of each organ that covers more of
     its fellow's reference than of its own. Masks [k, j, i] without a voxel are passed over."""
     found = {name: mask for name, mask in predicted.items() if mask.any()}
@@ -94,5 +101,8 @@ def cut_sentence(organs: Iterable[Organ], name: str, above: bool) -> str | None:
     side = "highest" if above else "lowest"
     for organ in organs:
         if organ.name == name:
-            return next((check for check in organ.checks if f"touches the {side} slice" in check or "was not found" in check), None)
+            return next(
+                (check for check in organ.checks if f"touches the {side} slice" in check or "was not found" in check),
+                None,
+            )
     return None

@@ -90,7 +90,9 @@ def _neighbours(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     return tuple(lower), tuple(upper)
 
 
-def _directed(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+def _directed(
+    first: np.ndarray, second: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Distances (mm) from each voxel of the first surface to the second, and back; empty where one of them is."""
     if not first.any() or not second.any():
         return np.array([]), np.array([])

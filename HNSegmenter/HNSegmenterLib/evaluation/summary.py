@@ -64,7 +64,11 @@ def losses(rows: Sequence[Row]) -> list[Loss]:
     """For each variation and organ that has a reference, in the order of their first appearance."""
     varied = [row for row in rows if row.variation and row.unchanged]
     variations, organs = (dict.fromkeys(getattr(row, kind) for row in varied) for kind in ("variation", "organ"))
-    groups = {(name, organ): [row for row in varied if (row.variation, row.organ) == (name, organ)] for name in variations for organ in organs}
+    groups = {
+        (name, organ): [row for row in varied if (row.variation, row.organ) == (name, organ)]
+        for name in variations
+        for organ in organs
+    }
     return [_loss(*kind, group) for kind, group in groups.items() if group]
 
 

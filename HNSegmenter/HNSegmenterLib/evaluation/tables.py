@@ -15,12 +15,44 @@ from .summary import Loss, Spread, Summary, losses, summarise
 
 CSV, TEXT, PICTURE = "evaluation.csv", "evaluation.md", "evaluation.png"
 AGREEMENT = ("dice", "hd95_mm", "msd_mm", "reference_ml", "predicted_ml", "volume_error_ml", "volume_error_percent")
-COLUMNS = ("patient", "variation", "organ", "status", *AGREEMENT, "slices", "top_mm", "bottom_mm", "centre_mm", "unchanged_dice", "note")
-SUMMARY_COLUMNS = ("Organ", "Patients", "Missed", "Dice", "Dice median", "HD95 (mm)", "HD95 median (mm)", "MSD (mm)", "Volume error (%)")
+COLUMNS = (
+    "patient",
+    "variation",
+    "organ",
+    "status",
+    *AGREEMENT,
+    "slices",
+    "top_mm",
+    "bottom_mm",
+    "centre_mm",
+    "unchanged_dice",
+    "note",
+)
+SUMMARY_COLUMNS = (
+    "Organ",
+    "Patients",
+    "Missed",
+    "Dice",
+    "Dice median",
+    "HD95 (mm)",
+    "HD95 median (mm)",
+    "MSD (mm)",
+    "Volume error (%)",
+)
 BRIEF_COLUMNS = ("Organ", "n", "Dice", "HD95 (mm)", "MSD (mm)", "Volume (%)")
 LOSS_COLUMNS = ("Variation", "Organ", "n", "Missed", "Dice unchanged", "Dice varied", "Loss", "Worst loss")
 BRIEF_LOSS_COLUMNS = ("Variation", "Organ", "n", "Unchanged", "Varied", "Loss")
-ROW_COLUMNS = ("Patient", "Organ", "Dice", "HD95 (mm)", "MSD (mm)", "Reference (ml)", "Volume error (ml)", "Volume error (%)", "Status")
+ROW_COLUMNS = (
+    "Patient",
+    "Organ",
+    "Dice",
+    "HD95 (mm)",
+    "MSD (mm)",
+    "Reference (ml)",
+    "Volume error (ml)",
+    "Volume error (%)",
+    "Status",
+)
 PLACE_COLUMNS = ("Patient", "Organ", "Upper end (mm)", "Lower end (mm)", "Centre (mm)")
 DEFINITIONS = f"""Dice, distances and volumes are of the slices that count; the spinal cord counts only between the first and
 last slice of its reference; with an index.json only organs with sound surroundings on {ENOUGH_CONTEXT:.0%} of their slices count, on
@@ -40,8 +72,12 @@ def write_csv(rows: list[Row], path: Path) -> None:
     writer.writerow(COLUMNS)
     for row in rows:
         figures = [_figure(getattr(row.agreement, column)) if row.agreement else "" for column in AGREEMENT]
-        places = [_figure(value) for value in (*_ends(row), row.centre_mm, row.unchanged.dice if row.unchanged else None)]
-        writer.writerow([row.patient, row.variation, row.organ, row.status, *figures, row.slices or "", *places, row.note])
+        places = [
+            _figure(value) for value in (*_ends(row), row.centre_mm, row.unchanged.dice if row.unchanged else None)
+        ]
+        writer.writerow(
+            [row.patient, row.variation, row.organ, row.status, *figures, row.slices or "", *places, row.note]
+        )
     write_beside(path, text.getvalue())
 
 
@@ -97,7 +133,11 @@ def patient_rows(rows: list[Row]) -> list[tuple]:
         one = row.agreement
         figures = [""] * 6
         if one:
-            figures = [f"{one.dice:.3f}", _number(one.hd95_mm, ".1f", "infinite"), _number(one.msd_mm, ".2f", "infinite")]
+            figures = [
+                f"{one.dice:.3f}",
+                _number(one.hd95_mm, ".1f", "infinite"),
+                _number(one.msd_mm, ".2f", "infinite"),
+            ]
             figures += [f"{one.reference_ml:.1f}", f"{one.volume_error_ml:+.1f}", f"{one.volume_error_percent:+.0f}"]
         cells.append((row.patient, row.organ, *figures, f"{row.status}: {row.note}" if row.note else row.status))
     return cells
@@ -107,7 +147,11 @@ def place_rows(rows: list[Row]) -> list[tuple]:
     """Cells of PLACE_COLUMNS: the cords' ends and the eyes' centres, and below each organ's their medians."""
     cells = []
     for one in summarise(rows):
-        own = [row for row in rows if not row.variation and row.organ == one.organ and (row.ends or row.centre_mm is not None)]
+        own = [
+            row
+            for row in rows
+            if not row.variation and row.organ == one.organ and (row.ends or row.centre_mm is not None)
+        ]
         cells += [(row.patient, row.organ, *_place_figures((*_ends(row), row.centre_mm))) for row in own]
         if own:
             cells.append(("**median**", one.organ, *_place_figures((one.top_mm, one.bottom_mm, one.centre_mm))))

@@ -19,7 +19,10 @@ from .prediction import Prediction
 from .variations import VARIATIONS, Draw, Scan, Varied, other_side
 from .variations.scan import SLICE_CM2, slice_tissue_cm2
 
-SAME = {"again": 1.0, "reoriented": 0.999}  # nothing changed but the file: the least Dice of the labelmaps with the first
+SAME = {
+    "again": 1.0,
+    "reoriented": 0.999,
+}  # nothing changed but the file: the least Dice of the labelmaps with the first
 DONORS = 5
 
 PredictVaried = Callable[[Patient, str, sitk.Image], Prediction]
@@ -35,7 +38,10 @@ class Donors:
 
     @cached_property
     def names(self) -> list[str]:
-        whole = {patient.name: int((slice_tissue_cm2(read_image(patient.ct)) >= SLICE_CM2).sum()) for patient in self.dataset.patients}
+        whole = {
+            patient.name: int((slice_tissue_cm2(read_image(patient.ct)) >= SLICE_CM2).sum())
+            for patient in self.dataset.patients
+        }
         return sorted(whole, key=lambda name: -whole[name])[: DONORS + 1]
 
     def other_than(self, patient: Patient, random: np.random.Generator) -> Scan:
@@ -57,7 +63,9 @@ def try_variation(name: str, case: Case, predict: PredictVaried, donors: Donors,
     try:
         ct = read_image(case.patient.ct)
         if not same_grid(ct, case.grid):
-            raise UnusableInput(f"{case.patient.ct} and its label.nii.gz are not on one grid: resample one of them first.")
+            raise UnusableInput(
+                f"{case.patient.ct} and its label.nii.gz are not on one grid: resample one of them first."
+            )
         varied = VARIATIONS[name](Scan(ct, case.references), draw)
         _compare(trial, case, varied, _predict(predict, case.patient, name, varied))
     except Cancelled:
@@ -86,7 +94,9 @@ def _compare(trial: Trial, case: Case, varied: Varied, prediction: Prediction | 
     found = {organ: prediction.mask(_called(organ, varied)) for organ in case.references}
     masks = {organ: None if mask is None else varied.back(mask) for organ, mask in found.items()}
     masks = {organ: None if _is_the_donors(case, organ, mask, varied) else mask for organ, mask in masks.items()}
-    trial.rows = [compare_varied(case, organ, _or_empty(mask, case), varied.in_view, name) for organ, mask in masks.items()]
+    trial.rows = [
+        compare_varied(case, organ, _or_empty(mask, case), varied.in_view, name) for organ, mask in masks.items()
+    ]
     look_for_faults(trial, case.grid, case.references, masks)
     look_for_silence(trial, prediction, {_called(organ, varied): mask for organ, mask in found.items()})
     _look_for_inventions(trial, case, masks, varied.in_view)

@@ -9,7 +9,20 @@ from pydicom.dataset import Dataset
 
 from ..dicom.verbatim import character_set
 
-_SINGLE_BYTE = ("6", "13", "100", "101", "109", "110", "126", "127", "138", "144", "148", "166")  # ISO registration numbers
+_SINGLE_BYTE = (
+    "6",
+    "13",
+    "100",
+    "101",
+    "109",
+    "110",
+    "126",
+    "127",
+    "138",
+    "144",
+    "148",
+    "166",
+)  # ISO registration numbers
 _MULTI_BYTE = ("58", "87", "149", "159")
 _ALONE = {"ISO_IR 192", "GB18030", "GBK", *(f"ISO_IR {number}" for number in _SINGLE_BYTE)}
 _FIRST = {"", *(f"ISO 2022 IR {number}" for number in _SINGLE_BYTE)}

@@ -97,11 +97,15 @@ def _completed(
 
 def _check_options(options: Options, organs: Sequence[Organ]) -> None:
     if not 1 <= len(options.label) <= _LABEL_LENGTH or "\\" in options.label:
-        raise WrongUsage(f"The structure set's label {options.label!r} must have 1 to {_LABEL_LENGTH} characters, no backslash.")
+        raise WrongUsage(
+            f"The structure set's label {options.label!r} must have 1 to {_LABEL_LENGTH} characters, no backslash."
+        )
     check_roi_name(options.series_description, "the series description")
     unknown = set(options.algorithms.values()) - {AUTOMATIC, SEMIAUTOMATIC, MANUAL}
     if unknown:
-        raise WrongUsage(f"{sorted(unknown)[0]!r} is no ROI Generation Algorithm: use {AUTOMATIC}, {SEMIAUTOMATIC} or {MANUAL}.")
+        raise WrongUsage(
+            f"{sorted(unknown)[0]!r} is no ROI Generation Algorithm: use {AUTOMATIC}, {SEMIAUTOMATIC} or {MANUAL}."
+        )
     options.names.check_against(organ.name for organ in organs)
 
 
@@ -123,7 +127,10 @@ def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str]
 
 
 def _frames(dataset: Dataset) -> set[str]:
-    items = [*(dataset.get("ReferencedFrameOfReferenceSequence") or []), *(dataset.get("StructureSetROISequence") or [])]
+    items = [
+        *(dataset.get("ReferencedFrameOfReferenceSequence") or []),
+        *(dataset.get("StructureSetROISequence") or []),
+    ]
     keywords = ("FrameOfReferenceUID", "ReferencedFrameOfReferenceUID")
     return {str(item[keyword].value).strip() for item in items for keyword in keywords if keyword in item}
 

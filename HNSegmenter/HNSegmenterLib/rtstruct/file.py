@@ -41,7 +41,9 @@ def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContou
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
         if partial.read_bytes() != content:
-            raise HNSegmenterError("The RTSTRUCT did not read back as it was written: nothing was kept. Try another disk.")
+            raise HNSegmenterError(
+                "The RTSTRUCT did not read back as it was written: nothing was kept. Try another disk."
+            )
         os.replace(partial, path)
     except OSError as error:
         raise HNSegmenterError(
@@ -64,7 +66,9 @@ def _require_equal(dataset: Dataset, again: Dataset) -> None:
 
 def _summary(dataset: Dataset) -> dict[str, object]:
     codecs = CharacterSet.of(dataset).codecs
-    carried = {keyword: _content(dataset[keyword]) if keyword in dataset else None for keyword in (CHARACTER_SET, *CARRIED)}
+    carried = {
+        keyword: _content(dataset[keyword]) if keyword in dataset else None for keyword in (CHARACTER_SET, *CARRIED)
+    }
     texts = {keyword: _text(dataset, keyword, codecs) for keyword in _OWN}
     slices = [
         image.ReferencedSOPInstanceUID

@@ -68,9 +68,15 @@ class NameTable:
             own = self.own_name(organ)
             other = users.setdefault(own.casefold(), organ)
             if other != organ:
-                raise WrongUsage(f"With this name table both {other} and {organ} are called {own!r}: choose another name.")
+                raise WrongUsage(
+                    f"With this name table both {other} and {organ} are called {own!r}: choose another name."
+                )
         unused = sorted(set(self.own_names) - set(organs))
-        return [f"The name table has entries for organs that this model does not know: {', '.join(unused)}."] if unused else []
+        return (
+            [f"The name table has entries for organs that this model does not know: {', '.join(unused)}."]
+            if unused
+            else []
+        )
 
 
 def check_roi_name(name: object, what: str) -> None:
@@ -80,9 +86,13 @@ def check_roi_name(name: object, what: str) -> None:
     if name != name.strip():
         raise WrongUsage(f"{_start(what)}, {name!r}, begins or ends with a space: remove it, DICOM does not keep it.")
     if len(name) > LONGEST_ROI_NAME:
-        raise WrongUsage(f"{_start(what)} has {len(name)} characters, DICOM allows {LONGEST_ROI_NAME}: shorten {name!r}.")
+        raise WrongUsage(
+            f"{_start(what)} has {len(name)} characters, DICOM allows {LONGEST_ROI_NAME}: shorten {name!r}."
+        )
     if "\\" in name or any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise WrongUsage(f"{_start(what)}, {name!r}, has a backslash or control character, which DICOM forbids in names.")
+        raise WrongUsage(
+            f"{_start(what)}, {name!r}, has a backslash or control character, which DICOM forbids in names."
+        )
 
 
 def _start(what: str) -> str:

@@ -36,7 +36,9 @@ class PairedRoi:
     def color(self) -> tuple[int, int, int] | None:
         """ROI Display Color, the first that is stated."""
         stated = [drawn.get("ROIDisplayColor") for drawn in self.drawn]
-        return next((tuple(int(part) for part in color) for color in stated if color is not None and len(color) == 3), None)
+        return next(
+            (tuple(int(part) for part in color) for color in stated if color is not None and len(color) == 3), None
+        )
 
     @property
     def interpreted_types(self) -> set[str]:
@@ -62,7 +64,9 @@ class Pairing:
         for roi in self.rois:
             parts = sum(bool(_items(drawn, "ContourSequence")) for drawn in roi.drawn)
             if parts > 1:
-                found.append(f"The contours of {roi.name} stand in {parts} ROI Contour items: they were taken together.")
+                found.append(
+                    f"The contours of {roi.name} stand in {parts} ROI Contour items: they were taken together."
+                )
         for number, count in self.nameless.items():
             where = "name no ROI" if number is None else f"belong to ROI Number {number}, which no ROI bears"
             found.append(f"Contours that {where} were left out: {count}.")
@@ -94,7 +98,9 @@ def pair(dataset: Dataset) -> Pairing:
 def _roi(item: Dataset) -> PairedRoi:
     name, number = _name(item), _number(item, "ROINumber")
     if not name:
-        raise UnusableInput(f"The ROI of {'no ROI Number' if number is None else f'ROI Number {number}'} has no name: give it one.")
+        raise UnusableInput(
+            f"The ROI of {'no ROI Number' if number is None else f'ROI Number {number}'} has no name: give it one."
+        )
     if number is None:
         raise UnusableInput(f"{name} has no ROI Number, so that no contour can be told to be its own: {_EXPORT_ANEW}.")
     return PairedRoi(number, name, item)

@@ -70,11 +70,23 @@ class Placer:
         """Sentences on everything that was changed."""
         found = []
         if self.dropped:
-            found.append(some(self.dropped, "contour of fewer than three points or without area was", "contours of fewer than three points or without area were") + " left out.")
+            found.append(
+                some(
+                    self.dropped,
+                    "contour of fewer than three points or without area was",
+                    "contours of fewer than three points or without area were",
+                )
+                + " left out."
+            )
         if self.repeats:
-            found.append(some(self.repeats, "contour repeats", "contours repeat") + " another of the same organ on the same slice: left out.")
+            found.append(
+                some(self.repeats, "contour repeats", "contours repeat")
+                + " another of the same organ on the same slice: left out."
+            )
         if self.holes:
-            found.append(some(self.holes, "contour lies", "contours lie") + " inside another of the same organ: taken as holes.")
+            found.append(
+                some(self.holes, "contour lies", "contours lie") + " inside another of the same organ: taken as holes."
+            )
         if self.farthest > _ROUNDING_MM:
             found.append(f"Contours were moved by up to {self.farthest:.2f} mm into the planes of the CT's slices.")
         return found
@@ -125,7 +137,9 @@ def _ring(name: str, item: Dataset) -> np.ndarray:
         raise UnusableInput(f"A contour of {name} is damaged: its coordinates are not triplets of numbers.") from error
     kind = item.get("ContourGeometricType")
     if len(points) > 2 and kind not in _CLOSED:
-        raise UnusableInput(f"A contour of {name} is {kind or 'of no stated type'}: only closed planar contours make an organ.")
+        raise UnusableInput(
+            f"A contour of {name} is {kind or 'of no stated type'}: only closed planar contours make an organ."
+        )
     if not np.isfinite(points).all():
         raise UnusableInput(f"A contour of {name} is damaged: a coordinate is not finite.")
     return points
@@ -135,7 +149,9 @@ def _in_plane(name: str, slice_: CtSlice, ring: np.ndarray) -> Outline:
     """Raises UnusableInput if it leaves the image."""
     pixels, distance = to_pixels(slice_, ring)
     if (np.abs(pixels - [(slice_.columns - 1) / 2, (slice_.rows - 1) / 2]) > _half(slice_)).any():
-        raise UnusableInput(f"A contour of {name} runs outside slice {slice_.sop_instance_uid}: it was drawn on another CT.")
+        raise UnusableInput(
+            f"A contour of {name} runs outside slice {slice_.sop_instance_uid}: it was drawn on another CT."
+        )
     return Outline(slice_, ring if np.abs(distance).max() <= _ROUNDING_MM else to_patient(slice_, pixels))
 
 

@@ -44,12 +44,19 @@ def require_contours(dataset: Dataset, asked: Mapping[str, Sequence[SliceContour
     asked: ROI name -> its contours; there must be no others.
     """
     pairing = pair(dataset)
-    expected = {name: sorted((str(c.sop_instance_uid), encode(c.points)) for c in contours) for name, contours in asked.items()}
-    found = {roi.name: sorted((uid, encode(ring)) for uid, rings in _rings(roi).items() for ring in rings) for roi in pairing.rois}
+    expected = {
+        name: sorted((str(c.sop_instance_uid), encode(c.points)) for c in contours) for name, contours in asked.items()
+    }
+    found = {
+        roi.name: sorted((uid, encode(ring)) for uid, rings in _rings(roi).items() for ring in rings)
+        for roi in pairing.rois
+    }
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong or pairing.nameless:
         names = ", ".join(wrong) or "no ROI"
-        raise RuntimeFault(f"The RTSTRUCT's contours of {names} are not those that were to be written: nothing was kept. Report it.")
+        raise RuntimeFault(
+            f"The RTSTRUCT's contours of {names} are not those that were to be written: nothing was kept. Report it."
+        )
 
 
 def _rings(roi: PairedRoi) -> dict[str, list[np.ndarray]]:

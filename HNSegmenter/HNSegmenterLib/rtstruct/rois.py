@@ -65,7 +65,12 @@ def set_description(
     organ without an ROI."""
     digest = (model or {}).get("digest") or ""
     for shown in (digest, _short(digest)):
-        drawn = f"Drawn with {client}" + (f", model {model_name(model)}" if model else "") + (f", {shown}" if shown else "") + "."
+        drawn = (
+            f"Drawn with {client}"
+            + (f", model {model_name(model)}" if model else "")
+            + (f", {shown}" if shown else "")
+            + "."
+        )
         head = [REVIEW, *remarks, drawn, "Research software, not a medical device."]
         text = "\r\n".join([*head, *missing])
         if len(text) <= limit:

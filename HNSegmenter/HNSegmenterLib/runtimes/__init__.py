@@ -31,9 +31,13 @@ def choose(
         raise WrongUsage(f"There is no runtime {runtime!r}: choose one of {', '.join(CHOICES)}.")
     settings = settings or Settings.load()
     if model and (runtime == "docker" or image):
-        raise WrongUsage("A container image brings its own model: leave --model out, or build an image with that model.")
+        raise WrongUsage(
+            "A container image brings its own model: leave --model out, or build an image with that model."
+        )
     if runtime == "local" and (image or docker_host or contract):
-        raise WrongUsage("--image, --docker-host and --contract are for Docker: leave them out, or leave out --runtime local.")
+        raise WrongUsage(
+            "--image, --docker-host and --contract are for Docker: leave them out, or leave out --runtime local."
+        )
     if runtime == "local" or model:
         from .local import LocalRuntime
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-import docker
 from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.tls import TLSConfig
+
+import docker
 
 from ..errors import EngineFault, WrongUsage
 from .engine_faults import describe_fault
@@ -225,7 +226,7 @@ def _check_version(about: dict, endpoint: Endpoint) -> None:
 def check_ssh(endpoint: Endpoint) -> None:
     """Ask for the engine's version over ssh without any prompt, so that a missing key cannot hang the client."""
     try:
-        import paramiko  # noqa: F401  docker-py needs it for every ssh connection
+        import paramiko
     except ImportError as error:
         raise EngineFault(
             f"An engine over ssh ({endpoint.url}) needs the package paramiko: pip install 'docker[ssh]'."

@@ -69,7 +69,9 @@ def _unanswered(links: list[BaseException], text: str, endpoint, doing: str) -> 
             f"The Docker engine at {endpoint} shows a certificate that ca.pem did not sign, or of another host name: "
             "check DOCKER_CERT_PATH and the address."
         )
-    if re.search(r"CERTIFICATE_REQUIRED|certificate required|BAD_CERTIFICATE|bad certificate|UNKNOWN_CA", text, re.I):
+    if re.search(
+        r"CERTIFICATE_REQUIRED|certificate required|BAD_CERTIFICATE|bad certificate|UNKNOWN_CA", text, re.IGNORECASE
+    ):
         return (
             f"The Docker engine at {endpoint} refuses our certificate: "
             "put the cert.pem and key.pem that its administrator made for you into DOCKER_CERT_PATH."
@@ -86,14 +88,16 @@ def _unanswered(links: list[BaseException], text: str, endpoint, doing: str) -> 
             f"You may not use the Docker engine at {endpoint}: add yourself to the group docker "
             f"(sudo usermod -aG docker $USER, then log in again), {LOCAL_WAY_OUT}."
         )
-    if re.search(r"name resolution|Name or service not known|getaddrinfo|nodename nor servname|resolve", text, re.I):
+    if re.search(
+        r"name resolution|Name or service not known|getaddrinfo|nodename nor servname|resolve", text, re.IGNORECASE
+    ):
         return f"The host of the Docker engine at {endpoint} cannot be found: check its name, {LOCAL_WAY_OUT}."
     if doing != "Connecting":
         return (
             f"{doing} failed: the Docker engine at {endpoint} stopped answering. Start it again and repeat; "
             "a container that stayed behind is removed at the next run."
         )
-    if errno.ETIMEDOUT in numbers or re.search(r"timed out|timeout", text, re.I):
+    if errno.ETIMEDOUT in numbers or re.search(r"timed out|timeout", text, re.IGNORECASE):
         return (
             f"The Docker engine at {endpoint} does not answer in time: "
             f"check that it runs and the network, {LOCAL_WAY_OUT}."

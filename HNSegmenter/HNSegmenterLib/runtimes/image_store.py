@@ -134,7 +134,7 @@ def _pull_sentence(reference: str, reason: str) -> str:
     text = " ".join(reason.split())
     if no_space(text):
         return "The disk of the Docker engine is full: free space there (docker system df) and pull again."
-    if re.search("not found|manifest unknown|repository does not exist|denied", text, re.I):
+    if re.search("not found|manifest unknown|repository does not exist|denied", text, re.IGNORECASE):
         return (
             f"The registry does not hand out {reference} ({text[:200]}): check the name, or log in with docker login; "
             "an image in a file is loaded with  hn-segmenter image load FILE."

@@ -148,4 +148,6 @@ def _raise_for(code: int, error: str | None) -> None:
             "close other programs (about 1.5 GB must be free) and try again."
         )
     said = f": {error}" if error else "."
-    raise RuntimeFault(f"The network stopped unexpectedly (code {code}){said} Run  hn-segmenter doctor  for what may be amiss.")
+    raise RuntimeFault(
+        f"The network stopped unexpectedly (code {code}){said} Run  hn-segmenter doctor  for what may be amiss."
+    )

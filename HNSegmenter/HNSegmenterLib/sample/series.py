@@ -86,7 +86,9 @@ def write_series(ct: sitk.Image, folder: Path, who: MadeUp) -> Path:
 
 
 # pydicom 3 renamed the argument that adds preamble and meta header.
-_FILE_FORMAT = {"enforce_file_format": True} if int(pydicom.__version__.split(".")[0]) >= 3 else {"write_like_original": False}
+_FILE_FORMAT = (
+    {"enforce_file_format": True} if int(pydicom.__version__.split(".")[0]) >= 3 else {"write_like_original": False}
+)
 
 
 def _slices(ct: sitk.Image, who: MadeUp) -> Iterator[Dataset]:

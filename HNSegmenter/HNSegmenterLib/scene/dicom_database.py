@@ -45,7 +45,9 @@ def import_and_load(files: Sequence[Path], series_uid: str) -> vtkMRMLScalarVolu
     paths = [str(file) for file in files]
     _index(paths, copy=False)
     if not database.filesForSeries(series_uid):
-        raise HNSegmenterError(f"Series {series_uid} could not be imported into Slicer's DICOM database: is its disk full?")
+        raise HNSegmenterError(
+            f"Series {series_uid} could not be imported into Slicer's DICOM database: is its disk full?"
+        )
     offered, _ = DICOMUtils.getLoadablesFromFileLists([paths], [SCALAR_VOLUMES])
     DICOMUtils.selectHighestConfidenceLoadables(offered)
     nodes = map(slicer.mrmlScene.GetNodeByID, DICOMUtils.loadLoadables(offered))
@@ -74,7 +76,9 @@ def copied(files: Sequence[Path], uids: Sequence[str], series_uid: str) -> list[
     try:
         return files_of(uids)
     except UnusableInput as error:
-        raise HNSegmenterError(f"Series {series_uid} could not be copied into Slicer's DICOM database: is its disk full?") from error
+        raise HNSegmenterError(
+            f"Series {series_uid} could not be copied into Slicer's DICOM database: is its disk full?"
+        ) from error
 
 
 def load_instances(uids: Sequence[str]) -> vtkMRMLScalarVolumeNode:
@@ -122,9 +126,13 @@ def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emi
             ct = read_series(inventory, series.uid, emit)
             break
     else:
-        raise UnusableInput(f"{inventory.path} does not hold the series of {volume.GetName()}: choose the folder it was loaded from.")
+        raise UnusableInput(
+            f"{inventory.path} does not hold the series of {volume.GetName()}: choose the folder it was loaded from."
+        )
     if not wanted <= {header.text("SOPInstanceUID") for header in series.headers}:
-        raise UnusableInput(f"Slices of {volume.GetName()} are missing in {inventory.path}: choose the folder it was loaded from.")
+        raise UnusableInput(
+            f"Slices of {volume.GetName()} are missing in {inventory.path}: choose the folder it was loaded from."
+        )
     if not _in_place(volume, ct):
         raise UnusableInput(MOVED.format(volume.GetName()))
     return ct
@@ -139,7 +147,9 @@ def _in_place(volume: vtkMRMLScalarVolumeNode, ct: PlanningCT) -> bool:
         return False
     ends = np.array([[0, 0], [slices[0].columns - 1, slices[0].rows - 1]], float)  # (column, row)
     said = np.array([to_patient(slice_, ends) for slice_ in slices])
-    shown = np.array([[(*end, k, 1) for end in ends] for k in range(len(slices))]) @ (RAS_TO_LPS @ grid.ijk_to_ras)[:3].T
+    shown = (
+        np.array([[(*end, k, 1) for end in ends] for k in range(len(slices))]) @ (RAS_TO_LPS @ grid.ijk_to_ras)[:3].T
+    )
     return bool(np.linalg.norm(shown - said, axis=2).max() <= min(ct.image.GetSpacing()) / 2)
 
 
@@ -159,7 +169,9 @@ def propose_folder(volume: vtkMRMLScalarVolumeNode) -> Path:
     """A folder for the results, beside the CT's own, that is not there yet."""
     source = source_folder(volume)
     database = getattr(getattr(slicer, "dicomDatabase", None), "databaseDirectory", None)
-    copied = source is not None and database and source.is_relative_to(database)  # results do not belong in the database
+    copied = (
+        source is not None and database and source.is_relative_to(database)
+    )  # results do not belong in the database
     home, name = (Path.home(), SAVED) if source is None or copied else (source.parent, f"{source.name}-{SAVED}")
     numbers = (f"{name}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 1000))])
     return next((home / number for number in numbers if not (home / number).exists()), home / name)
@@ -176,5 +188,7 @@ def _index(paths: list[str], copy: bool) -> None:
 def _database():
     database = getattr(slicer, "dicomDatabase", None)
     if database is None or not database.isOpen:
-        raise UnusableInput("Slicer's DICOM database is not open: open the DICOM module once, and create it there if asked.")
+        raise UnusableInput(
+            "Slicer's DICOM database is not open: open the DICOM module once, and create it there if asked."
+        )
     return database

@@ -53,7 +53,11 @@ class HandOver:
 
     @classmethod
     def create(
-        cls, volume: vtkMRMLScalarVolumeNode, root: Path | None = None, dicom_folder: Path | None = None, emit: Emit | None = None
+        cls,
+        volume: vtkMRMLScalarVolumeNode,
+        root: Path | None = None,
+        dicom_folder: Path | None = None,
+        emit: Emit | None = None,
     ) -> HandOver:
         """Write a volume into a new folder below root (default: the jobs folder of settings).
 
@@ -96,7 +100,9 @@ class HandOver:
         """Seconds since 1970."""
         return float(self._record().get("since") or 0.0)
 
-    def arguments(self, runtime: str | None = None, image: str | None = None, docker_host: str | None = None) -> list[str]:
+    def arguments(
+        self, runtime: str | None = None, image: str | None = None, docker_host: str | None = None
+    ) -> list[str]:
         """What the child's Python gets: python <these>; None leaves a choice to the settings."""
         options = {"--runtime": runtime, "--image": image, "--docker-host": docker_host}
         chosen = [word for option, value in options.items() if value for word in (option, value)]
@@ -129,7 +135,9 @@ class HandOver:
         if uids := self._record().get("instances"):
             volume = load_instances(uids)
             if identity(volume) != self._record().get("identity"):
-                raise UnusableInput(f"{volume.GetName()} is not the CT of these contours: its DICOM files were changed.")
+                raise UnusableInput(
+                    f"{volume.GetName()} is not the CT of these contours: its DICOM files were changed."
+                )
             return volume
         volume = load_file(self.folder / IMAGE)
         volume.SetAndObserveStorageNodeID(None)  # the copy goes with the job
@@ -199,10 +207,14 @@ def last_words(stderr: str, exit_code: int | None = None) -> str:
     """The sentence for a child that ended without saying why."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()][-LAST_LINES:]
     code = "" if exit_code is None else f" (exit code {exit_code})"
-    return f"The command ended without a result{code}. " + (f"Its last words: {' / '.join(lines)}" if lines else "It left no message.")
+    return f"The command ended without a result{code}. " + (
+        f"Its last words: {' / '.join(lines)}" if lines else "It left no message."
+    )
 
 
-def _image(volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None, emit: Emit | None) -> tuple[sitk.Image, list[str]]:
+def _image(
+    volume: vtkMRMLScalarVolumeNode, dicom_folder: Path | None, emit: Emit | None
+) -> tuple[sitk.Image, list[str]]:
     warnings = check_volume(volume)
     if bends(volume):
         from .dicom_database import planning_ct

@@ -20,7 +20,9 @@ VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as a CT of the neck is read
 
 
-def load(path: Path, series_uid: str | None = None, emit: Emit | None = None, copy: bool = False) -> vtkMRMLScalarVolumeNode:
+def load(
+    path: Path, series_uid: str | None = None, emit: Emit | None = None, copy: bool = False
+) -> vtkMRMLScalarVolumeNode:
     """Load a DICOM folder (or one of its files), or a NIfTI, NRRD or MetaImage file; see load_dicom and load_file."""
     path = Path(path)
     if path.is_file() and path.name.lower().endswith(VOLUME_FILES):
@@ -67,7 +69,9 @@ def load_file(path: Path) -> vtkMRMLScalarVolumeNode:
     try:
         volume = slicer.util.loadVolume(str(path), properties={})
     except RuntimeError as error:
-        raise UnusableInput(f"{path} cannot be read as an image: give a CT as NIfTI or NRRD, or a DICOM folder.") from error
+        raise UnusableInput(
+            f"{path} cannot be read as an image: give a CT as NIfTI or NRRD, or a DICOM folder."
+        ) from error
     try:
         check_volume(volume)
     except UnusableInput:

@@ -15,7 +15,10 @@ from .volumes import frame_of
 from .voxels import Mask, segment_mask
 
 RESULT = "HNSegmenter.result"  # node attribute: result.json of the run, with model digest and checks
-ORGAN, FINGERPRINT = "HNSegmenter.organ", "HNSegmenter.voxels"  # segment tags: TG-263 name, SHA-256 as the network drew it
+ORGAN, FINGERPRINT = (
+    "HNSegmenter.organ",
+    "HNSegmenter.voxels",
+)  # segment tags: TG-263 name, SHA-256 as the network drew it
 
 
 def is_own(node) -> bool:

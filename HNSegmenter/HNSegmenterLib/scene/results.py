@@ -90,10 +90,14 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
     except (RuntimeError, TypeError) as error:
         raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
     if not is_binary(labelmap):
-        raise RuntimeFault(f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: run the segmentation again.")
+        raise RuntimeFault(
+            f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: run the segmentation again."
+        )
     own = Grid.of_image(labelmap)
     if grid is not None and not grid.same_place(own):
-        raise RuntimeFault(f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented.")
+        raise RuntimeFault(
+            f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented."
+        )
     return mask_of_array(sitk.GetArrayViewFromImage(labelmap)), grid or own
 
 
@@ -121,7 +125,9 @@ def _fill(node, volume, result: Result, segments: dict, grid: Grid) -> None:
     segmentation.SetSourceRepresentationName(LABELMAP)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     geometry = slicer.vtkSegmentationConverter.SerializeImageGeometry(grid.oriented_image())
-    segmentation.SetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(), geometry)
+    segmentation.SetConversionParameter(
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(), geometry
+    )
     if frame := frame_of(volume):
         node.SetAndObserveTransformNodeID(frame.GetID())
     for name, segment in segments.items():

@@ -36,7 +36,11 @@ def organ_rows(node) -> list[OrganRow]:
         if organ.name in by_organ:
             rows.append(_row(node, by_organ[organ.name], organ.status if organ.found else ADDED, organ.checks))
         else:
-            rows.append(OrganRow(organ.name, None, None, REMOVED if organ.found else organ.status, organ.color, list(organ.checks)))
+            rows.append(
+                OrganRow(
+                    organ.name, None, None, REMOVED if organ.found else organ.status, organ.color, list(organ.checks)
+                )
+            )
     return rows + [_row(node, segment_id, ADDED, []) for segment_id in added]
 
 

@@ -30,11 +30,15 @@ def check_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
     if data is None or data.GetPointData().GetScalars() is None or 0 in data.GetDimensions():
         raise UnusableInput(f"{name} holds no image: load the CT again.")
     if data.GetNumberOfScalarComponents() != 1:
-        raise UnusableInput(f"{name} has {data.GetNumberOfScalarComponents()} values a voxel (colours or vectors): choose the CT volume.")
+        raise UnusableInput(
+            f"{name} has {data.GetNumberOfScalarComponents()} values a voxel (colours or vectors): choose the CT volume."
+        )
     if min(data.GetDimensions()) < 2:
         raise UnusableInput(f"{name} is a single slice: choose the volume of the whole CT.")
     if not (Grid.of_volume(volume).orthogonal or instance_uids(volume)):
-        raise UnusableInput(f"The axes of {name} are not perpendicular: resample it first (module Resample Scalar Volume).")
+        raise UnusableInput(
+            f"The axes of {name} are not perpendicular: resample it first (module Resample Scalar Volume)."
+        )
     parent = volume.GetParentTransformNode()
     if parent is None or is_acquisition_transform(parent, volume):
         return []

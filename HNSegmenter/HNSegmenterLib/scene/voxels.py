@@ -52,7 +52,9 @@ def segment_mask(node, segment_id: str, grid: Grid, frame) -> Mask | None:
     segment lies on the grid's lattice its voxels come as they are, else by nearest neighbour.
     """
     image = slicer.vtkOrientedImageData()
-    if not node.GetSegmentation().ContainsRepresentation(slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()):
+    if not node.GetSegmentation().ContainsRepresentation(
+        slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+    ):
         node.CreateBinaryLabelmapRepresentation()
     if not node.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
         return None
@@ -63,7 +65,9 @@ def segment_mask(node, segment_id: str, grid: Grid, frame) -> Mask | None:
     shift = grid.shift_of(image_to_world(image))
     if shift is None:
         reference, resampled = grid.oriented_image(), slicer.vtkOrientedImageData()
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, reference, resampled, False)
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            image, reference, resampled, False
+        )
         image, shift = resampled, np.zeros(3, int)
     start = np.array(image.GetExtent()[::2]) + shift
     voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])

@@ -12,7 +12,17 @@ from typing import Any
 from ..errors import WrongUsage
 from .settings_values import APPROVED, UNAPPROVED, part
 
-__all__ = ["APPROVED", "UNAPPROVED", "Destination", "NodeSettings", "Rules", "Scanner", "ServiceSettings", "Worker", "load"]
+__all__ = [
+    "APPROVED",
+    "UNAPPROVED",
+    "Destination",
+    "NodeSettings",
+    "Rules",
+    "Scanner",
+    "ServiceSettings",
+    "Worker",
+    "load",
+]
 
 PASSWORD_VARIABLE = "HNSEG_NODE_PASSWORD"
 
@@ -34,13 +44,19 @@ class NodeSettings:
         if password := os.environ.get(PASSWORD_VARIABLE):
             return password
         if self.password_file is None:
-            raise WrongUsage(f"The node's password is missing: name a password_file in [node], or set {PASSWORD_VARIABLE}.")
+            raise WrongUsage(
+                f"The node's password is missing: name a password_file in [node], or set {PASSWORD_VARIABLE}."
+            )
         try:
             password = self.password_file.read_text(encoding="utf-8").partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise WrongUsage(f"The password file {self.password_file} cannot be read: create it, readable by this user alone.") from error
+            raise WrongUsage(
+                f"The password file {self.password_file} cannot be read: create it, readable by this user alone."
+            ) from error
         if not password:
-            raise WrongUsage(f"The password file {self.password_file} is empty: write the node's password into its first line.")
+            raise WrongUsage(
+                f"The password file {self.password_file} is empty: write the node's password into its first line."
+            )
         return password
 
 
@@ -147,12 +163,16 @@ def load(path: Path) -> ServiceSettings:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise WrongUsage(f"The service's configuration {path} cannot be read ({error.strerror}): name it with --config.") from error
+        raise WrongUsage(
+            f"The service's configuration {path} cannot be read ({error.strerror}): name it with --config."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUsage(f"The service's configuration {path} is not valid TOML ({error}): correct it.") from error
     if unknown := set(values) - {item.name for item in fields(ServiceSettings)}:
         raise WrongUsage(f"{path} has unknown parts ({', '.join(sorted(unknown))}): remove them.")
-    parts: dict[str, Any] = {name: part(kind, values[name], name, path) for name, kind in SINGLE.items() if name in values}
+    parts: dict[str, Any] = {
+        name: part(kind, values[name], name, path) for name, kind in SINGLE.items() if name in values
+    }
     for name, kind in NAMED.items():
         parts[name] = _named(kind, values.get(name, {}), name, path)
     settings = ServiceSettings(**parts)
@@ -169,4 +189,6 @@ def _named(kind: type, table: Any, where: str, path: Path) -> dict[str, Any]:
 def _check_together(settings: ServiceSettings, path: Path) -> None:
     encrypted = [item.name for item in settings.destinations.values() if item.tls]
     if encrypted and settings.tls is None:
-        raise WrongUsage(f"{path}: destinations.{encrypted[0]} has tls = true, but there is no [tls] with certificate, key and ca.")
+        raise WrongUsage(
+            f"{path}: destinations.{encrypted[0]} has tls = true, but there is no [tls] with certificate, key and ca."
+        )

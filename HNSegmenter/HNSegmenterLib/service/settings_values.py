@@ -10,7 +10,9 @@ from typing import Any, get_type_hints
 from ..errors import WrongUsage
 
 UNAPPROVED, APPROVED = "UNAPPROVED", "APPROVED"
-AE_TITLE = re.compile(r"(?=.*\S)[ -\[\]-~]{1,16}")  # PS3.5, VR AE: 16 printable ASCII characters, no backslash, not all spaces
+AE_TITLE = re.compile(
+    r"(?=.*\S)[ -\[\]-~]{1,16}"
+)  # PS3.5, VR AE: 16 printable ASCII characters, no backslash, not all spaces
 
 # What a key must be beyond its type, and how the sentence says it.
 CHECKS = {
@@ -21,16 +23,27 @@ CHECKS = {
     "dicom_port": (lambda value: 0 < value < 65536, "a port from 1 to 65535"),
     "orthanc_port": (lambda value: 0 < value < 65536, "a port from 1 to 65535"),
     "approval": (lambda value: value in (UNAPPROVED, APPROVED), f'"{UNAPPROVED}" or "{APPROVED}"'),
-    "queue": (lambda value: value == "sqlite" or re.match(r"rediss?://|unix://", value), '"sqlite" or an address as redis://host:6379/0'),
+    "queue": (
+        lambda value: value == "sqlite" or re.match(r"rediss?://|unix://", value),
+        '"sqlite" or an address as redis://host:6379/0',
+    ),
     "runtime": (lambda value: value in ("auto", "docker", "local"), '"auto", "docker" or "local"'),
     "description_patterns": (lambda value: all(map(_is_pattern, value)), "a list of regular expressions"),
     "body_part_patterns": (lambda value: all(map(_is_pattern, value)), "a list of regular expressions"),
-    **dict.fromkeys(("stable_age_s", "poll_s", "attempts", "lease_s", "retry_s"), (lambda value: value > 0, "more than 0")),
+    **dict.fromkeys(
+        ("stable_age_s", "poll_s", "attempts", "lease_s", "retry_s"), (lambda value: value > 0, "more than 0")
+    ),
     **dict.fromkeys(
         ("minimum_slices", "minimum_field_of_view_mm", "minimum_coverage_mm"), (lambda value: value >= 0, "0 or more")
     ),
 }
-EXPECTED = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", tuple[str, ...]: "a list of texts"}
+EXPECTED = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of texts",
+}
 
 
 def part(kind: type, table: Any, where: str, path: Path, **given: str) -> Any:

@@ -41,7 +41,11 @@ class NodeAccess:
     @property
     def silent(self) -> bool:
         """Whether the node can be asked without a question to the user."""
-        return self.settings is not None and not packages.missing(packages.INBOX) and (bool(self._password) or self._found())
+        return (
+            self.settings is not None
+            and not packages.missing(packages.INBOX)
+            and (bool(self._password) or self._found())
+        )
 
     def choose(self, path: str) -> None:
         """Keep another configuration for this machine. Raises WrongUsage, and keeps the former one, if it is not usable."""

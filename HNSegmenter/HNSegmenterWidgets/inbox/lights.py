@@ -39,7 +39,12 @@ class Lights:
     def _shown(self, result: dict) -> None:
         self._asking = False
         lights = result.get("lights", [])
-        self._show([(GREEN if light["ok"] else RED, light["name"], f"{light['address']}\n{light['sentence']}") for light in lights])
+        self._show(
+            [
+                (GREEN if light["ok"] else RED, light["name"], f"{light['address']}\n{light['sentence']}")
+                for light in lights
+            ]
+        )
         self._say("\n".join(light["sentence"] for light in lights if not light["ok"]))
 
     def _failed(self, sentence: str) -> None:

@@ -77,7 +77,9 @@ def approve(patient: str, contours: str, warnings: Sequence[str], targets: Seque
 def agree(patient: str, changes: Sequence[str]) -> bool:
     """Whether it is approved although what is sent differs from what was reviewed."""
     form = _Form("HNSegmenterAgree", _("HN Segmenter: approve and send"), _("Approve all the same"))
-    form.say(f"<b>{_escaped(patient)}</b><br>" + _("Nothing is sent yet. What is sent will differ from what you reviewed:"))
+    form.say(
+        f"<b>{_escaped(patient)}</b><br>" + _("Nothing is sent yet. What is sent will differ from what you reviewed:")
+    )
     form.say(_remarks(changes))
     agreed = form.accepted()
     form.close()

@@ -27,7 +27,16 @@ class InboxReview:
     is done, onChange() whenever one begins or ends.
     """
 
-    def __init__(self, ui, logic, access: NodeAccess, clearScene: Callable, onOpened: Callable, onDecided: Callable, onChange: Callable):
+    def __init__(
+        self,
+        ui,
+        logic,
+        access: NodeAccess,
+        clearScene: Callable,
+        onOpened: Callable,
+        onDecided: Callable,
+        onChange: Callable,
+    ):
         self._ui, self._logic, self._access = ui, logic, access
         self._clearScene, self._onOpened, self._onDecided, self._onChange = clearScene, onOpened, onDecided, onChange
         self._folder: scene.PrivateFolder | None = None
@@ -67,7 +76,10 @@ class InboxReview:
         def ask() -> None:
             target = self._folder.path / "patient"
             self._run = self._access.ask(
-                ["fetch", row["series"], "--out", str(target)], lambda result: self._fetched(row, target), self._failed, self._onEvent
+                ["fetch", row["series"], "--out", str(target)],
+                lambda result: self._fetched(row, target),
+                self._failed,
+                self._onEvent,
             )
 
         self._begin(_("Fetching {patient} ...").format(patient=patient_name(row)), ask)
@@ -84,7 +96,16 @@ class InboxReview:
             choice = questions.approve(patient_name(row), f"{node.GetName()}: {contours}", saved.warnings, targets)
             if choice is None:
                 raise Cancelled("")
-            command = ["approve", case.series, "--job", case.job, "--reviewer", choice.reviewer, "--rtstruct", str(saved.path)]
+            command = [
+                "approve",
+                case.series,
+                "--job",
+                case.job,
+                "--reviewer",
+                choice.reviewer,
+                "--rtstruct",
+                str(saved.path),
+            ]
             self._handOver(row, [*command, *(word for name in choice.destinations for word in ("--destination", name))])
 
         self._begin("", ask)
@@ -196,12 +217,18 @@ class InboxReview:
         scene.mark(volume, scene.Case(row["series"], row["job"]))
         if (folder / "results").is_dir():
             steps = scene.show_in_steps(folder / "results", volume)
-            self._importing = Importing(steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed)
+            self._importing = Importing(
+                steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed
+            )
         else:
             self._shown(row, volume, None)
 
     def _shown(self, row: dict, volume, node) -> None:
-        said = _("Opened: {patient}. Review every contour.") if node is not None else _("Opened: {patient}, without contours.")
+        said = (
+            _("Opened: {patient}. Review every contour.")
+            if node is not None
+            else _("Opened: {patient}, without contours.")
+        )
         self._end(said.format(patient=patient_name(row)))
         self._onOpened(volume, node)
 
@@ -216,7 +243,9 @@ class InboxReview:
         there = {name: known[name] for name in names if name in known}
         if not there:
             raise HNSegmenterError(
-                _("The node's planning systems are not in this computer's service.toml: copy the node's [destinations] into it.")
+                _(
+                    "The node's planning systems are not in this computer's service.toml: copy the node's [destinations] into it."
+                )
             )
         return [questions.Target(name, item.approval, item.automatic) for name, item in there.items()]
 

@@ -114,11 +114,17 @@ class InboxSection:
             return "", False
         row = self._table.patient(case.series)
         if row is None:
-            said = _("The node does not have this patient any more.") if self._listed else _("Refresh, to approve these contours.")
+            said = (
+                _("The node does not have this patient any more.")
+                if self._listed
+                else _("Refresh, to approve these contours.")
+            )
             return said, False
         patient = patient_name(row)
         if row.get("job") != case.job:
-            return _("{patient}: the CT grew since it was opened, and was segmented anew. Open it again.").format(patient=patient), False
+            return _("{patient}: the CT grew since it was opened, and was segmented anew. Open it again.").format(
+                patient=patient
+            ), False
         if row["state"] != WAITING:
             return _("{patient}: {state}.").format(patient=patient, state=state_word(row["state"])), False
         return _("In review: {patient}. Contours: {contours}.").format(patient=patient, contours=node.GetName()), True
@@ -204,7 +210,11 @@ def _progress(row: dict | None, seconds: float) -> str:
     if row is None:
         return _("The node does not have this patient any more.")
     if row["state"] == WAITING:
-        late = _(" It has waited for a minute: does the node's worker run (hn-segmenter serve)?") if seconds > PATIENCE_S else ""
+        late = (
+            _(" It has waited for a minute: does the node's worker run (hn-segmenter serve)?")
+            if seconds > PATIENCE_S
+            else ""
+        )
         return _("{patient}: the node keeps your decision.{late}").format(patient=patient_name(row), late=late)
     words = " ".join(filter(None, [f"{state_word(row['state'])}.", row.get("reason"), *deliveries(row)]))
     return _("{patient}: {words}").format(patient=patient_name(row), words=words)

@@ -51,7 +51,11 @@ class InboxTable:
     def summary(self) -> str:
         """How many are in which state, in words."""
         counts = {state: sum(row["state"] == state for row in self._patients) for state in (WAITING, *TROUBLE)}
-        waiting = _("{number} waiting for review").format(number=counts[WAITING]) if counts[WAITING] else _("Nobody waits for review")
+        waiting = (
+            _("{number} waiting for review").format(number=counts[WAITING])
+            if counts[WAITING]
+            else _("Nobody waits for review")
+        )
         troubles = [f"{counts[state]} {state_word(state)}" for state in TROUBLE if counts[state]]
         return "; ".join([waiting, *troubles]) + "."
 
@@ -72,7 +76,9 @@ class InboxTable:
     def _fillRow(self, number: int, row: dict) -> None:
         texts = ("\n".join(_identity(row)), _when(row.get("received")), state_word(row["state"]), to_look_at(row))
         for column, text in enumerate(texts):
-            item = qt.QTableWidgetItem(textwrap.shorten(text, LONGEST, placeholder=" ...") if column == LOOK_AT else text)
+            item = qt.QTableWidgetItem(
+                textwrap.shorten(text, LONGEST, placeholder=" ...") if column == LOOK_AT else text
+            )
             item.setToolTip(_details(row) if column == PATIENT else text)
             if column in (STATE, LOOK_AT) and (row["state"] in TROUBLE or (row["state"] == WAITING and texts[LOOK_AT])):
                 item.setBackground(qt.QBrush(qt.QColor(255, 236, 179)))
@@ -119,7 +125,11 @@ def to_look_at(row: dict) -> str:
 
 def deliveries(row: dict) -> list[str]:
     """A sentence for each planning system that was sent to; failures are in the row's reason already, once it has failed."""
-    return [f"{item['destination']}: {_delivered(item)}" for item in row.get("deliveries") or [] if item["state"] != "failed"]
+    return [
+        f"{item['destination']}: {_delivered(item)}"
+        for item in row.get("deliveries") or []
+        if item["state"] != "failed"
+    ]
 
 
 def _delivered(item: dict) -> str:

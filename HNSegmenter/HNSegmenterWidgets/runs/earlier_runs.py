@@ -45,7 +45,9 @@ class EarlierRuns:
                 if waiting
                 else _("A run begun on {when}, before Slicer was closed, has finished.")
             )
-            self._ui.noticeLabel.text = text.format(when=time.strftime("%x, %H:%M", time.localtime(self._job.started_at)))
+            self._ui.noticeLabel.text = text.format(
+                when=time.strftime("%x, %H:%M", time.localtime(self._job.started_at))
+            )
 
     def onAccept(self) -> None:
         self._onAccepted(self._job)

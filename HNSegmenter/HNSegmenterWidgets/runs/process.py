@@ -40,7 +40,9 @@ class ChildProcess:
         """Raises RuntimeFault if PythonSlicer is missing."""
         program = shutil.which("PythonSlicer")
         if program is None:
-            raise RuntimeFault(_("PythonSlicer was not found: the installation of Slicer is incomplete. Install it again."))
+            raise RuntimeFault(
+                _("PythonSlicer was not found: the installation of Slicer is incomplete. Install it again.")
+            )
         process = qt.QProcess()
         variables = qt.QProcessEnvironment.systemEnvironment()
         for name, value in environment.items():

@@ -40,7 +40,9 @@ class Runner:
         if self.running:
             raise WrongUsage(_("A run is going on: wait for it, or cancel it."))
 
-    def begin(self, job, arguments: list[str], environment: dict[str, str], onEvent=None, onEnd=None, volume=None) -> None:
+    def begin(
+        self, job, arguments: list[str], environment: dict[str, str], onEvent=None, onEnd=None, volume=None
+    ) -> None:
         """Start a child process; arguments are what comes after Python's own name. Raises RuntimeFault."""
         self._run = Run(job, onEvent or (lambda event: None), onEnd or (lambda run: None))
         self._volumeId = volume.GetID() if volume is not None else None

@@ -88,7 +88,9 @@ def test_everything_shifted_sideways_off_the_midline(head):
 @pytest.mark.parametrize(("end", "face"), [("lowest", "Parotid_L"), ("highest", "Eye_R")])
 @pytest.mark.parametrize("direction", ["LPS", "feet last", "sagittal"])
 def test_cut_by_the_scan(direction, end, face):
-    limits = (LOW, np.array([HIGH[0], HIGH[1], 33.0])) if end == "highest" else (np.array([LOW[0], LOW[1], -45.0]), HIGH)
+    limits = (
+        (LOW, np.array([HIGH[0], HIGH[1], 33.0])) if end == "highest" else (np.array([LOW[0], LOW[1], -45.0]), HIGH)
+    )
     ct, labelmaps = painted_head(DIRECTIONS[direction], low=limits[0], high=limits[1])
     findings = found(ct, labelmaps)
     other = face[:-1] + ("R" if face[-1] == "L" else "L")
@@ -99,7 +101,9 @@ def test_cut_by_the_scan(direction, end, face):
 
 def test_cut_by_the_field_of_view():
     ct, labelmaps = painted_head(high=np.array([60.0, HIGH[1], HIGH[2]]))
-    assert found(ct, labelmaps)["Parotid_L"] == ["Left parotid touches the left edge of the scan: the scan may be cut there."]
+    assert found(ct, labelmaps)["Parotid_L"] == [
+        "Left parotid touches the left edge of the scan: the scan may be cut there."
+    ]
 
 
 def test_cord_may_leave_at_the_bottom_but_not_at_the_top():
@@ -123,7 +127,9 @@ def test_too_large(head):
     ct, labelmaps = head
     large = sitk.BinaryDilate(labelmaps["Eye_L"], [3, 3, 3])
     findings = found(ct, labelmaps | {"Eye_L": large})
-    assert any(sentence.startswith("Left eye has ") and "stops where it should" in sentence for sentence in findings["Eye_L"])
+    assert any(
+        sentence.startswith("Left eye has ") and "stops where it should" in sentence for sentence in findings["Eye_L"]
+    )
 
 
 def test_cord_as_wide_as_the_vertebra(head):
@@ -173,13 +179,23 @@ def without_the_neck(array, l, p, s):
 def test_the_short_cord_above_a_gap_in_a_long_scan_is_the_cord_and_the_gap_is_said(direction):
     ct, labelmaps = painted_head(DIRECTIONS[direction], low=LONG)
     cord = edited(labelmaps["SpinalCord"], without_the_neck)
-    only(found(ct, labelmaps | {"SpinalCord": cord}), "SpinalCord", "interrupted", "on 13 slices between z = -12", "fill the gap")
+    only(
+        found(ct, labelmaps | {"SpinalCord": cord}),
+        "SpinalCord",
+        "interrupted",
+        "on 13 slices between z = -12",
+        "fill the gap",
+    )
 
 
 def test_an_interrupted_cord_is_told_to_be_joined_where_no_slice_shows_the_gap():
     ct, labelmaps = painted_head(DIRECTIONS["sagittal"], low=LONG)
     cord = edited(labelmaps["SpinalCord"], without_the_neck)
-    only(found(ct, labelmaps | {"SpinalCord": cord}), "SpinalCord", "in 2 separate pieces, one above the other: join them")
+    only(
+        found(ct, labelmaps | {"SpinalCord": cord}),
+        "SpinalCord",
+        "in 2 separate pieces, one above the other: join them",
+    )
 
 
 def test_what_lies_beside_an_interrupted_cord_is_said_too():
@@ -200,7 +216,9 @@ def test_a_head_severed_from_a_larger_trunk_is_inside_the_body(direction):
     def sever(array, l, p, s):
         array[(s < -90) & (s > -130)] = -1024
 
-    findings = found(edited(ct, sever), {name: edited(labelmap, without_the_neck) for name, labelmap in labelmaps.items()})
+    findings = found(
+        edited(ct, sever), {name: edited(labelmap, without_the_neck) for name, labelmap in labelmaps.items()}
+    )
     assert list(findings) == ["SpinalCord"] and len(findings["SpinalCord"]) == 1
 
 
@@ -211,7 +229,10 @@ def test_gap_and_overlap_of_brainstem_and_cord(head):
         array[s > -50] = 0
 
     low = edited(labelmaps["SpinalCord"], drop)
-    assert any("Between brainstem and spinal cord 2" in text for text in found(ct, labelmaps | {"SpinalCord": low})["SpinalCord"])
+    assert any(
+        "Between brainstem and spinal cord 2" in text
+        for text in found(ct, labelmaps | {"SpinalCord": low})["SpinalCord"]
+    )
 
     def extend(array, l, p, s):
         array[(l**2 + (p - 18) ** 2 < 36) & (s < 0)] = 1
@@ -293,7 +314,12 @@ def test_organs_not_in_the_model_are_left_out(head):
 def test_another_models_organs_get_the_generic_checks(head):
     ct, labelmaps = head
     names = ("Brainstem", "Lens_L", "Lens_R", "Larynx")
-    maps = {"Brainstem": labelmaps["Brainstem"], "Lens_L": labelmaps["Eye_L"], "Lens_R": labelmaps["Eye_R"], "Larynx": labelmaps["Parotid_L"]}
+    maps = {
+        "Brainstem": labelmaps["Brainstem"],
+        "Lens_L": labelmaps["Eye_L"],
+        "Lens_R": labelmaps["Eye_R"],
+        "Larynx": labelmaps["Parotid_L"],
+    }
     assert found(ct, maps, names) == {}
     maps["Lens_L"], maps["Lens_R"] = maps["Lens_R"], maps["Lens_L"]
     assert set(found(ct, maps, names)) == {"Lens_L", "Lens_R"}

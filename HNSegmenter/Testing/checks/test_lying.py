@@ -9,7 +9,9 @@ import SimpleITK as sitk
 from HNSegmenterLib.checks import LOOKS, run_checks
 from Testing.painted_head import DIRECTIONS, edited, like, organs, painted_head
 
-AS_IT_SAYS, BACK, FEET_FIRST, BOTH = (np.diag(axes) for axes in ([1.0, 1, 1], [-1.0, -1, 1], [-1.0, 1, -1], [1.0, -1, -1]))
+AS_IT_SAYS, BACK, FEET_FIRST, BOTH = (
+    np.diag(axes) for axes in ([1.0, 1, 1], [-1.0, -1, 1], [-1.0, 1, -1], [1.0, -1, -1])
+)
 ON_THE_LEFT = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # front towards what is called left
 SAID = {
     "upside down, its head where the feet should be; left": FEET_FIRST,
@@ -60,10 +62,17 @@ def test_organs_are_not_called_out_of_place_one_by_one(turn):
 
 def test_organs_that_were_not_found_are_still_named_without_where_to_look():
     findings = lying(BACK, names=("Brainstem", "SpinalCord"))
-    assert findings["Eye_L"] == ["Left eye was not found."] and findings["Parotid_R"] == ["Right parotid was not found."]
+    assert findings["Eye_L"] == ["Left eye was not found."] and findings["Parotid_R"] == [
+        "Right parotid was not found."
+    ]
 
 
-GROUPS = [("Parotid_L", "Parotid_R", "SpinalCord"), ("Brainstem", "SpinalCord", "Parotid_L"), ("Eye_L", "Parotid_L", "Brainstem"), ("Eye_L", "Eye_R", "SpinalCord")]
+GROUPS = [
+    ("Parotid_L", "Parotid_R", "SpinalCord"),
+    ("Brainstem", "SpinalCord", "Parotid_L"),
+    ("Eye_L", "Parotid_L", "Brainstem"),
+    ("Eye_L", "Eye_R", "SpinalCord"),
+]
 
 
 @pytest.mark.parametrize("names", GROUPS)
@@ -72,7 +81,9 @@ def test_a_few_organs_tell_head_from_feet(names):
     assert lying(AS_IT_SAYS, names=names)[""] == []
 
 
-@pytest.mark.parametrize("names", [("SpinalCord",), ("Eye_L", "Eye_R"), ("Parotid_L", "Parotid_R"), ("Parotid_L", "SpinalCord")])
+@pytest.mark.parametrize(
+    "names", [("SpinalCord",), ("Eye_L", "Eye_R"), ("Parotid_L", "Parotid_R"), ("Parotid_L", "SpinalCord")]
+)
 def test_what_cannot_tell_how_the_patient_lies_says_nothing_of_it(names):
     """One pair of organs may lie so by chance."""
     assert not any(LOOKS in sentence for sentence in lying(FEET_FIRST, names=names)[""])
@@ -118,7 +129,9 @@ def couch(array, l, p, s):
     array[(abs(l) < 30) & (abs(p - 92) < 5) & (abs(s + 60) < 20)] = -1000
 
 
-@pytest.mark.parametrize("change", [lungs, one_lung, couch, lambda *_: None], ids=["lungs", "one lung", "couch", "no air"])
+@pytest.mark.parametrize(
+    "change", [lungs, one_lung, couch, lambda *_: None], ids=["lungs", "one lung", "couch", "no air"]
+)
 def test_other_air_tells_nothing(change):
     for names in ((), ("Brainstem", "SpinalCord")):
         assert lying(AS_IT_SAYS, change=change, names=names)[""] == []

@@ -54,7 +54,10 @@ def test_percentiles_and_margins_by_hand():
     }  # fmt: skip
     assert measure_ranges.plausible([10.0] * 9, "length")["high"] == 10.0 + measure_ranges.LEAST["length"]
     factor = measure_ranges.plausible([2.0, 2.0], "factor")
-    assert (factor["low"], factor["high"]) == (round(2 / measure_ranges.LEAST["factor"], 3), round(2 * measure_ranges.LEAST["factor"], 3))
+    assert (factor["low"], factor["high"]) == (
+        round(2 / measure_ranges.LEAST["factor"], 3),
+        round(2 * measure_ranges.LEAST["factor"], 3),
+    )
     assert measure_ranges.plausible([0.0, 0.0], "share") == {"high": measure_ranges.LEAST["share"], "n": 2}
 
 
@@ -77,7 +80,9 @@ def test_shape_of_a_box_by_hand():
 def test_measured_from_a_made_up_data_set(tmp_path):
     ct, labelmaps = painted_head()
     tcia = sum(sitk.Cast(labelmaps[name], sitk.sitkUInt8) * value for name, value in measure_ranges.TCIA_LABELS.items())
-    openkbp = sum(sitk.Cast(labelmaps[name], sitk.sitkUInt8) * value for name, value in measure_ranges.OPENKBP_LABELS.items())
+    openkbp = sum(
+        sitk.Cast(labelmaps[name], sitk.sitkUInt8) * value for name, value in measure_ranges.OPENKBP_LABELS.items()
+    )
     for scan in ("a", "b"):
         (tmp_path / "tcia-labels" / scan).mkdir(parents=True)
         sitk.WriteImage(tcia, str(tmp_path / "tcia-labels" / scan / "label.nii.gz"))
@@ -118,4 +123,6 @@ def test_real_organ_shapes_raise_no_alarm_and_swapped_ones_do(real_data):
         assert not any(run_checks(ct, labelmaps, organs()).values()), file.parent.name
         swapped = {**labelmaps, "Parotid_L": labelmaps["Parotid_R"], "Parotid_R": labelmaps["Parotid_L"]}
         findings = run_checks(ct, swapped, organs())
-        assert {name for name, sentences in findings.items() if sentences} == {"Parotid_L", "Parotid_R"}, file.parent.name
+        assert {name for name, sentences in findings.items() if sentences} == {"Parotid_L", "Parotid_R"}, (
+            file.parent.name
+        )

@@ -85,7 +85,9 @@ def test_wrong_usage_is_64_and_a_sentence(arguments):
     assert re.search("--help|leave", out + err) and "Traceback" not in out + err
 
 
-@pytest.mark.parametrize("command", [(), ("segment",), ("evaluate",), ("image",), ("demo",), ("benchmark",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [(), ("segment",), ("evaluate",), ("image",), ("demo",), ("benchmark",), ("doctor",)]
+)
 def test_every_command_explains_itself(command):
     code, out, _ = run(*command, "--help")
     assert code == 0 and "usage" in out
@@ -112,7 +114,9 @@ def test_a_fault_of_the_network_keeps_what_was_there(tmp_path, series):
     out = tmp_path / "out"
     out.mkdir()
     (out / "result.json").write_text("mine")
-    code, _, err = run("segment", series, "-o", out, "--overwrite", "--runtime", "local", HNSEG_NETWORK=str(tmp_path / "broken"))
+    code, _, err = run(
+        "segment", series, "-o", out, "--overwrite", "--runtime", "local", HNSEG_NETWORK=str(tmp_path / "broken")
+    )
     assert code == 1 and "code 9" in err and "Traceback" not in err
     assert [path.name for path in out.iterdir()] == ["result.json"] and (out / "result.json").read_text() == "mine"
 
@@ -141,11 +145,20 @@ def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series)
     code, out, err = run("segment", series, "-o", tmp_path / "out", "--model", TWO_ORGANS, "--json")
     assert code == 0, out + err
     events = [json.loads(line) for line in out.splitlines()]
-    assert [e["stage"] for e in events if e["event"] == "state"] == ["reading", "running", "checking", "writing", "done"]
+    assert [e["stage"] for e in events if e["event"] == "state"] == [
+        "reading",
+        "running",
+        "checking",
+        "writing",
+        "done",
+    ]
     fractions = [e["fraction"] for e in events if "fraction" in e]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     result = events[-1]
-    assert result["event"] == "result" and {o["name"]: o["status"] for o in result["organs"]} == {"Bone_Mandible": "found", "Brain": "found"}
+    assert result["event"] == "result" and {o["name"]: o["status"] for o in result["organs"]} == {
+        "Bone_Mandible": "found",
+        "Brain": "found",
+    }
     written = json.loads((tmp_path / "out" / "result.json").read_text())
     assert written["organs"] == result["organs"] and written["runtime"]["where"] == "local"
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
@@ -200,7 +213,9 @@ def test_labelmaps_that_break_the_contract_are_refused(tmp_path, series, kind, v
     """A labelmap flipped in its header alone would put the organ on the other side."""
     (tmp_path / "lying").mkdir()
     (tmp_path / "lying" / "predict.py").write_text(LYING.format(kind=kind, value=value, change=change))
-    code, _, err = run("segment", series, "-o", tmp_path / "out", "--runtime", "local", HNSEG_NETWORK=str(tmp_path / "lying"))
+    code, _, err = run(
+        "segment", series, "-o", tmp_path / "out", "--runtime", "local", HNSEG_NETWORK=str(tmp_path / "lying")
+    )
     assert code == 1 and says in err, err
     assert not (tmp_path / "out").exists()
 
@@ -233,7 +248,9 @@ def test_a_killed_job_is_cleared_away_by_the_next(tmp_path, series, slow_network
     process.kill()
     process.communicate()
     (left,) = (own_folders / "jobs").iterdir()
-    run("segment", series, "-o", tmp_path / "out", "--runtime", "local", HNSEG_NETWORK=str(tmp_path))  # no network there
+    run(
+        "segment", series, "-o", tmp_path / "out", "--runtime", "local", HNSEG_NETWORK=str(tmp_path)
+    )  # no network there
     run("segment", series, "-o", tmp_path / "other", "--runtime", "local", "--json", **broken(tmp_path))
     assert not left.exists()
 
@@ -283,7 +300,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, series):
     """Needs root, to mount a small file system."""
     small = tmp_path / "small"
     small.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True)
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True
+    )
     require(bool(mounted) and mounted.returncode == 0, "the right to mount a file system")
     try:
         code, _, err = run("segment", series, "-o", small / "out", "--runtime", "local", HNSEG_JOBS=str(small / "jobs"))

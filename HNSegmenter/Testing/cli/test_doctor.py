@@ -14,7 +14,7 @@ from HNSegmenterLib.cli import doctor
 from HNSegmenterLib.runtimes import containers, images
 from HNSegmenterLib.runtimes.containers import Limits
 from HNSegmenterLib.settings import Settings
-from Testing.runtimes.docker.fixtures import engine  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine
 from Testing.runtimes.docker.support import image_of
 
 

@@ -27,14 +27,21 @@ SAID = "The scan looks upside down, its head where the feet should be: check Pat
 
 def terminal(columns: int) -> TerminalUi:
     ui = TerminalUi()
-    ui._out = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None, highlight=False, soft_wrap=True)
+    ui._out = Console(
+        file=io.StringIO(), width=columns, force_terminal=True, color_system=None, highlight=False, soft_wrap=True
+    )
     return ui
 
 
 def test_ids_are_as_short_as_tells_them_apart():
     ids = ["0123456789ab", "0123456789cd", "0123456fffff", "fedcba987654"]
     short = shortened(ids)
-    assert short == {"0123456789ab": "0123456789a", "0123456789cd": "0123456789c", "0123456fffff": "0123456f", "fedcba987654": "fedcba98"}
+    assert short == {
+        "0123456789ab": "0123456789a",
+        "0123456789cd": "0123456789c",
+        "0123456fffff": "0123456f",
+        "fedcba987654": "fedcba98",
+    }
     assert all(meant(text, ids) == [one] for one, text in short.items())
     assert meant("0123", ids) == ids[:3] and meant("9", ids) == [] and meant("01", ["01", "012"]) == ["01"]
     assert shortened(["aa", "aab"]) == {"aa": "aa", "aab": "aab"} and shortened([]) == {}
@@ -65,10 +72,21 @@ def jobs(tmp_path, monkeypatch):
     made = []
     for number, state in enumerate((State.HELD, State.FAILED, State.SENDING, State.SUPERSEDED, State.WAITING)):
         node_id = "-".join([f"{min(number, 3):08x}", *["0a1b2c3d"] * 4])
-        job = Job(job_id(node_id, str(number), "m"), node_id, UID.format(number), str(number), "m", state=state, reason=SAID, attempts=number)
+        job = Job(
+            job_id(node_id, str(number), "m"),
+            node_id,
+            UID.format(number),
+            str(number),
+            "m",
+            state=state,
+            reason=SAID,
+            attempts=number,
+        )
         table.add(job)
         made.append(job)
-    table.add(Delivery(made[2].id, "MONACO", "reviewed", "2.25.1", state=Sending.FAILED, reason="Nothing listens there."))
+    table.add(
+        Delivery(made[2].id, "MONACO", "reviewed", "2.25.1", state=Sending.FAILED, reason="Nothing listens there.")
+    )
     table.close()
     return config, made
 
@@ -91,7 +109,9 @@ def test_the_queue_is_one_line_a_job_at_80_columns_and_whole_without_a_terminal(
         assert all(text in long for text in (job.id, job.node_id, job.series_uid, job.state))
     assert long.count(SAID) == len(made) and "MONACO failed: Nothing listens there." in long
     told = json.loads(queue(config, "list", "--json").stdout)["jobs"]
-    assert [(one["id"], one["node_id"], one["series_uid"]) for one in told] == [(job.id, job.node_id, job.series_uid) for job in made]
+    assert [(one["id"], one["node_id"], one["series_uid"]) for one in told] == [
+        (job.id, job.node_id, job.series_uid) for job in made
+    ]
 
 
 def test_every_id_of_the_queue_can_be_typed_as_it_is_shown(jobs, capsys):
@@ -119,8 +139,12 @@ def test_every_id_of_the_queue_can_be_typed_as_it_is_shown(jobs, capsys):
 def test_commands_to_copy_stand_in_one_line():
     """Of doctor, whose table is too narrow for them."""
     command = [sys.executable, "-m", "HNSegmenterLib", "doctor", "--docker-host", "unix:///nowhere/docker.sock"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "80"}).stdout
+    said = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "80"}
+    ).stdout
     table, hints = (([line for line in said.splitlines() if (line[0] in "┏┃┡│└") == boxed]) for boxed in (True, False))
     assert all(cell_len(line) == cell_len(table[0]) <= 80 for line in table)
-    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60).stdout.splitlines()[-1])["findings"]
+    found = json.loads(
+        subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60).stdout.splitlines()[-1]
+    )["findings"]
     assert hints == [f"{item['what']}: {item['fix']}" for item in found if item["fix"]] != []

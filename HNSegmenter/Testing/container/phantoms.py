@@ -63,7 +63,9 @@ def centred_affine(directions: np.ndarray, spacing: tuple, shape: tuple) -> np.n
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def write_ct(path: Path, shape=(72, 80, 76), spacing=(3.0, 3.2, 3.0), directions=LPS, dtype=np.int16, patient=patient_hu):
+def write_ct(
+    path: Path, shape=(72, 80, 76), spacing=(3.0, 3.2, 3.0), directions=LPS, dtype=np.int16, patient=patient_hu
+):
     """Write the phantom's CT; returns its RAS affine and the patient coordinates of its voxels."""
     affine = centred_affine(directions, spacing, shape)
     points = grid_points(shape, affine)
@@ -74,7 +76,9 @@ def write_ct(path: Path, shape=(72, 80, 76), spacing=(3.0, 3.2, 3.0), directions
     return affine, points
 
 
-def write_model(folder: Path, organs: list[str] = list(BALLS), absent: tuple[str, ...] = (), multiple: int = 16, **rules) -> Path:
+def write_model(
+    folder: Path, organs: list[str] = list(BALLS), absent: tuple[str, ...] = (), multiple: int = 16, **rules
+) -> Path:
     """A model folder whose network finds each organ by its density, without its mixed edge, and grows it by that.
 
     The codes are made up, but for the spinal cord's, by which the program knows it.

@@ -48,7 +48,7 @@ def test_events(done):
     fractions = [event["fraction"] for event in progress]
     assert said[-1] == {"event": "done", "result": "result.json"}
     assert [s for n, s in enumerate(e["stage"] for e in progress) if n == 0 or s != progress[n - 1]["stage"]] == STAGES
-    assert fractions == sorted(fractions) and 0 <= fractions[0] and fractions[-1] < 1
+    assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] < 1
     assert "SECRETFILE" not in run.stdout + run.stderr
 
 
@@ -114,7 +114,8 @@ def test_another_model_has_other_organs(ct, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--path"], ["--path", "x.nii", "--threads", "none"], ["--path", "x.nii", "--threads", "0"], ["-x"]]
+    "arguments",
+    [[], ["--path"], ["--path", "x.nii", "--threads", "none"], ["--path", "x.nii", "--threads", "0"], ["-x"]],
 )
 def test_wrong_usage(arguments, tmp_path):
     run = predict(*arguments, HNSEG_RESULTS=str(tmp_path))
@@ -174,8 +175,16 @@ def name_used_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     "harm",
     [
-        damaged, without_organs, without_sums, no_network, later_contract, without_spacing, more_organs_than_outputs,
-        no_organ, name_that_leaves_the_folder, name_used_twice,
+        damaged,
+        without_organs,
+        without_sums,
+        no_network,
+        later_contract,
+        without_spacing,
+        more_organs_than_outputs,
+        no_organ,
+        name_that_leaves_the_folder,
+        name_used_twice,
     ],  # fmt: skip
     ids=lambda harm: harm.__name__,
 )
@@ -199,7 +208,10 @@ def test_a_file_that_cannot_be_written_is_a_fault_and_leaves_nothing(ct, model, 
     out = tmp_path / "out"
     command = [sys.executable, str(PREDICT), "--path", str(ct), "--output", str(out), "--model", str(model)]
     run = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
     )
     assert run.returncode == 1 and events(run)[-1]["event"] == "error"
     assert "Traceback" not in run.stderr and list(out.iterdir()) == []

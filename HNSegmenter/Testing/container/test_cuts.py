@@ -27,7 +27,7 @@ from Testing.container.phantoms import (
 )
 
 sys.path.insert(0, str(PREDICT.parent))
-from hn_network.cuts import TISSUE_HU, extend, find_cuts  # noqa: E402
+from hn_network.cuts import TISSUE_HU, extend, find_cuts
 
 GRIDS = {"coarse": ((58, 64, 76), (3.9, 3.9, 3.0)), "fine": ((180, 200, 110), (1.2, 1.2, 2.0))}  # (i, j, k)
 DIRECTIONS = {"left": (1, 0, 0), "feet": (0, 0, -1), "oblique": (0.6, -0.5, 0.7), "askew": (-0.3, 0.8, 0.4)}
@@ -111,7 +111,9 @@ def test_no_gap_where_it_was_blanked_and_then_resampled(direction):
     extended, _ = extend(hu, np.full(3, 3.2))
     whole, far = averaged(patient_hu(fine)), depth(averaged(fine), direction) - at_mm
     near = (np.abs(far) < 2.5) & (whole > TISSUE_HU)
-    assert (np.abs(extended - whole)[near] < 40 - TISSUE_HU).mean() > 0.9  # a little padding in it may still look like tissue
+    assert (
+        np.abs(extended - whole)[near] < 40 - TISSUE_HU
+    ).mean() > 0.9  # a little padding in it may still look like tissue
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -120,7 +122,7 @@ def test_what_is_stray_beyond_hides_no_plane(grid, beyond_mm):
     """Half a millilitre, as of a mask or a wire."""
     direction = DIRECTIONS["left"]
     middle = np.array([6.0 + beyond_mm, 20, 10])
-    stray = lambda points: np.linalg.norm(points - middle, axis=-1) < 5  # noqa: E731
+    stray = lambda points: np.linalg.norm(points - middle, axis=-1) < 5
     clean, points, spacing = image(grid, blanked(direction, 6.0))
     hu = np.where(stray(points), 40, clean).astype(np.int16)
     assert (hu != clean).any()

@@ -11,11 +11,11 @@ import tarfile
 import time
 from pathlib import Path
 
-import docker
 import nibabel as nib
 import numpy as np
 import pytest
 
+import docker
 from Testing.container.phantoms import BALLS, PREDICT, predict, write_ct, write_model
 from Testing.machine import require
 
@@ -47,15 +47,15 @@ def model(tmp_path_factory) -> Path:
 
 def build(client, model: Path, folder: Path, digest: str):
     """Build from docker/ with another model; a proxy's CA bundle is passed on as a user would."""
-    context = shutil.copytree(
-        PREDICT.parent, folder, ignore=shutil.ignore_patterns("model", "__pycache__", "*.crt")
-    )
+    context = shutil.copytree(PREDICT.parent, folder, ignore=shutil.ignore_patterns("model", "__pycache__", "*.crt"))
     shutil.copytree(model, context / "hn_network" / "other")
     arguments = {"BASE_IMAGE": BASE, "MODEL": "hn_network/other", "MODEL_DIGEST": digest}
     if bundle := os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE"):
         shutil.copy(bundle, context / "proxy.crt")
         arguments["CA_BUNDLE"] = "proxy.crt"
-    return client.images.build(path=str(context), tag=TAG, buildargs=arguments, network_mode="host", rm=True, forcerm=True)[0]
+    return client.images.build(
+        path=str(context), tag=TAG, buildargs=arguments, network_mode="host", rm=True, forcerm=True
+    )[0]
 
 
 def digest_of(model: Path) -> str:

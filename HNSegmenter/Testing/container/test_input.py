@@ -15,7 +15,7 @@ import pytest
 from Testing.container.phantoms import PREDICT, events, predict, write_ct, write_model
 
 sys.path.insert(0, str(PREDICT.parent))
-from hn_network.main import main  # noqa: E402
+from hn_network.main import main
 
 SHAPE = (48, 52, 50)
 SPACING = (4.6, 4.6, 4.6)

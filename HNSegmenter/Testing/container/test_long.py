@@ -45,7 +45,9 @@ def test_the_neck_above_a_gap_is_contoured_like_the_trunk(patient, model, tmp_pa
     _, points = write_ct(tmp_path / "ct.nii", SHAPE, SPACING, patient=patient)
     run = predict("--path", tmp_path / "ct.nii", "--output", tmp_path / "out", "--model", model)
     assert run.returncode == 0, run.stderr
-    status = {organ["name"]: organ["status"] for organ in json.loads((tmp_path / "out" / "result.json").read_text())["organs"]}
+    status = {
+        organ["name"]: organ["status"] for organ in json.loads((tmp_path / "out" / "result.json").read_text())["organs"]
+    }
     assert status["SpinalCord"] == status["Eye_L"] == "found"
     drawn = np.asarray(nib.load(tmp_path / "out" / "SpinalCord.nii.gz").dataobj) > 0
     heights = points[..., 2]

@@ -11,12 +11,12 @@ import pytest
 from Testing.container.phantoms import PREDICT, centred_affine
 
 sys.path.insert(0, str(PREDICT.parent))
-from hn_network import main, tiles  # noqa: E402
-from hn_network.grid import AlignedGrid, Canonical, tilt_degrees  # noqa: E402
-from hn_network.model import Organ  # noqa: E402
-from hn_network.oblique import ObliqueGrid  # noqa: E402
-from hn_network.parts import parts_of_organ  # noqa: E402
-from hn_network.postprocess import component_of, is_speck  # noqa: E402
+from hn_network import main, tiles
+from hn_network.grid import AlignedGrid, Canonical, tilt_degrees
+from hn_network.model import Organ
+from hn_network.oblique import ObliqueGrid
+from hn_network.parts import parts_of_organ
+from hn_network.postprocess import component_of, is_speck
 
 NETWORK_MM = (2.0, 2.0, 3.0)
 CORD = Organ("Rueckenmark", 2, [0, 0, 0], {"value": "2748008", "scheme": "SCT", "meaning": "Spinal cord"}, None, 2)
@@ -58,6 +58,7 @@ def test_a_field_that_rises_evenly_keeps_its_values_where_they_are(spacing):
 
 def test_a_finer_scanner_shows_the_network_no_more_than_the_one_it_knows():
     """A sharp edge is as wide, on average over where it lies in a voxel, scanned at 1 mm as at the 4 mm the network knows."""
+
     def edge(voxel_mm: int, at_mm: int) -> np.ndarray:
         fine = np.repeat([0.0, 1000.0], [80 + at_mm, 80 - at_mm])
         image = np.broadcast_to(fine.reshape(-1, voxel_mm).mean(1), (8, 8, 160 // voxel_mm)).astype(np.int16)
@@ -175,7 +176,9 @@ def test_specks_and_nothing_are_not_found():
     assert component_of(CORD, probability, box, steps()) is None
 
 
-def stretch(low: int, high: int, at: tuple[float, float] = (0, 0), towards: tuple[float, float] = (0, 0), radius: float = 6.5) -> np.ndarray:
+def stretch(
+    low: int, high: int, at: tuple[float, float] = (0, 0), towards: tuple[float, float] = (0, 0), radius: float = 6.5
+) -> np.ndarray:
     """A piece of a cord, bool [z, y, x] of 2 mm in a 400 x 160 x 160 mm trunk: from height low to high (mm), where it begins
     and ends aside of the middle, (x, y) mm."""
     z, y, x = (np.indices((200, 80, 80)).T * 2.0 - [0, 80, 80]).T

@@ -59,7 +59,9 @@ def bone_centre(image: sitk.Image) -> np.ndarray:
 def assert_same_patient(ct: PlanningCT, tolerance_mm: float) -> None:
     """The bone marker (left), the fat marker (front) and the soft tissue with its gradient are where the patient's are."""
     assert np.abs(bone_centre(ct.image) - bone_centre(patient())).max() < tolerance_mm
-    back = sitk.GetArrayFromImage(sitk.Resample(ct.image, patient(), sitk.Transform(), sitk.sitkLinear, -2000)).astype(int)
+    back = sitk.GetArrayFromImage(sitk.Resample(ct.image, patient(), sitk.Transform(), sitk.sitkLinear, -2000)).astype(
+        int
+    )
     seen = back > -2000
     for kind in (HEAD == 900, HEAD == -90, (HEAD > 0) & (HEAD < 100)):
         inside = sitk.GetArrayFromImage(sitk.BinaryErode(sitk.GetImageFromArray(kind.astype(np.uint8)), (1, 1, 1))) > 0
@@ -151,7 +153,10 @@ def test_straightening_is_exact_where_values_change_evenly(tmp_path, shear):
     k, j, i = np.indices(values.shape)
     at = [ct.image.GetOrigin()[axis] + index * spacing[axis] for axis, index in enumerate((i, j, k))]
     expected = 5 * at[0] + 4 * at[1] + 2 * at[2]
-    margin = [(at[axis] > positions[k, axis] + 2 * spacing[axis]) & (at[axis] < positions[k, axis] + (n - 2) * spacing[axis]) for axis, n in ((0, 50), (1, 40))]
+    margin = [
+        (at[axis] > positions[k, axis] + 2 * spacing[axis]) & (at[axis] < positions[k, axis] + (n - 2) * spacing[axis])
+        for axis, n in ((0, 50), (1, 40))
+    ]
     inside = margin[0] & margin[1]
     assert inside.sum() > 30 * 45 * 35
     assert np.abs(values - expected)[inside].max() <= 1
@@ -211,7 +216,9 @@ def test_copied_slices_are_left_out(tmp_path):
 
 def test_order_of_files_and_instance_numbers_does_not_matter(tmp_path):
     numbers = np.random.default_rng(0).permutation(40)
-    files = write_ct_series(tmp_path, HEAD, SPACING, ORIGIN, overrides={k: {"InstanceNumber": int(n)} for k, n in enumerate(numbers)})
+    files = write_ct_series(
+        tmp_path, HEAD, SPACING, ORIGIN, overrides={k: {"InstanceNumber": int(n)} for k, n in enumerate(numbers)}
+    )
     for path, n in zip(files, numbers):
         path.rename(tmp_path / f"x{n:03d}")
     assert np.array_equal(array(read_planning_ct(tmp_path)), HEAD)
@@ -308,7 +315,9 @@ def test_pixels_need_not_be_square(tmp_path):
     [("ISO_IR 100", "TEST^Muñoz"), ("ISO_IR 192", "TEST^Muñoz"), (["", "ISO 2022 IR 87"], "TEST^Yamada=山田^太郎")],
 )
 def test_header_carries_the_character_set(tmp_path, charset, name):
-    write_ct_series(tmp_path, HEAD, SPACING, ORIGIN, patient={"PatientName": name}, tags={"SpecificCharacterSet": charset})
+    write_ct_series(
+        tmp_path, HEAD, SPACING, ORIGIN, patient={"PatientName": name}, tags={"SpecificCharacterSet": charset}
+    )
     header = read_planning_ct(tmp_path).header
     assert str(header.PatientName) == name
     assert header.SpecificCharacterSet == charset

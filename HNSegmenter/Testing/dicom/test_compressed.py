@@ -80,7 +80,9 @@ def test_padding_in_a_compressed_series_is_air(tmp_path):
     assert (voxels(tmp_path)[:, :5] == -1024).all()
 
 
-@pytest.mark.parametrize("encoder", [["dcmcjpeg", "+ee", "+q", "98"], ["dcmcjpls", "+en", "+md", "3"]], ids=["JPEG extended", "JPEG-LS"])
+@pytest.mark.parametrize(
+    "encoder", [["dcmcjpeg", "+ee", "+q", "98"], ["dcmcjpls", "+en", "+md", "3"]], ids=["JPEG extended", "JPEG-LS"]
+)
 def test_lossy_compression_is_read_with_a_warning(tmp_path, encoder):
     require_program(encoder[0])
     hu = np.maximum(HEAD, -1024)

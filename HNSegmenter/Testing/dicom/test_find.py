@@ -40,7 +40,9 @@ def patient_folder(tmp_path) -> tuple[Path, str]:
     """As burnt on a disc: planning CT, scouts, reformats, MR, RTSTRUCT, junk."""
     folder = tmp_path / "disc"
     planning = write_ct_series(folder / "DICOM" / "A", HEAD, SPACING)
-    write_ct_series(folder / "DICOM" / "scout", HEAD[:2], SPACING, tags={"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]})
+    write_ct_series(
+        folder / "DICOM" / "scout", HEAD[:2], SPACING, tags={"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    )
     write_ct_series(folder / "DICOM" / "cor", HEAD, SPACING, orientation=(1, 0, 0, 0, 0, -1))
     write_ct_series(folder / "DICOM" / "few", HEAD[:5], SPACING)
     write_ct_series(folder / "DICOM" / "mr", HEAD, SPACING, tags={"Modality": "MR", "SOPClassUID": MR})
@@ -74,7 +76,12 @@ def test_inventory_lists_every_series_and_every_other_file(patient_folder):
         ("MR", 24),
         ("RTSTRUCT", 1),
     ]
-    assert inventory.ignored_counts() == {"not DICOM": 3, "a DICOMDIR": 1, "an archive that is not opened": 1, "hidden": 1}
+    assert inventory.ignored_counts() == {
+        "not DICOM": 3,
+        "a DICOMDIR": 1,
+        "an archive that is not opened": 1,
+        "hidden": 1,
+    }
 
 
 def test_dicomdir_stands_for_its_folder(patient_folder):
@@ -86,7 +93,9 @@ def test_dicomdir_of_dcmtk(tmp_path):
     files = write_ct_series(tmp_path, HEAD, SPACING)
     for path in files:
         path.rename(path.with_suffix(""))
-    subprocess.run([require_program("dcmmkdir"), "--general-purpose", *(p.stem for p in files)], cwd=tmp_path, check=True)
+    subprocess.run(
+        [require_program("dcmmkdir"), "--general-purpose", *(p.stem for p in files)], cwd=tmp_path, check=True
+    )
     assert len(read_planning_ct(tmp_path / "DICOMDIR").slices) == len(read_planning_ct(tmp_path).slices) == 24
 
 
@@ -200,7 +209,9 @@ def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, capfd, caplog, rec
     rtstruct(tmp_path / token / f"{token}.dcm")
     compress(files[3:4], "jpeg-lossless")
     for path in files:
-        path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", token.encode() + b" "))  # quoted in pydicom's warnings
+        path.write_bytes(
+            path.read_bytes().replace(b"ISO_IR 100", token.encode() + b" ")
+        )  # quoted in pydicom's warnings
     data = files[3].read_bytes()
     (tmp_path / token / f"{token}2.dcm").write_bytes(data[:400])
     (tmp_path / token / "link").symlink_to("nowhere")
@@ -213,7 +224,12 @@ def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, capfd, caplog, rec
     files[3].write_bytes(data)
     read_planning_ct(tmp_path / token, emit=events.append)
     assert any(event.kind == "warning" for event in events)
-    texts = [*capfd.readouterr(), caplog.text, *(str(warning.message) for warning in recwarn), *(str(event) for event in events)]
+    texts = [
+        *capfd.readouterr(),
+        caplog.text,
+        *(str(warning.message) for warning in recwarn),
+        *(str(event) for event in events),
+    ]
     assert not any(token in text or "1912" in text for text in texts)
 
 

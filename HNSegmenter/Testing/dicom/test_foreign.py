@@ -40,7 +40,10 @@ def an_object(sop_class: str, modality: str, **tags) -> Callable[[list[Path], Pa
     def write(files: list[Path], path: Path) -> None:
         dataset = Dataset()
         dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = sop_class, generate_uid(None), modality
-        dataset.SeriesInstanceUID, dataset.StudyInstanceUID = same_series(files)["SeriesInstanceUID"], generate_uid(None)
+        dataset.SeriesInstanceUID, dataset.StudyInstanceUID = (
+            same_series(files)["SeriesInstanceUID"],
+            generate_uid(None),
+        )
         dataset.PatientName, dataset.PatientID, dataset.SeriesDescription = "TEST^Other", "", "Something else"
         for keyword, value in tags.items():
             setattr(dataset, keyword, value)
@@ -54,7 +57,9 @@ def an_image(shape=(64, 52), orientation=CORONAL, origin=(0.0, 0.0, 0.0), **tags
 
     def write(files: list[Path], path: Path) -> None:
         own = {"SeriesDescription": "Something else"} | same_series(files) | tags
-        image = write_ct_series(path.parent / "image", np.zeros((1, *shape)), (3.0, 3.0, 1.0), origin, orientation, tags=own)
+        image = write_ct_series(
+            path.parent / "image", np.zeros((1, *shape)), (3.0, 3.0, 1.0), origin, orientation, tags=own
+        )
         image[0].rename(path)
 
     return write
@@ -81,7 +86,10 @@ FOREIGN = {
         "1 Grayscale Softcopy Presentation State object.",
     ),
     "secondary capture called CT": (an_object(SECONDARY, "CT", NumberOfFrames=3), "1 Secondary Capture Image object."),
-    "PET image": (an_image(SOPClassUID="1.2.840.10008.5.1.4.1.1.128", Modality="PT"), "1 Positron Emission Tomography Image object."),
+    "PET image": (
+        an_image(SOPClassUID="1.2.840.10008.5.1.4.1.1.128", Modality="PT"),
+        "1 Positron Emission Tomography Image object.",
+    ),
     "private object": (an_object("1.3.12.2.1107.5.9.1", "CT"), "1 object of an unknown kind."),
     "private image": (an_image(SOPClassUID="1.3.12.2.1107.5.9.1"), "1 object of an unknown kind."),
     "screen save": (
@@ -145,7 +153,9 @@ def test_the_named_file_may_be_the_foreign_one(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_without_a_majority_it_is_refused_with_the_counts(tmp_path, name):
     mixed_in(*[CAPTURE] * 24)(ct(tmp_path), tmp_path / name)
-    with pytest.raises(UnusableInput, match="holds 24 CT images beside 24 Secondary Capture Image objects: no majority"):
+    with pytest.raises(
+        UnusableInput, match="holds 24 CT images beside 24 Secondary Capture Image objects: no majority"
+    ):
         read_planning_ct(tmp_path)
 
 
@@ -157,18 +167,39 @@ def test_two_stacks_of_equal_size_are_refused(tmp_path):
 
 
 LOST = {  # what makes slice 8 no slice: the gap shows it
-    "filed as another object": ({"SOPClassUID": SECONDARY}, "1 slice is missing .* Left out were: 1 Secondary Capture Image object"),
-    "called a reformat": ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "1 slice is missing .* Left out were: 1 image computed"),
-    "without place": ({"ImagePositionPatient": None, "ImageOrientationPatient": None}, "1 slice is missing .* Left out were: 1 image without position"),
-    "called a localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "1 slice is missing .* Left out were: 1 localizer image"),
-    "standing across": ({"ImageOrientationPatient": list(CORONAL)}, "1 slice is missing .* Left out were: 1 image of another orientation"),
-    "slanted": ({"ImageOrientationPatient": [1, 0, 0, 0, 0.995, 0.0998749]}, "different orientations, as have 1 of its 24 images"),
+    "filed as another object": (
+        {"SOPClassUID": SECONDARY},
+        "1 slice is missing .* Left out were: 1 Secondary Capture Image object",
+    ),
+    "called a reformat": (
+        {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+        "1 slice is missing .* Left out were: 1 image computed",
+    ),
+    "without place": (
+        {"ImagePositionPatient": None, "ImageOrientationPatient": None},
+        "1 slice is missing .* Left out were: 1 image without position",
+    ),
+    "called a localizer": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        "1 slice is missing .* Left out were: 1 localizer image",
+    ),
+    "standing across": (
+        {"ImageOrientationPatient": list(CORONAL)},
+        "1 slice is missing .* Left out were: 1 image of another orientation",
+    ),
+    "slanted": (
+        {"ImageOrientationPatient": [1, 0, 0, 0, 0.995, 0.0998749]},
+        "different orientations, as have 1 of its 24 images",
+    ),
 }
 DAMAGED = {  # is one of the slices: refused wherever it lies
     "slanted": LOST["slanted"],
     "of another size": ({"HU": np.zeros((40, 36))}, "different sizes"),
     "of another pixel spacing": ({"PixelSpacing": [5, 4.9]}, "different pixel spacings"),
-    "of no SOP class": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.99"}, "is of another SOP Class than CT Image Storage"),
+    "of no SOP class": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.99"},
+        "is of another SOP Class than CT Image Storage",
+    ),
     "of several frames": ({"NumberOfFrames": 2}, "holds 2 frames"),
     "without position": ({"ImagePositionPatient": None}, "no usable Image Position"),
     "of another modality": ({"Modality": "MR"}, "different modalities"),

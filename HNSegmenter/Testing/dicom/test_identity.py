@@ -77,7 +77,9 @@ def test_the_id_decides_and_without_it_name_and_birth_date(one, two, decisive, o
 def test_bytes_are_compared_where_they_are_no_text(tmp_path):
     """Latin-1 called UTF-8: pydicom reads one and the same in place of all these letters."""
     files = write_ct_series(tmp_path, head_phantom(SHAPE, SPACING)[:3], SPACING)
-    for path, charset, name in zip(files, (b"ISO_IR 192", b"ISO_IR 192", b"ISO_IR 100"), (b"M\xfcller", b"M\xf6ller", b"M\xfcller"), strict=True):
+    for path, charset, name in zip(
+        files, (b"ISO_IR 192", b"ISO_IR 192", b"ISO_IR 100"), (b"M\xfcller", b"M\xf6ller", b"M\xfcller"), strict=True
+    ):
         put_bytes([path], {"SpecificCharacterSet": charset, "PatientName": name})
     first, other, same = (Identity.of(pydicom.dcmread(path)) for path in files)
     assert compare(first, other).others == (NAME,) and compare(first, same).others == ()
@@ -142,7 +144,9 @@ def test_a_structure_set_under_another_name_is_taken_with_a_warning(ct, drawn):
     assert "The structure set and the CT differ in Patient's Name" in warning and "Married" not in warning
 
 
-@pytest.mark.parametrize(("stated", "attribute"), [({**PATIENT, "PatientID": "ID8"}, ID), ({"PatientName": "Muster^Anna"}, NAME)])
+@pytest.mark.parametrize(
+    ("stated", "attribute"), [({**PATIENT, "PatientID": "ID8"}, ID), ({"PatientName": "Muster^Anna"}, NAME)]
+)
 def test_a_structure_set_of_another_patient_is_refused(stated, attribute, ct, drawn):
     with pytest.raises(UnusableInput, match=f"another patient than the CT .their {attribute} differs"):
         completed(drawn, ct, **stated)

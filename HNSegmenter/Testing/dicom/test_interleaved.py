@@ -48,13 +48,19 @@ def after(passes: int, pause: float, way: int = 1) -> np.ndarray:
 REFUSED = {
     "acquisitions": ({"AcquisitionNumber": turns(1, 2)}, r"acquisition \(1 and 2\) alternates"),
     "acquisitions of three": ({"AcquisitionNumber": turns(1, 2, 3)}, r"acquisition \(1 and 2 and 3\) alternates"),
-    "numbers of their own": ({"AcquisitionNumber": [int(1 + k // 2 + 18 * (k % 2)) for k in K]}, "acquisition alternates"),
+    "numbers of their own": (
+        {"AcquisitionNumber": [int(1 + k // 2 + 18 * (k % 2)) for k in K]},
+        "acquisition alternates",
+    ),
     "one time a pass": ({"AcquisitionTime": turns("120000", "121500")}, "acquisition time alternates"),
     "a time for each slice": ({"AcquisitionTime": times(after(2, 60))}, "acquisition time alternates"),
     "there and back": ({"AcquisitionTime": times(after(2, 60, -1))}, "acquisition time alternates"),
     "no pause between passes": ({"AcquisitionTime": times(after(2, 0.4 * COUNT / 2))}, "acquisition time alternates"),
     "three passes": ({"AcquisitionTime": times(after(3, 60))}, "acquisition time alternates"),
-    "times with dates": ({"AcquisitionDateTime": [f"20260101{text}+0100" for text in times(after(2, 60))]}, "acquisition date and time alternates"),
+    "times with dates": (
+        {"AcquisitionDateTime": [f"20260101{text}+0100" for text in times(after(2, 60))]},
+        "acquisition date and time alternates",
+    ),
     "content times where there are no others": ({"ContentTime": times(after(2, 60))}, "content time alternates"),
     "a time in one pass only": ({"AcquisitionTime": turns("120000", None)}, "acquisition time alternates"),
     "kernels": ({"ConvolutionKernel": turns("H30s", "H60s")}, r"kernel \(H30s and H60s\) alternates"),
@@ -64,20 +70,32 @@ REFUSED = {
     "phases": ({"TemporalPositionIdentifier": turns(1, 2)}, r"temporal position \(1 and 2\) alternates"),
     "cardiac phases": ({"NominalPercentageOfCardiacPhase": turns(30.0, 70.0)}, "phase .* alternates"),
     "descriptions": ({"SeriesDescription": turns("Native", "Venous MILLER")}, "series description alternates"),
-    "image types": ({"ImageType": turns(["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL"])}, "image type alternates"),
+    "image types": (
+        {"ImageType": turns(["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL"])},
+        "image type alternates",
+    ),
     "series numbers": ({"SeriesNumber": turns(2, 3)}, "series number alternates"),
     "several signs": (
-        {"AcquisitionNumber": turns(1, 2), "AcquisitionTime": times(after(2, 60)), "ConvolutionKernel": turns("H30s", "H60s")},
+        {
+            "AcquisitionNumber": turns(1, 2),
+            "AcquisitionTime": times(after(2, 60)),
+            "ConvolutionKernel": turns("H30s", "H60s"),
+        },
         r"acquisition \(1 and 2\), acquisition time and kernel \(H30s and H60s\) alternate from",
     ),
-    "the second one shorter": ({"ConvolutionKernel": [("H30s", "H60s")[k % 2] if k < 24 else "H30s" for k in K]}, "kernel .* alternates"),
+    "the second one shorter": (
+        {"ConvolutionKernel": [("H30s", "H60s")[k % 2] if k < 24 else "H30s" for k in K]},
+        "kernel .* alternates",
+    ),
 }
 
 
 @pytest.mark.parametrize(("values", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_takes_turns_is_named(tmp_path, values, said):
     ct(tmp_path, values)
-    with pytest.raises(UnusableInput, match=f"mixes several acquisitions whose slices lie between one another: {said}") as refusal:
+    with pytest.raises(
+        UnusableInput, match=f"mixes several acquisitions whose slices lie between one another: {said}"
+    ) as refusal:
         read_planning_ct(tmp_path)
     assert refusal.value.sentence.endswith("Export each as a series of its own, and choose one.")
     named = refusal.value.sentence.partition(" mixes ")[2]
@@ -85,19 +103,32 @@ def test_what_takes_turns_is_named(tmp_path, values, said):
 
 
 ONE_SCAN = {
-    "blocks": {"AcquisitionNumber": blocks(1, 2), "AcquisitionTime": blocks("120000", "121500"), "ConvolutionKernel": blocks("H30s", "H60s")},
+    "blocks": {
+        "AcquisitionNumber": blocks(1, 2),
+        "AcquisitionTime": blocks("120000", "121500"),
+        "ConvolutionKernel": blocks("H30s", "H60s"),
+    },
     "four blocks": {"AcquisitionNumber": blocks(1, 2, 3, 4), "KVP": blocks("120", "100", "120", "100")},
-    "blocks in any order": {"AcquisitionNumber": blocks(3, 1, 2), "AcquisitionTime": blocks("120200", "120000", "120100")},
+    "blocks in any order": {
+        "AcquisitionNumber": blocks(3, 1, 2),
+        "AcquisitionTime": blocks("120200", "120000", "120100"),
+    },
     "blocks that overlap a little": {"AcquisitionNumber": [1 if k < 16 or k == 17 else 2 for k in K]},
     "a number for each slice": {"AcquisitionNumber": [int(k) for k in K]},
-    "numbers downwards": {"AcquisitionNumber": [int(COUNT - k) for k in K], "AcquisitionTime": times(0.7 * (COUNT - K))},
+    "numbers downwards": {
+        "AcquisitionNumber": [int(COUNT - k) for k in K],
+        "AcquisitionTime": times(0.7 * (COUNT - K)),
+    },
     "step and shoot": {"AcquisitionTime": times(0.7 * K), "ContentTime": times(3 + 0.7 * K)},
     "four slices a rotation": {"AcquisitionNumber": [int(k // 4) for k in K], "AcquisitionTime": times(1.5 * (K // 4))},
     "four slices a rotation, in two half steps": {"AcquisitionNumber": [int(k // 8 * 2 + k % 2) for k in K]},
     "blocks scanned there and back": {"AcquisitionTime": times(np.r_[0.5 * K[:18], 30 + 0.5 * K[:18][::-1]])},
     "one odd slice": {"ConvolutionKernel": ["H60s" if k == 9 else "H30s" for k in K]},
     "current by dose modulation": {"XRayTubeCurrent": turns(200, 210), "Exposure": turns(100, 105)},
-    "content times all over the place": {"ContentTime": times(np.random.default_rng(1).permutation(COUNT)), "AcquisitionTime": times(0 * K)},
+    "content times all over the place": {
+        "ContentTime": times(np.random.default_rng(1).permutation(COUNT)),
+        "AcquisitionTime": times(0 * K),
+    },
     "times of writing, in whole seconds": {"AcquisitionTime": times(np.random.default_rng(3).integers(0, 2, COUNT))},
     "content times of two that reconstruct": {"AcquisitionTime": times(0 * K), "ContentTime": times(after(2, 60))},
 }
@@ -133,7 +164,9 @@ def unlikeness(folder: Path, volume: np.ndarray, spacing) -> float:
 def test_pixels_tell_where_no_attribute_does(tmp_path, make: Callable):
     both = make(HEAD)
     write_ct_series(tmp_path, both, (5.0, 5.0, 3.0 * COUNT / len(both)))
-    with pytest.raises(UnusableInput, match="mixes several acquisitions .* every slice is less like its neighbours than these are"):
+    with pytest.raises(
+        UnusableInput, match="mixes several acquisitions .* every slice is less like its neighbours than these are"
+    ):
         read_planning_ct(tmp_path)
 
 

@@ -69,7 +69,10 @@ def test_big_endian_is_told_from_the_bytes(tmp_path):
     [
         (b"1.2.3.4 ", "CT0001.dcm of series .* is compressed as 1.2.3.4, which cannot be read"),
         (b"\xff\xfeMILLER", "CT0001.dcm of series .* names an unknown transfer syntax, which cannot be read"),
-        (EXPLICIT + b"\\1.2.840.10008.1.2.4.70", "CT0001.dcm of series .* names several transfer syntaxes, which cannot be read"),
+        (
+            EXPLICIT + b"\\1.2.840.10008.1.2.4.70",
+            "CT0001.dcm of series .* names several transfer syntaxes, which cannot be read",
+        ),
     ],
 )
 def test_another_syntax_is_refused(tmp_path, said, sentence):
@@ -85,7 +88,9 @@ def test_compressed_pixels_are_not_taken_for_values(tmp_path, said):
     files = write_ct_series(tmp_path, HEAD, SPACING)
     compress(files[:1], "jpeg-lossless")
     say_syntax(files[0], said)
-    with pytest.raises(UnusableInput, match="CT0001.dcm has compressed pixels, but its Transfer Syntax UID does not say how"):
+    with pytest.raises(
+        UnusableInput, match="CT0001.dcm has compressed pixels, but its Transfer Syntax UID does not say how"
+    ):
         read_planning_ct(tmp_path)
 
 
@@ -152,7 +157,9 @@ def test_any_odd_element_ends_in_a_ct_or_in_a_sentence(series, keyword):
     files[0].write_bytes(contents[0])
 
 
-@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "Rows"])
+@pytest.mark.parametrize(
+    "keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "Rows"]
+)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_slice_is_not_lost_in_silence_by_an_odd_element(series, keyword, change):
     """Slice 1 lies at an end, where no gap would show that it is not there."""
@@ -203,4 +210,6 @@ def test_a_file_without_series_is_warned_about(series):
     spoil(files[-1], "SeriesInstanceUID", CHANGES["empty"])
     ct = read_planning_ct(folder)
     files[-1].write_bytes(contents[-1])
-    assert ct.warnings == [f"1 file beside series {ct.series_uid} without Series Instance UID: check that no slice is missing at its ends."]
+    assert ct.warnings == [
+        f"1 file beside series {ct.series_uid} without Series Instance UID: check that no slice is missing at its ends."
+    ]

@@ -25,7 +25,9 @@ MR, PET, SECONDARY, RT_DOSE = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("4",
 
 
 def ct(folder: Path, count: int = SHAPE[0], **variations) -> list[Path]:
-    return write_ct_series(folder, head_phantom((count, *SHAPE[1:]), SPACING), variations.pop("spacing", SPACING), **variations)
+    return write_ct_series(
+        folder, head_phantom((count, *SHAPE[1:]), SPACING), variations.pop("spacing", SPACING), **variations
+    )
 
 
 def tagged(**tags) -> Callable[[Path], None]:
@@ -150,7 +152,11 @@ def junk(folder: Path) -> None:
 
 def dose(folder: Path) -> None:
     dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = RT_DOSE, generate_uid(None), generate_uid(None)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = (
+        RT_DOSE,
+        generate_uid(None),
+        generate_uid(None),
+    )
     dataset.Modality, dataset.PatientName = "RTDOSE", "TEST^Phantom"
     save(dataset, folder / "dose.dcm")
 
@@ -196,7 +202,10 @@ REFUSED = {
     "no position": (one(ImagePositionPatient=None), "CT0008.dcm .*no usable Image Position"),
     "position NaN": (patched(b"0\\0\\28", b"0\\nan "), "CT0008.dcm .*no usable Image Position"),
     "position unreadable": (patched(b"0\\0\\28", b"0\\0\\x8"), "CT0008.dcm .*no usable Image Position"),
-    "sizes mixed": (lambda folder: ct(folder, overrides={7: {"HU": np.zeros((48, 40))}}), r"different sizes \(48 x 48 and 40 x 48"),
+    "sizes mixed": (
+        lambda folder: ct(folder, overrides={7: {"HU": np.zeros((48, 40))}}),
+        r"different sizes \(48 x 48 and 40 x 48",
+    ),
     "pixel spacings mixed": (one(PixelSpacing=[5, 4.9]), "different pixel spacings"),
     "no pixel spacing": (one(PixelSpacing=None), "CT0008.dcm .*no usable Pixel Spacing"),
     "pixel spacing 0": (one(PixelSpacing=[0, 0]), "absurd Pixel Spacing"),
@@ -208,7 +217,10 @@ REFUSED = {
     "effective atomic number": (tagged(RescaleType="Z_EFF"), "in Z_EFF"),
     "values from 0": (tagged(RescaleIntercept=0), "not those of a CT"),
     "only air": (lambda folder: write_ct_series(folder, np.full(SHAPE, -1000), SPACING), "no soft tissue"),
-    "monochrome 1": (one(PhotometricInterpretation="MONOCHROME1"), "CT0008.dcm .*not a greyscale CT image .*MONOCHROME1"),
+    "monochrome 1": (
+        one(PhotometricInterpretation="MONOCHROME1"),
+        "CT0008.dcm .*not a greyscale CT image .*MONOCHROME1",
+    ),
     "colour": (tagged(PhotometricInterpretation="RGB", SamplesPerPixel=3), "not a greyscale CT image .*3 samples"),
     "8 bits": (tagged(BitsAllocated=8, BitsStored=8, HighBit=7), "8 bits a pixel"),
     "bits unknown": (one(BitsStored=None), "how its pixels are stored"),
@@ -267,12 +279,18 @@ def test_two_ct_series_are_listed_as_candidates(tmp_path):
     with pytest.raises(UnusableInput) as refusal:
         read_planning_ct(tmp_path)
     assert [candidate["files"] for candidate in refusal.value.candidates] == [28, 28]
-    assert all(candidate["thickness_mm"] > 0 and str(tmp_path) in candidate["folder"] for candidate in refusal.value.candidates)
-    assert not any(candidate["folder"] in refusal.value.sentence.partition(" holds ")[2] for candidate in refusal.value.candidates)
+    assert all(
+        candidate["thickness_mm"] > 0 and str(tmp_path) in candidate["folder"] for candidate in refusal.value.candidates
+    )
+    assert not any(
+        candidate["folder"] in refusal.value.sentence.partition(" holds ")[2] for candidate in refusal.value.candidates
+    )
     for candidate in refusal.value.candidates:
         assert candidate["uid"] in refusal.value.sentence
         assert read_planning_ct(tmp_path, candidate["uid"]).series_uid == candidate["uid"]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

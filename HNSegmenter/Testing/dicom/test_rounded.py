@@ -31,7 +31,9 @@ def ct(folder: Path, z, thickness=None, drop=(), orientation=UP, **tags) -> list
     tags["SliceThickness"] = None if thickness is None else f"{thickness:g}"
     volume = head_phantom((len(z), 40, 40), (PIXEL, PIXEL, float(np.diff(z).mean())))
     positions = np.column_stack([np.full(len(z), -97.5), np.full(len(z), -97.66), z])
-    files = write_ct_series(folder, volume, (PIXEL, PIXEL, 1.0), positions=positions, orientation=orientation, tags=tags, overrides=own)
+    files = write_ct_series(
+        folder, volume, (PIXEL, PIXEL, 1.0), positions=positions, orientation=orientation, tags=tags, overrides=own
+    )
     for k in drop:
         files[k].unlink()
     return files
@@ -65,7 +67,9 @@ def test_rounded_positions_are_an_even_stack(tmp_path, z, step, unit, said, orie
     found = read_planning_ct(tmp_path)
     assert not found.resampled and found.image.GetSpacing()[2] == pytest.approx(step, abs=0.01)
     name = {1.0: "whole", 0.5: "half"}[unit]
-    assert [f"positions of series {found.series_uid} are rounded to {name} mm" in warning for warning in found.warnings] == [True]
+    assert [
+        f"positions of series {found.series_uid} are rounded to {name} mm" in warning for warning in found.warnings
+    ] == [True]
     up = orientation == UP
     assert [slice_.path for slice_ in found.slices] == (files if up else files[::-1])
     assert [slice_.position[2] for slice_ in found.slices] == list(z if up else z[::-1]), "where the files say"
@@ -106,11 +110,27 @@ def test_contours_lie_in_the_planes_that_the_files_say(tmp_path):
 
 
 MISSING = {
-    "one of 2.5 mm": (nearest(true(2.5)), {"thickness": 2.5, "drop": [30]}, "1 slice is missing .*usual distance 2.50 mm"),
+    "one of 2.5 mm": (
+        nearest(true(2.5)),
+        {"thickness": 2.5, "drop": [30]},
+        "1 slice is missing .*usual distance 2.50 mm",
+    ),
     "one of 2.5 mm, nothing said": (nearest(true(2.5)), {"drop": [31]}, "1 slice is missing .*usual distance 2.50 mm"),
-    "two together, and one": (nearest(true(2.5)), {"drop": [20, 21, 41]}, "3 slices are missing .*usual distance 2.50 mm"),
-    "one of 1.25 mm": (nearest(true(1.25)), {"thickness": 1.25, "drop": [30]}, "1 slice is missing .*usual distance 1.25 mm"),
-    "one of 1.25 mm, by the numbers": (nearest(true(1.25)), {"drop": [32]}, "1 slice is missing .*usual distance 1.25 mm"),
+    "two together, and one": (
+        nearest(true(2.5)),
+        {"drop": [20, 21, 41]},
+        "3 slices are missing .*usual distance 2.50 mm",
+    ),
+    "one of 1.25 mm": (
+        nearest(true(1.25)),
+        {"thickness": 1.25, "drop": [30]},
+        "1 slice is missing .*usual distance 1.25 mm",
+    ),
+    "one of 1.25 mm, by the numbers": (
+        nearest(true(1.25)),
+        {"drop": [32]},
+        "1 slice is missing .*usual distance 1.25 mm",
+    ),
     "one of 3.27 mm": (nearest(true(3.27)), {"drop": [30]}, "1 slice is missing .*usual distance 3.27 mm"),
     "every fourth of 1 mm": (true(1.0, 0, 80), {"thickness": 1, "drop": range(3, 80, 4)}, "19 slices are missing"),
     "every fourth of 1 mm, nothing said": (true(1.0, 0, 80), {"drop": range(3, 80, 4)}, "19 slices are missing"),
@@ -137,13 +157,18 @@ def test_numbered_anew_missing_slices_are_found_by_the_distance(tmp_path):
 def test_where_nothing_tells_both_reasons_are_given(tmp_path):
     """Steps of 1 and 2 mm, numbered without a gap."""
     ct(tmp_path, nearest(true(1.25)))
-    with pytest.raises(UnusableInput, match="lie at whole mm, 1 or 2 mm apart: either their positions were rounded or 1[45] slices are missing"):
+    with pytest.raises(
+        UnusableInput,
+        match="lie at whole mm, 1 or 2 mm apart: either their positions were rounded or 1[45] slices are missing",
+    ):
         read_planning_ct(tmp_path)
 
 
 def test_slices_nearer_than_the_rounding_share_a_position(tmp_path):
     ct(tmp_path, nearest(true(0.625, count=120)), thickness=0.625)
-    with pytest.raises(UnusableInput, match="nearer to each other than 1 mm, and their positions are rounded to whole mm"):
+    with pytest.raises(
+        UnusableInput, match="nearer to each other than 1 mm, and their positions are rounded to whole mm"
+    ):
         read_planning_ct(tmp_path)
 
 
@@ -159,7 +184,13 @@ def test_two_regions_in_whole_mm_are_uneven_or_missing_as_before(tmp_path):
     z = nearest(np.cumsum([0, *[2.5] * 24, *[5.0] * 12]))
     thickness = {k: {"SliceThickness": "2.5" if k <= 24 else "5"} for k in range(len(z))}
     volume = head_phantom((len(z), 40, 40), (PIXEL, PIXEL, 3.0))
-    write_ct_series(tmp_path / "thick", volume, (PIXEL, PIXEL, 2.5), positions=np.column_stack([0 * z, 0 * z, z]), overrides=thickness)
+    write_ct_series(
+        tmp_path / "thick",
+        volume,
+        (PIXEL, PIXEL, 2.5),
+        positions=np.column_stack([0 * z, 0 * z, z]),
+        overrides=thickness,
+    )
     assert "unevenly spaced (2.00 to 5.00 mm)" in read_planning_ct(tmp_path / "thick").warnings[0]
     ct(tmp_path / "thin", z, thickness=2.5)
     with pytest.raises(UnusableInput, match="1[12] slices are missing"):

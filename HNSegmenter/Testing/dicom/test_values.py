@@ -28,7 +28,10 @@ def padded(volume: np.ndarray, value: int) -> np.ndarray:
 def test_hu_stored_as_they_are_and_an_intercept_left(tmp_path, volume, intercept):
     for path in write_ct_series(tmp_path, volume, SPACING, signed=True, intercept=0):
         edit(path, RescaleIntercept=intercept)
-    with pytest.raises(UnusableInput, match=f"not those of a CT in Hounsfield units: air and soft tissue lie about 1024 too low. The Rescale Intercept is {intercept}, and the stored values seem to be HU already"):
+    with pytest.raises(
+        UnusableInput,
+        match=f"not those of a CT in Hounsfield units: air and soft tissue lie about 1024 too low. The Rescale Intercept is {intercept}, and the stored values seem to be HU already",
+    ):
         read_planning_ct(tmp_path)
 
 
@@ -37,7 +40,10 @@ def test_an_intercept_that_was_lost(tmp_path, signed):
     volume = padded(HEAD, -2000 - 1024) if signed else HEAD  # padding is -2000 as stored
     for path in write_ct_series(tmp_path, volume, SPACING, signed=signed):
         edit(path, RescaleIntercept=0)
-    with pytest.raises(UnusableInput, match="air and soft tissue lie about 1024 too high. The Rescale Intercept is 0, and it seems to be lost"):
+    with pytest.raises(
+        UnusableInput,
+        match="air and soft tissue lie about 1024 too high. The Rescale Intercept is 0, and it seems to be lost",
+    ):
         read_planning_ct(tmp_path)
 
 

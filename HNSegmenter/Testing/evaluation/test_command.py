@@ -22,7 +22,10 @@ from HNSegmenterLib.staging import move_in, staging
 from Testing.painted_head import COLORS, like, painted_head, shifted
 
 LABELS = {name: value for value, name in PRESETS["tcia"].items()}
-CUBE = {name: np.s_[2:8, 4:10, 4 + 10 * number : 10 + 10 * number] for number, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L"))}
+CUBE = {
+    name: np.s_[2:8, 4:10, 4 + 10 * number : 10 + 10 * number]
+    for number, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L"))
+}
 
 
 def cubes(*names: str, shift: int = 0) -> dict[str, np.ndarray]:
@@ -65,7 +68,19 @@ def data(tmp_path):
 
 
 def evaluate(data: Path, *more: str) -> tuple[int, dict]:
-    code = main(["evaluate", str(data / "set"), "--labels", "tcia", "--predictions", str(data / "made"), "-o", str(data / "report"), *more])
+    code = main(
+        [
+            "evaluate",
+            str(data / "set"),
+            "--labels",
+            "tcia",
+            "--predictions",
+            str(data / "made"),
+            "-o",
+            str(data / "report"),
+            *more,
+        ]
+    )
     file = data / "report" / "evaluation.csv"
     if not file.is_file():
         return code, {}
@@ -88,7 +103,12 @@ def test_figures_by_hand(data, capsys):
 def test_missing_organs_are_never_dropped(data, capsys):
     code, rows = evaluate(data)
     missed = rows["pt_2", "SpinalCord"]
-    assert (missed["status"], missed["dice"], missed["hd95_mm"], missed["msd_mm"]) == ("not predicted", "0.0000", "", "")
+    assert (missed["status"], missed["dice"], missed["hd95_mm"], missed["msd_mm"]) == (
+        "not predicted",
+        "0.0000",
+        "",
+        "",
+    )
     assert missed["volume_error_percent"] == "-100.0000"
     undrawn = rows["pt_2", "Parotid_L"]
     assert (undrawn["status"], undrawn["dice"]) == ("no reference", "")
@@ -127,7 +147,10 @@ def test_index_leaves_out_organs_and_slices(data, capsys):
     for name, mask in spoilt.items():
         sitk.WriteImage(image(mask), str(data / "made" / "pt_1" / f"{name}.nii.gz"))
     entries = {
-        "set/pt_1": {"context": {"Brainstem": 0.95, "SpinalCord": 0.5}, "slices_without_context": {"Brainstem": [2, 3]}},
+        "set/pt_1": {
+            "context": {"Brainstem": 0.95, "SpinalCord": 0.5},
+            "slices_without_context": {"Brainstem": [2, 3]},
+        },
         "set/pt_2": {"context": {"Brainstem": 1.0, "SpinalCord": 1.0}},
     }
     (data / "index.json").write_text(json.dumps(entries), encoding="utf-8")
@@ -214,7 +237,11 @@ def test_a_patient_without_predictions_is_said(data):
         (["{data}/set", "--labels", "{data}/twice.json"], 64, "a name of its own"),
         (["{data}/set", "--labels", "tcia", "--organs", "Liver"], 64, "no Liver"),
         (["{data}/set", "--labels", "tcia", "--index", "{data}/broken.json"], 2, "repair it"),
-        (["{data}/set", "--labels", "tcia", "-o", "{data}/broken.json", "--predictions", "{data}/made"], 64, "is a file"),
+        (
+            ["{data}/set", "--labels", "tcia", "-o", "{data}/broken.json", "--predictions", "{data}/made"],
+            64,
+            "is a file",
+        ),
     ],
 )
 def test_bad_input_gets_a_sentence_and_leaves_nothing(data, capsys, arguments, code, words):
@@ -286,7 +313,10 @@ def test_a_report_that_cannot_be_moved_in_whole_leaves_the_earlier_one(data):
     (report / "predictions" / "pt_1" / "result.json").write_text("earlier")
     (report / "predictions" / "pt_2").write_text("a file where a folder belongs")
     before = digests(report)
-    with pytest.raises(HNSegmenterError, match="could not be written into .*report"), staging(report, "0" * 32, "report") as staged:
+    with (
+        pytest.raises(HNSegmenterError, match="could not be written into .*report"),
+        staging(report, "0" * 32, "report") as staged,
+    ):
         for patient in ("pt_1", "pt_2"):
             (staged / "predictions" / patient).mkdir(parents=True)
             (staged / "predictions" / patient / "result.json").write_text("new")
@@ -298,7 +328,9 @@ def test_references_are_not_kept(data):
     dataset = Dataset.read(data / "set")
     for patient in dataset.patients:
         assert try_patient(patient, PRESETS["tcia"], stored_predictions(data / "made"))[1]
-    assert not [value for patient in dataset.patients for value in vars(patient).values() if isinstance(value, sitk.Image)]
+    assert not [
+        value for patient in dataset.patients for value in vars(patient).values() if isinstance(value, sitk.Image)
+    ]
 
 
 def test_runs_the_network_where_no_predictions_are_given(tmp_path, capsys):
@@ -310,7 +342,9 @@ def test_runs_the_network_where_no_predictions_are_given(tmp_path, capsys):
     sitk.WriteImage(ct[thin], str(folder / "data.nii.gz"))
     label = sum(sitk.GetArrayFromImage(labelmaps[name][thin]) * LABELS[name] for name in labelmaps)
     sitk.WriteImage(like(ct[thin], label.astype(np.uint8)), str(folder / "label.nii.gz"))
-    code = main(["evaluate", str(tmp_path / "set"), "--labels", "tcia", "--runtime", "local", "-o", str(tmp_path / "report")])
+    code = main(
+        ["evaluate", str(tmp_path / "set"), "--labels", "tcia", "--runtime", "local", "-o", str(tmp_path / "report")]
+    )
     assert code == 0, capsys.readouterr()
     place = tmp_path / "report" / "predictions" / "pt_1"
     assert (place / "result.json").is_file()
@@ -329,7 +363,10 @@ def test_runs_the_network_where_no_predictions_are_given(tmp_path, capsys):
 
 def test_a_prediction_moved_in_the_patient_keeps_its_distance(tmp_path):
     ct, labelmaps = painted_head()
-    for place, maps in (("set", labelmaps), ("made", {name: shifted(labelmap, (0, 0, 6)) for name, labelmap in labelmaps.items()})):
+    for place, maps in (
+        ("set", labelmaps),
+        ("made", {name: shifted(labelmap, (0, 0, 6)) for name, labelmap in labelmaps.items()}),
+    ):
         (tmp_path / place / "pt_1").mkdir(parents=True)
         if place == "made":
             for name in ("Eye_L", "Parotid_R"):

@@ -41,7 +41,9 @@ def test_ends_are_positive_towards_the_head():
     assert ends(rod(5, 12), rod(5, 12), grid(), sound) == Ends(0.0, 0.0)
     assert ends(rod(5, 12), rod(3, 14), grid(), sound) == Ends(6.0, -6.0)
     feet_last = grid((1, 0, 0, 0, -1, 0, 0, 0, -1))
-    assert ends(rod(5, 12), rod(3, 14), feet_last, sound) == Ends(6.0, -6.0), "the upper end is at the first slices there"
+    assert ends(rod(5, 12), rod(3, 14), feet_last, sound) == Ends(6.0, -6.0), (
+        "the upper end is at the first slices there"
+    )
     assert ends(rod(5, 12), rod(4, 12), feet_last, sound) == Ends(3.0, 0.0)
 
 
@@ -108,7 +110,10 @@ def test_what_a_cut_goes_through():
 
 def test_the_sentence_on_a_cut_organ():
     checks = ["Left parotid touches the highest slice: the scan may be cut there."]
-    organs = [Organ("Parotid_L", 1, (0, 0, 0), checks=checks), Organ("Eye_L", 2, (0, 0, 0), checks=["Left eye was not found."])]
+    organs = [
+        Organ("Parotid_L", 1, (0, 0, 0), checks=checks),
+        Organ("Eye_L", 2, (0, 0, 0), checks=["Left eye was not found."]),
+    ]
     assert cut_sentence(organs, "Parotid_L", above=True) == checks[0]
     assert cut_sentence(organs, "Parotid_L", above=False) is None
     assert cut_sentence(organs, "Eye_L", above=False) == "Left eye was not found."

@@ -76,7 +76,9 @@ def test_hd95_takes_the_worse_direction():
 
 
 def test_volume_error_and_voxel_size():
-    agreement = compare(box((10, 20, 20), (0, 10), (0, 10), (0, 10)), box((10, 20, 20), (0, 10), (0, 10), (0, 5)), (2, 2, 2.5))
+    agreement = compare(
+        box((10, 20, 20), (0, 10), (0, 10), (0, 10)), box((10, 20, 20), (0, 10), (0, 10), (0, 5)), (2, 2, 2.5)
+    )
     assert agreement.reference_ml == pytest.approx(10.0)
     assert agreement.volume_error_ml == pytest.approx(-5.0)
     assert agreement.volume_error_percent == pytest.approx(-50.0)

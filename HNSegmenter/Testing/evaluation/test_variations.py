@@ -179,7 +179,16 @@ def test_planning_ct(scan):
 
 
 def test_a_wide_scan_is_not_cropped():
-    wide = sitk.Resample(head().ct, [200, 200, 20], sitk.Transform(), sitk.sitkLinear, [-300, -300, 0], [3.5, 3.5, 3.0], np.eye(3).ravel(), -1000)
+    wide = sitk.Resample(
+        head().ct,
+        [200, 200, 20],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        [-300, -300, 0],
+        [3.5, 3.5, 3.0],
+        np.eye(3).ravel(),
+        -1000,
+    )
     varied = vary("planning-ct", Scan(wide, {}))
     assert varied.ct.GetSpacing()[0] == pytest.approx(200 * 3.5 / 512)
 
@@ -194,7 +203,10 @@ def test_rotated_by_15_degrees(seed):
         varied = vary("rotated", Scan(dense, scan.organs), seed)
         ends[organ] = centre(scan.organs[organ], scan.ct), centre(hu(varied) > 500, varied.ct)
     (a, a1), (b, b1), (c, c1) = ends.values()
-    before, after = np.stack([b - a, c - a, np.cross(b - a, c - a)]), np.stack([b1 - a1, c1 - a1, np.cross(b1 - a1, c1 - a1)])
+    before, after = (
+        np.stack([b - a, c - a, np.cross(b - a, c - a)]),
+        np.stack([b1 - a1, c1 - a1, np.cross(b1 - a1, c1 - a1)]),
+    )
     turn = np.linalg.solve(before, after)
     assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) == pytest.approx(15, abs=0.7)
     assert np.linalg.det(turn) == pytest.approx(1, abs=0.02)
@@ -223,7 +235,11 @@ def test_mirrored(scan):
     varied = vary("mirrored", scan)
     assert varied.mirrored and varied.ct.GetDirection() == scan.ct.GetDirection()
     assert np.array_equal(hu(varied), scan.hu[:, :, ::-1])
-    assert other_side("Parotid_L") == "Parotid_R" and other_side("Eye_R") == "Eye_L" and other_side("Brainstem") == "Brainstem"
+    assert (
+        other_side("Parotid_L") == "Parotid_R"
+        and other_side("Eye_R") == "Eye_L"
+        and other_side("Brainstem") == "Brainstem"
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))

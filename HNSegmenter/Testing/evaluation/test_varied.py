@@ -64,11 +64,30 @@ class ByHu:
                 columns = np.flatnonzero((hu > -400).any(axis=(0, 1)))
                 left = np.arange(hu.shape[2]) > (columns[0] + columns[-1]) / 2
                 mask &= left if organ.endswith("_L") else ~left
-            found = sitk.DICOMOrient(like(straight, mask.astype(np.uint8)), sitk.DICOMOrientImageFilter_GetOrientationFromDirectionCosines(ct.GetDirection()))
+            found = sitk.DICOMOrient(
+                like(straight, mask.astype(np.uint8)),
+                sitk.DICOMOrientImageFilter_GetOrientationFromDirectionCosines(ct.GetDirection()),
+            )
             sitk.WriteImage(like(ct, sitk.GetArrayFromImage(found)), str(place / f"{organ}.nii.gz"))
             status = "found" if mask.any() else "not found"
-            organs.append({"name": organ, "label": 1, "color": [0, 0, 0], "status": status, "checks": [self._says] if self._says else []})
-        values = {"contract": 1, "model": {}, "runtime": {}, "input": {}, "timings_s": {}, "warnings": [], "organs": organs}
+            organs.append(
+                {
+                    "name": organ,
+                    "label": 1,
+                    "color": [0, 0, 0],
+                    "status": status,
+                    "checks": [self._says] if self._says else [],
+                }
+            )
+        values = {
+            "contract": 1,
+            "model": {},
+            "runtime": {},
+            "input": {},
+            "timings_s": {},
+            "warnings": [],
+            "organs": organs,
+        }
         (place / "result.json").write_text(json.dumps(values), encoding="utf-8")
         return Prediction(place, ct)
 
@@ -79,7 +98,9 @@ def trials(dataset: Dataset, network, name: str, seed: int = 0):
     return plain, try_variation(name, case, network.varied, Donors(dataset, LABELS), axial=False, seed=seed)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIATIONS if name not in ("cut", "noise", "rotated", "planning-ct")])
+@pytest.mark.parametrize(
+    "name", [name for name in VARIATIONS if name not in ("cut", "noise", "rotated", "planning-ct")]
+)
 def test_a_network_that_variations_do_not_trouble_loses_nothing(dataset, tmp_path, name):
     plain, varied = trials(dataset, ByHu(tmp_path / "made", "It was not found."), name)
     assert {row.agreement.dice for row in plain.rows} == {1.0}
@@ -133,7 +154,9 @@ def test_swapped_sides_and_changes_are_found(dataset, tmp_path):
 
 def test_eyes_that_are_not_there_and_eyes_far_off(dataset, tmp_path):
     context = {"Brainstem": 1.0, "Eye_L": 1.0, "Eye_R": 1.0}
-    (dataset.folder / "index.json").write_text(json.dumps({name: {"context": context} for name in ("pt_1", "pt_2")}), encoding="utf-8")
+    (dataset.folder / "index.json").write_text(
+        json.dumps({name: {"context": context} for name in ("pt_1", "pt_2")}), encoding="utf-8"
+    )
     for name, removed in (("pt_1", "Eye_L"), ("pt_2", "Eye_R")):
         file = dataset.folder / name / "label.nii.gz"
         image = sitk.ReadImage(str(file))
@@ -161,9 +184,13 @@ def test_an_eye_that_is_rightly_not_found(dataset, tmp_path):
         file = dataset.folder / "pt_1" / f"{name}.nii.gz"
         image = sitk.ReadImage(str(file))
         array = sitk.GetArrayFromImage(image)
-        array[array == (VALUES["Eye_L"] if name == "label" else 1000 + 100 * VALUES["Eye_L"])] = 0 if name == "label" else 40
+        array[array == (VALUES["Eye_L"] if name == "label" else 1000 + 100 * VALUES["Eye_L"])] = (
+            0 if name == "label" else 40
+        )
         sitk.WriteImage(like(image, array), str(file))
-    trial, _ = try_patient(Dataset.read(dataset.folder).patients[0], LABELS, ByHu(tmp_path / "made", "Left eye was not found.").as_it_is)
+    trial, _ = try_patient(
+        Dataset.read(dataset.folder).patients[0], LABELS, ByHu(tmp_path / "made", "Left eye was not found.").as_it_is
+    )
     assert {row.organ: row.status for row in trial.rows}["Eye_L"] == ABSENT
     assert trial.findings == []
 
@@ -179,7 +206,9 @@ def test_a_ct_and_a_label_on_two_grids_are_said(dataset, tmp_path):
 def test_another_patients_eye_in_the_filled_void_is_not_a_false_one(dataset, tmp_path):
     """The first head stops below its eyes, but for specks of them, as blanked CTs keep inside of contours; the tissue that fills
     the void above it holds the other's."""
-    (dataset.folder / "index.json").write_text(json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8")
+    (dataset.folder / "index.json").write_text(
+        json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8"
+    )
     eyes = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.folder / "pt_1" / "label.nii.gz"))) >= VALUES["Eye_L"]
     specks = np.zeros_like(eyes)
     specks[tuple(np.argwhere(eyes)[-3:].T)] = True
@@ -212,14 +241,26 @@ def coarse_sample(tmp_path_factory) -> Path:
 def test_the_whole_way_through_dicom_and_rtstruct(coarse_sample, tmp_path, capsys):
     """With the network: as a series, varied, and the contours read back; twice the same; the labelmaps' figures are the contours'."""
     report, model = tmp_path / "report", tmp_path / "model"
-    shutil.copytree(network_folder() / "hn_network" / "model", model)  # one network all the time, whatever is installed meanwhile
+    shutil.copytree(
+        network_folder() / "hn_network" / "model", model
+    )  # one network all the time, whatever is installed meanwhile
     arguments = ["evaluate", str(coarse_sample), "--labels", "openkbp-eyes", "--model", str(model), "-o", str(report)]
-    assert main([*arguments, "--through", "rtstruct", "--variation", "again", "--variation", "reoriented"]) == 0, capsys.readouterr()
-    for place in (report / "predictions" / "pt_1", report / "variations" / "again" / "pt_1", report / "variations" / "reoriented" / "pt_1"):
+    assert main([*arguments, "--through", "rtstruct", "--variation", "again", "--variation", "reoriented"]) == 0, (
+        capsys.readouterr()
+    )
+    for place in (
+        report / "predictions" / "pt_1",
+        report / "variations" / "again" / "pt_1",
+        report / "variations" / "reoriented" / "pt_1",
+    ):
         assert (place / "rtstruct.dcm").is_file()
     with (report / "evaluation.csv").open(encoding="utf-8", newline="") as lines:
         rows = {(row["variation"], row["organ"]): row for row in csv.DictReader(lines)}
-    assert rows["", "Brainstem"]["dice"] == rows["again", "Brainstem"]["dice"] == rows["again", "Brainstem"]["unchanged_dice"]
+    assert (
+        rows["", "Brainstem"]["dice"]
+        == rows["again", "Brainstem"]["dice"]
+        == rows["again", "Brainstem"]["unchanged_dice"]
+    )
     text = (report / "evaluation.md").read_text(encoding="utf-8")
     assert "| not the same again | 0 |" in text and "| reoriented | Brainstem | 1 | 0 |" in text
     stored = ["--predictions", str(report / "predictions"), "-o", str(tmp_path / "stored")]
@@ -232,7 +273,9 @@ def test_the_whole_way_through_dicom_and_rtstruct(coarse_sample, tmp_path, capsy
 def test_the_number_of_threads_does_not_matter(coarse_sample, tmp_path, own_folders):
     from HNSegmenterLib.pipeline import segment
 
-    one, two = (segment(coarse_sample / "pt_1" / "data.nii.gz", tmp_path / str(n), LocalRuntime(threads=n)) for n in (1, 2))
+    one, two = (
+        segment(coarse_sample / "pt_1" / "data.nii.gz", tmp_path / str(n), LocalRuntime(threads=n)) for n in (1, 2)
+    )
     assert one.labelmaps.keys() == two.labelmaps.keys() and one.labelmaps
     for name, path in one.labelmaps.items():
         a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0 for file in (path, two.labelmaps[name]))

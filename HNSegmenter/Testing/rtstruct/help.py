@@ -116,7 +116,10 @@ def saved(dataset: Dataset, path: Path) -> Path:
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "2.25.1"
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, "2.25.1"
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = (
+        dataset.SOPClassUID,
+        "2.25.1",
+    )
     if pydicom.__version__ >= "3":
         dataset.save_as(path, enforce_file_format=True)
     else:
@@ -128,7 +131,9 @@ def saved(dataset: Dataset, path: Path) -> Path:
 def contours(dataset: Dataset) -> dict[str, list]:
     """ROI name -> its contours as (slice, points)."""
     return {
-        roi.name: [(item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.contours]
+        roi.name: [
+            (item.ContourImageSequence[0].ReferencedSOPInstanceUID, list(item.ContourData)) for item in roi.contours
+        ]
         for roi in pair(dataset).rois
     }
 
@@ -156,7 +161,18 @@ def volume_ml(image: sitk.Image) -> float:
 def plastimatch_masks(rtstruct: Path, ct_folder: Path, ct: PlanningCT, out: Path) -> dict[str, np.ndarray]:
     """ROI name -> mask [k, j, i] on the grid of `ct`, as plastimatch rasterises it (Debian package plastimatch)."""
     program = require_program("plastimatch")
-    command = [program, "convert", "--input", rtstruct, "--referenced-ct", ct_folder, "--output-prefix", out, "--prefix-format", "nii"]
+    command = [
+        program,
+        "convert",
+        "--input",
+        rtstruct,
+        "--referenced-ct",
+        ct_folder,
+        "--output-prefix",
+        out,
+        "--prefix-format",
+        "nii",
+    ]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
     return {path.stem: _on_grid(path, ct) for path in out.glob("*.nii")}
 
@@ -182,7 +198,9 @@ def dcmrtstruct2nii_masks(rtstruct: Path, ct_folder: Path, ct: PlanningCT, out: 
 def _on_grid(path: Path, ct: PlanningCT) -> np.ndarray:
     """A reader may stack the slices from the other end: where a voxel lies in the patient counts."""
     image = sitk.ReadImage(str(path))
-    return sitk.GetArrayFromImage(sitk.Resample(image, ct.image, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkNearestNeighbor))
+    return sitk.GetArrayFromImage(
+        sitk.Resample(image, ct.image, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkNearestNeighbor)
+    )
 
 
 def dciodvfy_complaints(path: Path) -> list[str]:

@@ -10,7 +10,17 @@ import pytest
 
 from HNSegmenterLib.errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from HNSegmenterLib.rtstruct import NameTable, Options, Roi, SliceContour, build, complete, trace, write, write_rtstruct
-from Testing.rtstruct.help import LEFT, MODEL, NAMES, dciodvfy_complaints, head_organs, labelmap, make_ct, organs, result
+from Testing.rtstruct.help import (
+    LEFT,
+    MODEL,
+    NAMES,
+    dciodvfy_complaints,
+    head_organs,
+    labelmap,
+    make_ct,
+    organs,
+    result,
+)
 
 SHAPE, SPACING = (24, 64, 64), (4.0, 4.0, 4.0)
 SMALL = (24, 40, 40), (6.0, 6.0, 4.0)
@@ -63,7 +73,11 @@ def test_rois_are_named_coloured_and_coded(ct, labelmaps, tmp_path):
     _, dataset = written(ct, labelmaps, result(), tmp_path)
     assert [item.ROIName for item in dataset.StructureSetROISequence] == list(NAMES)
     for organ, roi, drawn, seen in zip(
-        organs(), dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence, strict=True
+        organs(),
+        dataset.StructureSetROISequence,
+        dataset.ROIContourSequence,
+        dataset.RTROIObservationsSequence,
+        strict=True,
     ):
         assert roi.ROINumber == drawn.ReferencedROINumber == seen.ReferencedROINumber
         assert roi.ReferencedFrameOfReferenceUID == ct.frame_of_reference_uid
@@ -174,7 +188,11 @@ PATIENTS = {
 @pytest.mark.parametrize("character_set", PATIENTS)
 def test_the_patients_name_is_carried_byte_by_byte(character_set, tmp_path):
     stated = character_set.split("\\") if "\\" in character_set else character_set
-    tags = {"SpecificCharacterSet": stated, "PatientName": PATIENTS[character_set], "ReferringPhysicianName": PATIENTS[character_set]}
+    tags = {
+        "SpecificCharacterSet": stated,
+        "PatientName": PATIENTS[character_set],
+        "ReferringPhysicianName": PATIENTS[character_set],
+    }
     ct = make_ct(tmp_path / "ct", *SMALL, tags=tags)
     report, dataset = written(ct, head_organs(ct), result(), tmp_path)
     original = pydicom.dcmread(ct.slices[0].path)
@@ -197,7 +215,15 @@ def test_patient_and_study_are_those_of_the_ct(tmp_path):
     }
     ct = make_ct(tmp_path / "ct", *SMALL, tags=tags)
     _, dataset = written(ct, head_organs(ct), result(), tmp_path)
-    for keyword in ("PatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "AccessionNumber", "StudyID", "StudyDate"):
+    for keyword in (
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDescription",
+        "AccessionNumber",
+        "StudyID",
+        "StudyDate",
+    ):
         assert dataset[keyword].value == ct.header[keyword].value, keyword
     assert "must stay" not in str(dataset)
 
@@ -285,7 +311,11 @@ def test_a_ct_that_lacks_patient_and_study_values(tmp_path):
 
 
 def test_no_value_of_the_patient_reaches_a_log(tmp_path, caplog, recwarn, capfd):
-    tags = {"PatientName": "TEST^UNIQUENAME", "PatientBirthDate": "19.7.1970 UNIQUE", "AccessionNumber": "UNIQUE-LONGER-THAN-16"}
+    tags = {
+        "PatientName": "TEST^UNIQUENAME",
+        "PatientBirthDate": "19.7.1970 UNIQUE",
+        "AccessionNumber": "UNIQUE-LONGER-THAN-16",
+    }
     ct = make_ct(tmp_path / "ct", *SMALL, tags=tags)
     recwarn.clear()
     capfd.readouterr()

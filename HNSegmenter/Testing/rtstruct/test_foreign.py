@@ -44,7 +44,16 @@ def exported(ct, tmp_path_factory):
     drawn = head_organs(ct)
     for name, image in drawn.items():
         sitk.WriteImage(image, str(folder / "segments" / f"{name}.nii.gz"))
-    command = [program, "convert", "--input", ct.slices[0].path.parent, "--input-prefix", folder / "segments", "--output-dicom", folder / "out"]
+    command = [
+        program,
+        "convert",
+        "--input",
+        ct.slices[0].path.parent,
+        "--input-prefix",
+        folder / "segments",
+        "--output-dicom",
+        folder / "out",
+    ]
     subprocess.run([str(part) for part in [*command, "--patient-id", "TEST-0001"]], check=True, capture_output=True)
     (path,) = (folder / "out").glob("rtss*")
     return path, drawn
@@ -92,7 +101,9 @@ def test_a_file_of_another_study_is_refused(ct, exported):
 
 
 def _contour_images(dataset: Dataset) -> list[Dataset]:
-    items = [item for roi in dataset.ROIContourSequence for item in roi.ContourSequence if "ContourImageSequence" in item]
+    items = [
+        item for roi in dataset.ROIContourSequence for item in roi.ContourSequence if "ContourImageSequence" in item
+    ]
     series = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
     return [image for item in items for image in item.ContourImageSequence] + list(series.ContourImageSequence)
 
@@ -115,7 +126,9 @@ def test_a_contour_beyond_the_scan_or_the_image_is_refused(ct):
 
 def test_small_drift_is_moved_into_the_plane_and_said(ct):
     warnings: list[str] = []
-    completed = complete(drawing(("Eye_L", [square(ct, 5 + 0.2 / SPACING[2])])), ct, MODEL, organs(), warn=warnings.append)
+    completed = complete(
+        drawing(("Eye_L", [square(ct, 5 + 0.2 / SPACING[2])])), ct, MODEL, organs(), warn=warnings.append
+    )
     (item,) = completed.ROIContourSequence[0].ContourSequence
     assert item.ContourImageSequence[0].ReferencedSOPInstanceUID == ct.slices[5].sop_instance_uid
     assert float(item.ContourData[2]) == pytest.approx(ct.slices[5].position[2], abs=0.005)
@@ -166,7 +179,9 @@ def test_organs_of_ones_own_are_kept_as_manual(ct):
 
 def test_the_clinics_names_are_known_again(ct):
     names = Options(names=NameTable({"Eye_L": "Auge links"}))
-    completed = complete(drawing(("Auge links", [square(ct, 5)]), ("Eye_R", [square(ct, 6)])), ct, MODEL, organs(), names)
+    completed = complete(
+        drawing(("Auge links", [square(ct, 5)]), ("Eye_R", [square(ct, 6)])), ct, MODEL, organs(), names
+    )
     assert [item.ROIName for item in completed.StructureSetROISequence] == ["Auge links", "Eye_R"]
     assert [item.ROIGenerationAlgorithm for item in completed.StructureSetROISequence] == ["AUTOMATIC", "AUTOMATIC"]
 

@@ -18,7 +18,9 @@ def test_json_and_csv_say_the_same(tmp_path):
     files = [
         write(tmp_path / "names.json", '{"Parotid_L": "Parotis links", "Eye_R": "Auge rechts, ganz"}'),
         write(tmp_path / "comma.csv", 'TG-263,Name\nParotid_L,Parotis links\n\nEye_R,"Auge rechts, ganz"\n'),
-        write(tmp_path / "excel.csv", "TG-263;Name\r\nParotid_L;Parotis links\r\nEye_R;Auge rechts, ganz\r\n", "utf-8-sig"),
+        write(
+            tmp_path / "excel.csv", "TG-263;Name\r\nParotid_L;Parotis links\r\nEye_R;Auge rechts, ganz\r\n", "utf-8-sig"
+        ),
         write(tmp_path / "tab.csv", "Parotid_L\tParotis links\nEye_R\tAuge rechts, ganz\n"),
     ]
     for path in files:

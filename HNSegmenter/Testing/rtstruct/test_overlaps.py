@@ -10,7 +10,18 @@ from HNSegmenterLib.evaluation.rasterise import read_contours
 from HNSegmenterLib.rtstruct import complete, write
 from HNSegmenterLib.rtstruct.tracing.overlaps import Crossing, arrange, own_areas
 from HNSegmenterLib.rtstruct.tracing.planes import to_pixels
-from Testing.rtstruct.help import MODEL, contours, dcmrtstruct2nii_masks, drawing, make_ct, organs, plastimatch_masks, ring, saved, square
+from Testing.rtstruct.help import (
+    MODEL,
+    contours,
+    dcmrtstruct2nii_masks,
+    drawing,
+    make_ct,
+    organs,
+    plastimatch_masks,
+    ring,
+    saved,
+    square,
+)
 
 K = 5  # the slice that is drawn on
 ROWS, COLUMNS = 96, 96
@@ -44,13 +55,18 @@ def as_read(dataset, ct, folder) -> dict[str, dict[str, np.ndarray]]:
     slice_ = ct.slices[K]
     write(dataset, folder / "rtstruct.dcm")
     programs = {program.__name__: program for program in (plastimatch_masks, dcmrtstruct2nii_masks)}
-    masks = {name: program(folder / "rtstruct.dcm", slice_.path.parent, ct, folder / name) for name, program in programs.items()}
+    masks = {
+        name: program(folder / "rtstruct.dcm", slice_.path.parent, ct, folder / name)
+        for name, program in programs.items()
+    }
     masks["evaluate"] = read_contours(folder / "rtstruct.dcm", ct.image)
     found = {}
     for name, drawn in contours(dataset).items():
         assert {uid for uid, _ in drawn} == {slice_.sop_instance_uid}
         times = [windings(to_pixels(slice_, np.reshape(np.array(points, float), (-1, 3)))[0]) for _, points in drawn]
-        found[name] = {rule: fill(times) for rule, fill in RULES.items()} | {who: mask[name][K] > 0 for who, mask in masks.items()}
+        found[name] = {rule: fill(times) for rule, fill in RULES.items()} | {
+            who: mask[name][K] > 0 for who, mask in masks.items()
+        }
     return found
 
 
@@ -82,7 +98,12 @@ def accepted():
     again, twice = "1 contour repeats another", "2 contours repeat another"
     yield "one", lambda ct: [square(ct, K, A, B)], WHOLE, []
     yield "a ring in a ring", lambda ct: [square(ct, K, A, B), square(ct, K, *WITHIN)], WHOLE & ~box(*WITHIN), [hole]
-    yield "the inner one first", lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B)[::-1]], WHOLE & ~box(*WITHIN), [hole]
+    yield (
+        "the inner one first",
+        lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B)[::-1]],
+        WHOLE & ~box(*WITHIN),
+        [hole],
+    )
     yield (
         "three deep",
         lambda ct: [square(ct, K, (27.5, 26.5), (29.5, 28.5)), square(ct, K, A, B), square(ct, K, *WITHIN)],
@@ -90,7 +111,12 @@ def accepted():
         [hole],
     )
     for side, at in AT_EDGES.items():
-        yield f"a hole that touches the {side}", lambda ct, at=at: [square(ct, K, A, B), square(ct, K, *at)], WHOLE & ~box(*at), [hole]
+        yield (
+            f"a hole that touches the {side}",
+            lambda ct, at=at: [square(ct, K, A, B), square(ct, K, *at)],
+            WHOLE & ~box(*at),
+            [hole],
+        )
     yield (
         "a hole that touches by a point",
         lambda ct: [square(ct, K, A, B), ring(ct, K, (19.5, 29.63), (29.31, 22.42), (36.57, 29.28), (29.44, 36.71))],
@@ -99,7 +125,11 @@ def accepted():
     )
     yield (
         "holes that touch",
-        lambda ct: [square(ct, K, A, B), square(ct, K, (22.5, 24.5), (26.5, 31.5)), square(ct, K, (26.5, 26.5), (31.5, 36.5))],
+        lambda ct: [
+            square(ct, K, A, B),
+            square(ct, K, (22.5, 24.5), (26.5, 31.5)),
+            square(ct, K, (26.5, 26.5), (31.5, 36.5)),
+        ],
         WHOLE & ~box((22.5, 24.5), (26.5, 31.5)) & ~box((26.5, 26.5), (31.5, 36.5)),
         [holes],
     )
@@ -113,26 +143,57 @@ def accepted():
         WHOLE,
         [],
     )
-    yield "islands that touch by a corner", lambda ct: [square(ct, K, A, (29.5, 29.5)), square(ct, K, (29.5, 29.5), B)], None, []
+    yield (
+        "islands that touch by a corner",
+        lambda ct: [square(ct, K, A, (29.5, 29.5)), square(ct, K, (29.5, 29.5), B)],
+        None,
+        [],
+    )
     there, back = [*WITHIN_CORNERS, WITHIN_CORNERS[0]], [WITHIN_CORNERS[0], *WITHIN_CORNERS[::-1]]
     outside = [A, (39.5, 19.5), B, (19.5, 39.5)]
-    for name, way, remark in (("a keyhole", back, []), ("a keyhole whose hole runs as the outline does", there, [hole])):
+    for name, way, remark in (
+        ("a keyhole", back, []),
+        ("a keyhole whose hole runs as the outline does", there, [hole]),
+    ):
         points = [*outside, (19.5, 24.5), (21, 24.5), *way, (21, 24.5), (19.5, 24.5)]
         for n in (0, 7):  # begun at the outline, or in the hole
-            yield f"{name}, from point {n}", lambda ct, p=points[n:] + points[:n]: [ring(ct, K, *p)], WHOLE & ~box(*WITHIN), remark
-    yield "a figure of eight", lambda ct: [ring(ct, K, (19.4, 19.3), (39.4, 39.3), (39.4, 19.3), (19.4, 39.3))], None, []
+            yield (
+                f"{name}, from point {n}",
+                lambda ct, p=points[n:] + points[:n]: [ring(ct, K, *p)],
+                WHOLE & ~box(*WITHIN),
+                remark,
+            )
+    yield (
+        "a figure of eight",
+        lambda ct: [ring(ct, K, (19.4, 19.3), (39.4, 39.3), (39.4, 19.3), (19.4, 39.3))],
+        None,
+        [],
+    )
     yield "twice", lambda ct: [square(ct, K, A, B)] * 2, WHOLE, [again]
     yield "three times", lambda ct: [square(ct, K, A, B)] * 3, WHOLE, [twice]
-    yield "again from another point", lambda ct: [square(ct, K, A, B), np.roll(square(ct, K, A, B), 2, axis=0)], WHOLE, [again]
-    yield "again in the other direction", lambda ct: [square(ct, K, A, B), square(ct, K, A, B)[::-1]], WHOLE, [again]
-    yield "again, rounded otherwise", lambda ct: [square(ct, K, A, B), square(ct, K, A, B) + [0.009, -0.009, 0]], WHOLE, [again]
     yield (
-        "again with more points",
-        lambda ct: [square(ct, K, A, B), ring(ct, K, A, (25.5, 19.5), (39.5, 19.5), B, (19.5, 39.5), (19.5, 39.5), (19.5, 30.5))],
+        "again from another point",
+        lambda ct: [square(ct, K, A, B), np.roll(square(ct, K, A, B), 2, axis=0)],
         WHOLE,
         [again],
     )
-    hole_twice = lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B), square(ct, K, *WITHIN)]  # noqa: E731
+    yield "again in the other direction", lambda ct: [square(ct, K, A, B), square(ct, K, A, B)[::-1]], WHOLE, [again]
+    yield (
+        "again, rounded otherwise",
+        lambda ct: [square(ct, K, A, B), square(ct, K, A, B) + [0.009, -0.009, 0]],
+        WHOLE,
+        [again],
+    )
+    yield (
+        "again with more points",
+        lambda ct: [
+            square(ct, K, A, B),
+            ring(ct, K, A, (25.5, 19.5), (39.5, 19.5), B, (19.5, 39.5), (19.5, 39.5), (19.5, 30.5)),
+        ],
+        WHOLE,
+        [again],
+    )
+    hole_twice = lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B), square(ct, K, *WITHIN)]
     yield "a hole twice", hole_twice, WHOLE & ~box(*WITHIN), [again, hole]
 
 
@@ -182,7 +243,9 @@ def test_what_readers_would_fill_differently_is_refused_with_its_place(case, ct)
     slice_ = ct.slices[K]
     with pytest.raises(UnusableInput) as refusal:
         complete(drawing(("GTVp", [square(ct, K)]), ("Eye_L", rings(ct))), ct, MODEL, organs())
-    assert refusal.value.sentence.startswith(f"{sentence} slice {slice_.sop_instance_uid} (z {slice_.position[2]:.1f} mm)")
+    assert refusal.value.sentence.startswith(
+        f"{sentence} slice {slice_.sop_instance_uid} (z {slice_.position[2]:.1f} mm)"
+    )
     assert refusal.value.sentence.endswith("them there.") or refusal.value.sentence.endswith("it there.")
 
 
@@ -191,13 +254,17 @@ def test_outlines_that_undo_each_other_by_their_type_are_not_taken_for_repeats(c
     found = as_read(complete(nested, ct, MODEL, organs()), ct, tmp_path)["Eye_L"]
     assert all(np.array_equal(mask, WHOLE & ~box(*WITHIN)) for mask in found.values())
     same = drawing(("Eye_L", [square(ct, K, A, B), square(ct, K, A, B)[::-1]]), kind="CLOSEDPLANAR_XOR")
-    with pytest.raises(UnusableInput, match=r"Two contours of Eye_L are the same on slice .* CLOSEDPLANAR_XOR, they undo each other"):
+    with pytest.raises(
+        UnusableInput, match=r"Two contours of Eye_L are the same on slice .* CLOSEDPLANAR_XOR, they undo each other"
+    ):
         complete(same, ct, MODEL, organs())
 
 
 def test_evaluate_counts_a_repeat_once_and_refuses_what_crosses(ct, tmp_path):
     twice = drawing(("Eye_L", [square(ct, K, A, B), square(ct, K, A, B)[::-1], square(ct, K, *WITHIN)]))
-    assert np.array_equal(read_contours(saved(twice, tmp_path / "twice.dcm"), ct.image)["Eye_L"][K], WHOLE & ~box(*WITHIN))
+    assert np.array_equal(
+        read_contours(saved(twice, tmp_path / "twice.dcm"), ct.image)["Eye_L"][K], WHOLE & ~box(*WITHIN)
+    )
     crossing = drawing(("Eye_L", [square(ct, K, A, B), square(ct, K, (30, 30), (50, 50))]))
     with pytest.raises(UnusableInput, match="does not fit the CT: contours of one ROI cross"):
         read_contours(saved(crossing, tmp_path / "crossing.dcm"), ct.image)

@@ -70,7 +70,9 @@ def test_an_roi_without_a_usable_number_is_refused(number, ct, drawn):
         del item.ROINumber
     else:
         raw = (number or "").encode()
-        item[0x30060022] = pydicom.dataelem.RawDataElement(pydicom.tag.Tag(0x30060022), "IS", len(raw), raw, 0, False, True)
+        item[0x30060022] = pydicom.dataelem.RawDataElement(
+            pydicom.tag.Tag(0x30060022), "IS", len(raw), raw, 0, False, True
+        )
     with pytest.raises(UnusableInput, match="Eye_R has no ROI Number"):
         complete(drawn, ct, MODEL, organs())
 
@@ -101,7 +103,10 @@ def test_two_contour_items_of_one_roi_are_joined_and_said(ct, drawn, told, tmp_p
     whole = contours(complete(drawn, ct, MODEL, organs()))
     masks = read_contours(saved(deepcopy(drawn), tmp_path / "whole.dcm"), ct.image)
     split = deepcopy(drawn.ROIContourSequence[1])
-    split.ContourSequence, drawn.ROIContourSequence[1].ContourSequence = split.ContourSequence[:1], split.ContourSequence[1:]
+    split.ContourSequence, drawn.ROIContourSequence[1].ContourSequence = (
+        split.ContourSequence[:1],
+        split.ContourSequence[1:],
+    )
     drawn.ROIContourSequence.append(split)
     assert contours(complete(drawn, ct, MODEL, organs(), warn=told.append)) == whole
     assert told == ["The contours of Eye_R stand in 2 ROI Contour items: they were taken together."]
@@ -110,7 +115,9 @@ def test_two_contour_items_of_one_roi_are_joined_and_said(ct, drawn, told, tmp_p
     assert masks["Eye_R"].any()
 
 
-@pytest.mark.parametrize(("number", "where"), [(9, "belong to ROI Number 9, which no ROI bears"), (None, "name no ROI")])
+@pytest.mark.parametrize(
+    ("number", "where"), [(9, "belong to ROI Number 9, which no ROI bears"), (None, "name no ROI")]
+)
 def test_contours_that_nobody_can_name_do_not_vanish_in_silence(number, where, ct, drawn, told, tmp_path):
     del drawn.StructureSetROISequence[2]
     drawn.ROIContourSequence[2].ReferencedROINumber = number

@@ -80,7 +80,9 @@ def test_single_voxels_and_diagonals_are_found_by_every_reader(planning, tmp_pat
     mask[10, 200, 200] = mask[10, 210, 210] = mask[10, 211, 211] = mask[10, 212, 210] = 1
     mask[11, 300:340:2, 300:340] = mask[11, 300:340, 300:340:3] = 1  # a lattice: a hole in every mesh
     organs = {"Eye_L": labelmap(ct, mask)}
-    report = write_rtstruct(ct, organs, result(**dict.fromkeys(set(NAMES) - {"Eye_L"}, "not found")), tmp_path / "rtstruct.dcm")
+    report = write_rtstruct(
+        ct, organs, result(**dict.fromkeys(set(NAMES) - {"Eye_L"}, "not found")), tmp_path / "rtstruct.dcm"
+    )
     for reader, read in READERS.items():
         assert np.array_equal(read(report.path, folder, ct, tmp_path / reader)["Eye_L"] > 0, mask > 0), reader
 
@@ -95,7 +97,9 @@ ORIENTATIONS = {
 @pytest.mark.parametrize("name", ORIENTATIONS)
 def test_positions_other_than_head_first_supine(name, tmp_path):
     orientation, position = ORIENTATIONS[name]
-    ct = make_ct(tmp_path / "ct", (24, 96, 96), (2.5, 2.5, 3.0), orientation=orientation, tags={"PatientPosition": position})
+    ct = make_ct(
+        tmp_path / "ct", (24, 96, 96), (2.5, 2.5, 3.0), orientation=orientation, tags={"PatientPosition": position}
+    )
     organs = head_organs(ct)
     report = write_rtstruct(ct, organs, result(), tmp_path / "rtstruct.dcm")
     masks = dcmrtstruct2nii_masks(report.path, tmp_path / "ct", ct, tmp_path / "read")

@@ -40,18 +40,36 @@ VRS = {
     "PositionReferenceIndicator": b"LO",
 }
 HELD = {
-    "Latin-1 called UTF-8": {"SpecificCharacterSet": b"ISO_IR 192", "PatientName": b"M\xfcller^J\xf6rg ", "StudyDescription": b"Sch\xe4del "},
+    "Latin-1 called UTF-8": {
+        "SpecificCharacterSet": b"ISO_IR 192",
+        "PatientName": b"M\xfcller^J\xf6rg ",
+        "StudyDescription": b"Sch\xe4del ",
+    },
     "UTF-8 called Latin-1": {"SpecificCharacterSet": b"ISO_IR 100", "PatientName": "Müller^Jörg".encode() + b" "},
     "Korean without the empty first value": {"SpecificCharacterSet": b"ISO 2022 IR 149 ", "PatientName": KOREAN},
     "Japanese without it": {"SpecificCharacterSet": b"ISO 2022 IR 87", "PatientName": JAPANESE},
-    "Korean with it": {"SpecificCharacterSet": b"\\ISO 2022 IR 149", "PatientName": KOREAN, "ReferringPhysicianName": KOREAN},
+    "Korean with it": {
+        "SpecificCharacterSet": b"\\ISO 2022 IR 149",
+        "PatientName": KOREAN,
+        "ReferringPhysicianName": KOREAN,
+    },
     "Chinese": {"SpecificCharacterSet": b"GB18030 ", "PatientName": "Wang^XiaoDong=王^小东".encode("gb18030") + b" "},
-    "Chinese cut in the middle of a letter": {"SpecificCharacterSet": b"GB18030 ", "PatientName": b"Wang^Xiao=\xcd\xf5^\xd0\xa1\xb6"},
+    "Chinese cut in the middle of a letter": {
+        "SpecificCharacterSet": b"GB18030 ",
+        "PatientName": b"Wang^Xiao=\xcd\xf5^\xd0\xa1\xb6",
+    },
     "an unknown character set": {"SpecificCharacterSet": b"ISO_IR 999", "PatientName": b"M\xfcller^J\xf6rg "},
     "a misspelt one": {"SpecificCharacterSet": b"ISO-IR 100", "PatientName": b"M\xfcller^J\xf6rg "},
-    "one with two values that exclude each other": {"SpecificCharacterSet": b"ISO_IR 192\\ISO_IR 100 ", "PatientName": b"M\xfcller"},
+    "one with two values that exclude each other": {
+        "SpecificCharacterSet": b"ISO_IR 192\\ISO_IR 100 ",
+        "PatientName": b"M\xfcller",
+    },
     "a codec of Python's": {"SpecificCharacterSet": b"utf8", "PatientName": b"M\xfcller"},
-    "a codec that is for no text": {"SpecificCharacterSet": b"hex ", "PatientName": b"M\xfcller", "PatientID": b"\xfc1"},
+    "a codec that is for no text": {
+        "SpecificCharacterSet": b"hex ",
+        "PatientName": b"M\xfcller",
+        "PatientID": b"\xfc1",
+    },
     "padding of all kinds": {
         "SpecificCharacterSet": b"ISO_IR 100\0\0",
         "PatientName": b" TEST^Phantom^^ \0\0",
@@ -81,7 +99,9 @@ def series(folder, tags=None, **variations):
 def written(folder, names=None, outcome=None):
     """The folder's CT, the report and the file that is written for it."""
     ct = read_planning_ct(folder)
-    report = write_rtstruct(ct, head_organs(ct), outcome or result(), folder / "out" / "rtstruct.dcm", names=NameTable(names or {}))
+    report = write_rtstruct(
+        ct, head_organs(ct), outcome or result(), folder / "out" / "rtstruct.dcm", names=NameTable(names or {})
+    )
     return ct, report, report.path.read_bytes()
 
 
@@ -96,13 +116,21 @@ def test_the_bytes_come_out_as_they_came_in(held, tmp_path):
     assert element("ROIName", b"LO", b"Parotid_L ") in content
 
 
-@pytest.mark.parametrize("held", ["Latin-1 called UTF-8", "Korean without the empty first value", "padding of all kinds"])
+@pytest.mark.parametrize(
+    "held", ["Latin-1 called UTF-8", "Korean without the empty first value", "padding of all kinds"]
+)
 def test_dcmdump_sees_the_same_bytes(held, tmp_path):
     put_bytes(series(tmp_path), HELD[held])
     _, report, _ = written(tmp_path)
 
     def dump(path):
-        command = [require_program("dcmdump"), "+L", "-Un", *(word for keyword in HELD[held] for word in ("+P", keyword)), str(path)]
+        command = [
+            require_program("dcmdump"),
+            "+L",
+            "-Un",
+            *(word for keyword in HELD[held] for word in ("+P", keyword)),
+            str(path),
+        ]
         return subprocess.run(command, check=True, capture_output=True).stdout.splitlines()
 
     assert dump(report.path) == dump(tmp_path / "CT0001.dcm") and len(dump(report.path)) == len(HELD[held])
@@ -170,7 +198,11 @@ def test_a_damaged_sequence_is_left_out(tmp_path):
 def test_reading_a_value_does_not_spoil_its_bytes(tmp_path):
     put_bytes(series(tmp_path), HELD["Latin-1 called UTF-8"])
     ct = read_planning_ct(tmp_path)
-    assert "M" in str(ct.header.PatientName) and "TEST-0001" in str(ct.header) and copy.deepcopy(ct.header).PatientID == "TEST-0001"
+    assert (
+        "M" in str(ct.header.PatientName)
+        and "TEST-0001" in str(ct.header)
+        and copy.deepcopy(ct.header).PatientID == "TEST-0001"
+    )
     dataset = complete(build(ct, rois_of(ct)), ct, MODEL, organs())
     assert str(dataset.PatientName) and str(dataset) and [item.keyword for item in dataset]
     assert element("PatientName", b"PN", b"M\xfcller^J\xf6rg ") in dicom_file(copy.deepcopy(dataset))

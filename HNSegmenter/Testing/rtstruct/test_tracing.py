@@ -156,7 +156,10 @@ def test_a_resampled_series_is_contoured_on_its_real_slices(name, tmp_path):
     centre, radius = np.array([90.0, 110.0, 50.0]), 25.0
     size = ct.image.GetSize()
     k, j, i = np.indices(size[::-1])
-    corner, axes = np.array(ct.image.GetOrigin()), np.array(ct.image.GetDirection()).reshape(3, 3) * ct.image.GetSpacing()
+    corner, axes = (
+        np.array(ct.image.GetOrigin()),
+        np.array(ct.image.GetDirection()).reshape(3, 3) * ct.image.GetSpacing(),
+    )
     grid = corner + np.stack([i, j, k], axis=-1) @ axes.T
     contours = trace(ct, labelmap(ct, in_ball(grid, centre, radius)))
     assert_sound(contours)

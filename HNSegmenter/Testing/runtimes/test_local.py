@@ -47,9 +47,17 @@ def test_events_come_through_live_and_chatter_is_ignored(network):
 @pytest.mark.parametrize(
     "program, error, says",
     [
-        ("print(json.dumps({'event': 'error', 'message': 'It is no CT.'})); sys.exit(2)", UnusableInput, "^It is no CT.$"),
+        (
+            "print(json.dumps({'event': 'error', 'message': 'It is no CT.'})); sys.exit(2)",
+            UnusableInput,
+            "^It is no CT.$",
+        ),
         ("sys.exit(2)", UnusableInput, "did not say why"),
-        ("print(json.dumps({'event': 'error', 'message': 'Model damaged.'})); sys.exit(1)", RuntimeFault, "Model damaged"),
+        (
+            "print(json.dumps({'event': 'error', 'message': 'Model damaged.'})); sys.exit(1)",
+            RuntimeFault,
+            "Model damaged",
+        ),
         ("sys.stderr.write('deep trouble\\n'); sys.exit(3)", RuntimeFault, "code 3.*deep trouble.*doctor"),
         ("os.kill(os.getpid(), signal.SIGKILL)", RuntimeFault, "memory"),
         ("sys.stderr.write('x' * 10_000_000); sys.exit(1)", RuntimeFault, "code 1"),
@@ -64,7 +72,10 @@ def test_every_end_is_a_sentence(network, program, error, says):
 
 @pytest.mark.parametrize("manners", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"])
 def test_cancel_ends_the_process_even_a_stubborn_one(network, tmp_path, manners):
-    job = network(manners + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\nprint('{{}}', flush=True)\ntime.sleep(60)")
+    job = network(
+        manners
+        + f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\nprint('{{}}', flush=True)\ntime.sleep(60)"
+    )
     token = CancelToken()
 
     def cancel_once_it_runs():

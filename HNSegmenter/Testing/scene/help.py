@@ -9,14 +9,16 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="needs the wheel slicer-core, or Slicer's own Python (make test-slicer-core)")
+slicer = pytest.importorskip(
+    "slicer", reason="needs the wheel slicer-core, or Slicer's own Python (make test-slicer-core)"
+)
 
-import vtk  # noqa: E402
-from vtkmodules.util.numpy_support import numpy_to_vtk  # noqa: E402
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
 
-from HNSegmenterLib.result import Result  # noqa: E402
-from HNSegmenterLib.scene.grid import Grid, as_matrix  # noqa: E402
-from Testing.rtstruct.help import result  # noqa: E402
+from HNSegmenterLib.result import Result
+from HNSegmenterLib.scene.grid import Grid, as_matrix
+from Testing.rtstruct.help import result
 
 
 def new_scene():

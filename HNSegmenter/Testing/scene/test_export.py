@@ -23,7 +23,19 @@ from Testing.machine import require_program
 from Testing.phantoms import nifti_to_series
 from Testing.rtstruct.help import contours as by_name
 from Testing.rtstruct.help import dciodvfy_complaints, dice, digests, head_organs, labelmap, make_ct, plastimatch_masks
-from Testing.scene.help import add_ct, add_segment, add_volume, contours, new_scene, paint, slice_ids, slicer, voxels, vtk, write_results
+from Testing.scene.help import (
+    add_ct,
+    add_segment,
+    add_volume,
+    contours,
+    new_scene,
+    paint,
+    slice_ids,
+    slicer,
+    voxels,
+    vtk,
+    write_results,
+)
 
 SHAPE, SPACING, ORIGIN = (24, 96, 96), (2.5, 2.5, 3.0), (-118.71, -130.123456, -40.777)
 
@@ -83,7 +95,9 @@ def test_untouched_segments_give_the_command_lines_contours(node, ct, drawn, fol
     saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
     assert saved.path == tmp_path / "out" / "rtstruct.dcm"
     assert [path.name for path in saved.path.parent.iterdir()] == ["rtstruct.dcm"]
-    assert {roi.name: (roi.algorithm, roi.interpreted_type, roi.dice) for roi in saved.rois} == {name: ("AUTOMATIC", "ORGAN", 1.0) for name in drawn}
+    assert {roi.name: (roi.algorithm, roi.interpreted_type, roi.dice) for roi in saved.rois} == dict.fromkeys(
+        drawn, ("AUTOMATIC", "ORGAN", 1.0)
+    )
     write_rtstruct(ct, drawn, hn.result_of(node), tmp_path / "library.dcm")
     assert contours(saved.path) == contours(tmp_path / "library.dcm")
     assert dciodvfy_complaints(saved.path) == []
@@ -113,7 +127,16 @@ def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image
         for name, image in hn.labelmaps(node, volume).items():
             sitk.WriteImage(change(name, image), str(home / "segments" / f"{name}.nii.gz"))
         sitk.WriteImage(hn.image_of(volume), str(home / "ct.nii.gz"))
-        command = [program, "convert", "--input", home / "ct.nii.gz", "--input-prefix", home / "segments", "--output-dicom", home / "out"]
+        command = [
+            program,
+            "convert",
+            "--input",
+            home / "ct.nii.gz",
+            "--input-prefix",
+            home / "segments",
+            "--output-dicom",
+            home / "out",
+        ]
         subprocess.run([str(part) for part in [*command, "--patient-id", "TEST-0001"]], check=True, capture_output=True)
         dataset = pydicom.dcmread(next((home / "out").glob("rtss*")))
         dataset.StudyInstanceUID = ct.study_uid  # SlicerRT keeps the study
@@ -126,14 +149,23 @@ def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image
 def test_slicer_rts_contours_are_put_on_the_original_series(node, volume, ct, drawn, folder, tmp_path, monkeypatch):
     plastimatch_as_slicer_rt(monkeypatch, tmp_path / "engine")
     grid = Grid.of_volume(volume)
-    paint(node, "Eye_L", grid, lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))))
+    paint(
+        node,
+        "Eye_L",
+        grid,
+        lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))),
+    )
     add_segment(node, "GTVp", grid, box(volume, (5, 10, 10), (12, 30, 30)))
     saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
     assert (saved.way, saved.why) == ("SlicerRT", "SlicerRT's exporter drew the contours.")
     assert min(roi.dice for roi in saved.rois) >= 0.99
     assert slice_ids(saved.path) <= {s.sop_instance_uid for s in ct.slices}
     written = rois(saved.path)
-    assert (written["Eye_L"], written["GTVp"], written["Brainstem"]) == (("SEMIAUTOMATIC", "ORGAN"), ("MANUAL", "GTV"), ("AUTOMATIC", "ORGAN"))
+    assert (written["Eye_L"], written["GTVp"], written["Brainstem"]) == (
+        ("SEMIAUTOMATIC", "ORGAN"),
+        ("MANUAL", "GTV"),
+        ("AUTOMATIC", "ORGAN"),
+    )
     assert pydicom.dcmread(saved.path).FrameOfReferenceUID == ct.frame_of_reference_uid
     assert dciodvfy_complaints(saved.path) == []
 
@@ -143,7 +175,10 @@ def test_a_real_ct_with_clinical_contours_and_an_edit(real_data, tmp_path, monke
     nifti_to_series(patient / "data.nii.gz", tmp_path / "ct")
     ct = read_planning_ct(tmp_path / "ct")
     clinical = voxels(sitk.ReadImage(str(patient / "label.nii.gz")))
-    drawn = {name: labelmap(ct, clinical == value) for value, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"), start=1)}
+    drawn = {
+        name: labelmap(ct, clinical == value)
+        for value, name in enumerate(("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"), start=1)
+    }
     write_results(tmp_path / "results", drawn, Eye_L="not in this model", Eye_R="not in this model")
     volume = add_ct(new_scene(), ct)
     node = hn.show_results(tmp_path / "results", volume)
@@ -158,7 +193,9 @@ def test_a_real_ct_with_clinical_contours_and_an_edit(real_data, tmp_path, monke
 
 
 def test_contours_of_slicer_rt_that_differ_are_not_used(node, folder, tmp_path, monkeypatch):
-    plastimatch_as_slicer_rt(monkeypatch, tmp_path / "engine", lambda name, image: sitk.BinaryErode(image) if name == "Eye_R" else image)
+    plastimatch_as_slicer_rt(
+        monkeypatch, tmp_path / "engine", lambda name, image: sitk.BinaryErode(image) if name == "Eye_R" else image
+    )
     saved = hn.export_rtstruct(node, tmp_path / "out", dicom_folder=folder)
     assert saved.way == "HN Segmenter"
     assert "SlicerRT's contours of Eye_R differ from the segment (Dice 0." in saved.why
@@ -169,7 +206,9 @@ def test_a_refusal_of_slicer_rt_is_told(node, folder, tmp_path, monkeypatch):
     from HNSegmenterLib.scene.saving import slicer_rt
 
     def refused(node, volume, ct, emit):
-        raise HNSegmenterError("SlicerRT could not export the contours: Must export the primary anatomical (CT/MR) image")
+        raise HNSegmenterError(
+            "SlicerRT could not export the contours: Must export the primary anatomical (CT/MR) image"
+        )
 
     monkeypatch.setattr(slicer_rt, "slicer_rt_problem", lambda volume, ct: None)
     monkeypatch.setattr(slicer_rt, "export", refused)
@@ -180,7 +219,12 @@ def test_a_refusal_of_slicer_rt_is_told(node, folder, tmp_path, monkeypatch):
 
 def test_edited_renamed_and_added_segments_go_out_as_what_they_are(node, volume, ct, drawn, folder, tmp_path):
     grid = Grid.of_volume(volume)
-    paint(node, "Eye_L", grid, lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))))
+    paint(
+        node,
+        "Eye_L",
+        grid,
+        lambda array: np.copyto(array, voxels(drawn["Eye_L"]) | box(volume, (17, 22, 50), (19, 34, 62))),
+    )
     node.GetSegmentation().GetSegment("Parotid_L").SetName("Left parotid")
     add_segment(node, "GTVp", grid, box(volume))
     add_segment(node, "Mandible", grid, box(volume, (3, 40, 40), (7, 50, 50)))
@@ -225,7 +269,9 @@ def test_the_clinics_names_are_used(node, volume, folder, tmp_path):
 def test_a_region_with_the_clinics_name_of_a_renamed_organ_keeps_its_author(node, volume, folder, tmp_path):
     node.GetSegmentation().GetSegment("Eye_L").SetName("Left eye")
     add_segment(node, "Auge links", Grid.of_volume(volume), box(volume))
-    written = rois(hn.export_rtstruct(node, tmp_path, dicom_folder=folder, names=NameTable({"Eye_L": "Auge links"})).path)
+    written = rois(
+        hn.export_rtstruct(node, tmp_path, dicom_folder=folder, names=NameTable({"Eye_L": "Auge links"})).path
+    )
     assert (written["Left eye"], written["Auge links"]) == (("AUTOMATIC", "ORGAN"), ("MANUAL", "ORGAN"))
 
 
@@ -247,7 +293,11 @@ def test_parts_of_slicer_rt_are_joined_by_their_numbers(ct, drawn):
     assert [seen.ObservationNumber for seen in joined.RTROIObservationsSequence] == [1, 2, 3, 4]
 
 
-NUMBERS = {"StructureSetROISequence": "ROINumber", "ROIContourSequence": "ReferencedROINumber", "RTROIObservationsSequence": "ReferencedROINumber"}
+NUMBERS = {
+    "StructureSetROISequence": "ROINumber",
+    "ROIContourSequence": "ReferencedROINumber",
+    "RTROIObservationsSequence": "ReferencedROINumber",
+}
 
 
 def test_the_settings_table_of_names_is_used_as_on_the_command_line(node, folder, tmp_path):

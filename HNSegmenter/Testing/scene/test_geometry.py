@@ -31,7 +31,9 @@ def tilted_series(folder, degrees=12.0):
 def upright(scene, ct, step=3.0):
     """The stack of pixels from the first slice's place upwards, as Slicer's reader holds it before any correction."""
     first = ct.slices[0]
-    stack = sitk.GetImageFromArray(np.stack([pydicom.dcmread(s.path).pixel_array.astype(np.int16) - 1024 for s in ct.slices]))
+    stack = sitk.GetImageFromArray(
+        np.stack([pydicom.dcmread(s.path).pixel_array.astype(np.int16) - 1024 for s in ct.slices])
+    )
     stack.SetSpacing((first.column_spacing, first.row_spacing, step))
     stack.SetOrigin(first.position)
     return add_volume(scene, stack, [s.sop_instance_uid for s in ct.slices], name="Crooked CT")
@@ -78,7 +80,9 @@ def uneven_series(folder):
     z = np.r_[np.arange(20) * 2.0, 38 + np.arange(1, 15) * 3.0]
     positions = np.column_stack([np.full(34, -118.71), np.full(34, -130.12), z])
     thickness = {k: {"SliceThickness": "2" if k < 20 else "3"} for k in range(34)}
-    write_ct_series(folder, head_phantom((34, 96, 96), (2.5, 2.5, 2.4)), (2.5, 2.5, 2.0), positions=positions, overrides=thickness)
+    write_ct_series(
+        folder, head_phantom((34, 96, 96), (2.5, 2.5, 2.4)), (2.5, 2.5, 2.0), positions=positions, overrides=thickness
+    )
     return read_planning_ct(folder), positions
 
 
@@ -90,7 +94,11 @@ def rounded_series(folder):
     return read_planning_ct(folder), positions
 
 
-CROOKED = [(tilted_series, slanted, "tilted gantry"), (uneven_series, bent, "unevenly spaced"), (rounded_series, bent, "rounded to whole mm")]
+CROOKED = [
+    (tilted_series, slanted, "tilted gantry"),
+    (uneven_series, bent, "unevenly spaced"),
+    (rounded_series, bent, "rounded to whole mm"),
+]
 
 
 @pytest.mark.parametrize(("write", "load", "word"), CROOKED)

@@ -15,7 +15,18 @@ from HNSegmenterLib.scene import provenance, terminology
 from HNSegmenterLib.scene.grid import Grid, nodes_of
 from HNSegmenterLib.scene.volumes import array_of
 from Testing.rtstruct.help import head_organs, labelmap, make_ct
-from Testing.scene.help import add_ct, add_segment, add_volume, in_study, new_scene, paint, slicer, voxels, vtk, write_results
+from Testing.scene.help import (
+    add_ct,
+    add_segment,
+    add_volume,
+    in_study,
+    new_scene,
+    paint,
+    slicer,
+    voxels,
+    vtk,
+    write_results,
+)
 
 SHAPE, SPACING = (24, 96, 96), (2.5, 2.5, 3.0)
 
@@ -170,7 +181,11 @@ def test_not_found_organs_have_a_row_but_no_segment(ct, drawn, volume, tmp_path)
     assert node.GetSegmentation().GetNumberOfSegments() == 4
     rows = {row.name: row for row in hn.organ_rows(node)}
     assert list(rows) == list(drawn)
-    assert (rows["Eye_L"].status, rows["Eye_L"].segment_id, rows["Eye_L"].volume_ml) == ("not in this model", None, None)
+    assert (rows["Eye_L"].status, rows["Eye_L"].segment_id, rows["Eye_L"].volume_ml) == (
+        "not in this model",
+        None,
+        None,
+    )
     assert rows["Parotid_R"].status == "not found"
     millilitres = np.count_nonzero(voxels(drawn["Brainstem"])) * np.prod(SPACING) / 1000
     assert rows["Brainstem"].volume_ml == pytest.approx(millilitres, abs=0.05)
@@ -261,12 +276,31 @@ def test_what_is_a_target_is_told_or_asked(node, volume):
     nothing = [""] * 3
 
     def entry(kind):
-        return serialize("any list", "49755003", "SCT", "Morphologically Altered Structure", *kind, *nothing, "", *nothing, *nothing)
+        return serialize(
+            "any list", "49755003", "SCT", "Morphologically Altered Structure", *kind, *nothing, "", *nothing, *nothing
+        )
 
     clinical = serialize(
-        terminology.CONTEXT, "363787002", "SCT", "Observable entity", "228792002", "SCT", "Clinical target volume", *nothing, "", *nothing, *nothing
+        terminology.CONTEXT,
+        "363787002",
+        "SCT",
+        "Observable entity",
+        "228792002",
+        "SCT",
+        "Clinical target volume",
+        *nothing,
+        "",
+        *nothing,
+        *nothing,
     )
-    named = {"GTVp": None, "PTV_7000": None, "External": None, "Mandible": None, "Tumour": None, "Mass": entry(("108369006", "SCT", "Neoplasm"))}
+    named = {
+        "GTVp": None,
+        "PTV_7000": None,
+        "External": None,
+        "Mandible": None,
+        "Tumour": None,
+        "Mass": entry(("108369006", "SCT", "Neoplasm")),
+    }
     for name, code in (named | {"High risk": clinical}).items():
         add_segment(node, name, grid, box, code)
     kinds = {roi.name: roi.interpreted_type for roi in hn.roi_plan(node)[6:]}
@@ -314,7 +348,9 @@ def test_somebodys_edits_are_never_replaced(node, results, volume, scene):
     assert segmentations(scene) == [node, foreign]
 
 
-def test_labelmaps_of_another_ct_or_damaged_ones_leave_nothing_in_the_scene(results, drawn, scene, volume, ct, tmp_path):
+def test_labelmaps_of_another_ct_or_damaged_ones_leave_nothing_in_the_scene(
+    results, drawn, scene, volume, ct, tmp_path
+):
     shifted = sitk.Image(ct.image)
     shifted.SetOrigin([value + 1 for value in ct.image.GetOrigin()])
     with pytest.raises(RuntimeFault, match="does not lie on this CT's grid"):
@@ -336,7 +372,7 @@ def test_labelmaps_of_another_ct_or_damaged_ones_leave_nothing_in_the_scene(resu
 def test_steps_for_a_window_can_be_given_up(results, volume, scene):
     fractions = list(hn.show_in_steps(results, volume))
     assert fractions == sorted(set(fractions))
-    assert 0 < fractions[0] and fractions[-1] < 1
+    assert fractions[0] > 0 and fractions[-1] < 1
     before = segmentations(scene)
     for given_up in range(1, len(fractions) + 1):
         steps = hn.show_in_steps(results, volume)

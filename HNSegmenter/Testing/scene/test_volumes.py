@@ -15,7 +15,15 @@ import SimpleITK as sitk
 from HNSegmenterLib.errors import HNSegmenterError, UnusableInput
 from HNSegmenterLib.job import Job
 from HNSegmenterLib.pipeline import _hand_over
-from HNSegmenterLib.scene import HandOver, check_volume, child_arguments, image_of, left_behind, parse_line, rtstruct_impossible
+from HNSegmenterLib.scene import (
+    HandOver,
+    check_volume,
+    child_arguments,
+    image_of,
+    left_behind,
+    parse_line,
+    rtstruct_impossible,
+)
 from HNSegmenterLib.scene.grid import Grid
 from Testing.rtstruct.help import make_ct
 from Testing.scene.help import add_ct, add_volume, new_scene, vtk
@@ -48,7 +56,12 @@ def turned(size=(30, 24, 20), flip=False) -> sitk.Image:
 
 def corners(image: sitk.Image) -> np.ndarray:
     last = [size - 1 for size in image.GetSize()]
-    return np.array([image.TransformIndexToPhysicalPoint([n * bit for n, bit in zip(last, bits, strict=True)]) for bits in np.ndindex(2, 2, 2)])
+    return np.array(
+        [
+            image.TransformIndexToPhysicalPoint([n * bit for n, bit in zip(last, bits, strict=True)])
+            for bits in np.ndindex(2, 2, 2)
+        ]
+    )
 
 
 def test_the_network_gets_the_file_that_the_command_line_gives_it(ct, scene, tmp_path):
@@ -188,7 +201,12 @@ def test_the_childs_command_line_is_one_that_it_knows(ct, scene, tmp_path):
     job = HandOver.create(add_ct(scene, ct), tmp_path)
     words = job.arguments("docker", "hn-segmenter:1", "unix:///run/docker.sock")
     args = build_parser().parse_args(words[3:])
-    assert (args.runtime, args.image, args.docker_host, args.json) == ("docker", "hn-segmenter:1", "unix:///run/docker.sock", True)
+    assert (args.runtime, args.image, args.docker_host, args.json) == (
+        "docker",
+        "hn-segmenter:1",
+        "unix:///run/docker.sock",
+        True,
+    )
     assert (args.input, args.output) == (job.folder / "img.nii", job.results)
     assert build_parser().parse_args(job.arguments()[3:]).runtime is None
 
@@ -224,7 +242,14 @@ def test_lattices(scene):
 
 def test_record_is_json(ct, scene, tmp_path):
     job = HandOver.create(add_ct(scene, ct), tmp_path)
-    assert set(json.loads((job.folder / "handover.json").read_text())) == {"identity", "instances", "host", "parent", "pid", "since"}
+    assert set(json.loads((job.folder / "handover.json").read_text())) == {
+        "identity",
+        "instances",
+        "host",
+        "parent",
+        "pid",
+        "since",
+    }
 
 
 WITHOUT = """

@@ -37,7 +37,12 @@ class Program:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
             )
         wait_for(self._ready, 60)
 
@@ -74,7 +79,9 @@ class OrthancNode(Program):
         folder = config.parent
         self.orthanc_json = folder / "orthanc.json"
         orthanc_config.write(self.settings, self.orthanc_json, folder / "orthanc")
-        super().__init__([require_program("Orthanc"), str(self.orthanc_json)], folder / "orthanc.log", self._rest_answers, folder)
+        super().__init__(
+            [require_program("Orthanc"), str(self.orthanc_json)], folder / "orthanc.log", self._rest_answers, folder
+        )
 
     def _rest_answers(self) -> bool:
         try:
@@ -101,7 +108,15 @@ def trusting(authority: Path | None) -> ssl.SSLContext | bool:
 def https_proxy(node: OrthancNode) -> Program:
     """The nginx that `node configure` wrote the configuration of."""
     folder = node.config.parent
-    command = [require_program("nginx"), "-p", str(folder), "-c", str(folder / orthanc_config.NGINX_FILE), "-e", "stderr"]
+    command = [
+        require_program("nginx"),
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / orthanc_config.NGINX_FILE),
+        "-e",
+        "stderr",
+    ]
     return Program(command, folder / "nginx.log", lambda: listens(https_config.url_port(node.settings.node)), folder)
 
 
@@ -111,7 +126,17 @@ class PlanningSystem(Program):
     def __init__(self, folder: Path, ae_title: str = MONACO, port: int | None = None, options: Iterable[str] = ()):
         self.ae_title, self.port, self.inbox = ae_title, port or free_port(), folder / f"{ae_title}-inbox"
         self.inbox.mkdir(parents=True)
-        command = [require_program("storescp"), "-v", "-aet", ae_title, "-od", str(self.inbox), "+B", *options, str(self.port)]
+        command = [
+            require_program("storescp"),
+            "-v",
+            "-aet",
+            ae_title,
+            "-od",
+            str(self.inbox),
+            "+B",
+            *options,
+            str(self.port),
+        ]
         super().__init__(command, folder / f"{ae_title}.log", lambda: listens(self.port), folder)
 
     def received(self) -> list[Path]:
@@ -167,7 +192,9 @@ def write_service_toml(folder: Path, planning_port: int | None = None, **parts: 
     return path
 
 
-def send(files: Iterable[Path], port: int, calling: str = SCANNER, called: str = NODE, options: Iterable[str] = ()) -> subprocess.CompletedProcess:
+def send(
+    files: Iterable[Path], port: int, calling: str = SCANNER, called: str = NODE, options: Iterable[str] = ()
+) -> subprocess.CompletedProcess:
     """storescu, as a scanner sends; compressed files go as they are."""
     command = [require_program("storescu"), "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", str(port)]
     return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=120)
@@ -209,7 +236,17 @@ def node(make_node, planning_system) -> OrthancNode:
 def redis_url(tmp_path) -> Iterator[str]:
     """An empty Redis that keeps nothing on disk."""
     port = free_port()
-    command = [require_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [
+        require_program("redis-server"),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     server = Program(command, tmp_path / "redis.log", lambda: listens(port), tmp_path)
     server.start()
     yield f"redis://127.0.0.1:{port}/0"

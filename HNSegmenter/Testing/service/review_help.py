@@ -48,8 +48,19 @@ class Waiting:
 def job_record(node: Node, series: str, **changes) -> dict:
     """What the worker attaches for a waiting result."""
     uids = [tags["SOPInstanceUID"] for tags in node.headers(series).values()]
-    record = {"job": "job1", "state": "waiting", "reason": "", "sop_digest": digest_of(uids), "destinations": ["MONACO"]}
-    return {**record, "warnings": ["Slices are 4 mm apart."], "organs": [{"name": "Brainstem", "found": True}], **changes}
+    record = {
+        "job": "job1",
+        "state": "waiting",
+        "reason": "",
+        "sop_digest": digest_of(uids),
+        "destinations": ["MONACO"],
+    }
+    return {
+        **record,
+        "warnings": ["Slices are 4 mm apart."],
+        "organs": [{"name": "Brainstem", "found": True}],
+        **changes,
+    }
 
 
 def put_waiting(node: Node, folder: Path, **variations) -> Waiting:
@@ -91,7 +102,9 @@ def waiting(rest, tmp_path):
 def approve(rest, own_node, waiting):
     def run(reviewer=REVIEWER, rtstruct=None, **options):
         options = {"ct_folder": waiting.ct, **options}
-        return review.approve(rest, own_node.settings, waiting.series, reviewer, rtstruct or waiting.rtstruct, **options)
+        return review.approve(
+            rest, own_node.settings, waiting.series, reviewer, rtstruct or waiting.rtstruct, **options
+        )
 
     return run
 

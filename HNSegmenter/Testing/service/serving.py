@@ -40,7 +40,9 @@ class Serving:
         environment.pop("HNSEG_JOBS", None)  # the jobs are in the worker's own folder
         command = [sys.executable, "-m", "HNSegmenterLib", "serve", "--config", str(config)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
 
     def stop(self) -> int:
         """As an administrator stops it; returns its exit code."""
@@ -104,7 +106,9 @@ class Look:
             ended = worker is not None and worker.process.poll() is not None
             if ended or time.monotonic() > end:
                 said = worker.log.read_text(errors="replace")[-3000:] if worker else ""
-                pytest.fail(f"{'the worker ended' if ended else 'waited in vain'}: {self.jobs()} {self.deliveries()} {said}")
+                pytest.fail(
+                    f"{'the worker ended' if ended else 'waited in vain'}: {self.jobs()} {self.deliveries()} {said}"
+                )
             time.sleep(0.05)
 
     def until_settled(self, count: int, worker: Serving | None = None, seconds: float = 300) -> list[Job]:
@@ -112,7 +116,9 @@ class Look:
 
         def settled() -> bool:
             jobs = self.jobs()
-            return len(jobs) >= count and not any(job.state in OPEN_STATES or job.published != job.updated for job in jobs)
+            return len(jobs) >= count and not any(
+                job.state in OPEN_STATES or job.published != job.updated for job in jobs
+            )
 
         self.until(settled, worker, seconds)
         return self.jobs()

@@ -12,14 +12,14 @@ from HNSegmenterLib.quiet import quiet
 from HNSegmenterLib.service.node.client import Node
 from Testing.awkward_patient import SERIES_UID, VALUES, tells_nothing, write_awkward
 from Testing.raw_elements import element
-from Testing.service.fixtures import make_node, planning_system  # noqa: F401
+from Testing.service.fixtures import make_node, planning_system
 from Testing.service.review_help import REVIEWER, command_line
-from Testing.service.serving import QUICK, look, serve  # noqa: F401
+from Testing.service.serving import QUICK, look, serve
 from Testing.service.worker_process import job_of, written
 
 
 @pytest.fixture
-def node(make_node, planning_system):  # noqa: F811
+def node(make_node, planning_system):
     return make_node(planning_port=planning_system.port, worker=QUICK)
 
 
@@ -30,7 +30,7 @@ def ended_well(*words: object) -> str:
     return done.stdout
 
 
-def segmented(node, serve, look, folder: Path) -> tuple:  # noqa: F811
+def segmented(node, serve, look, folder: Path) -> tuple:
     """By HTTP, since DCMTK refuses to send such files."""
     with Node(node.settings.node) as rest:
         for path in write_awkward(folder):
@@ -40,7 +40,7 @@ def segmented(node, serve, look, folder: Path) -> tuple:  # noqa: F811
     return worker, table, job
 
 
-def test_the_whole_way_of_an_awkward_patient_is_silent(node, planning_system, serve, look, tmp_path):  # noqa: F811
+def test_the_whole_way_of_an_awkward_patient_is_silent(node, planning_system, serve, look, tmp_path):
     worker, table, job = segmented(node, serve, look, tmp_path / "scanner")
     assert (job.state, job.reason, job.series_uid) == ("waiting", "", SERIES_UID)
     config, out = ("--config", node.config), tmp_path / "review"
@@ -55,16 +55,21 @@ def test_the_whole_way_of_an_awkward_patient_is_silent(node, planning_system, se
     kept = written(node.config.parent, (".jsonl", ".db", ".db-wal"))  # Orthanc's own log is Orthanc's
     tells_nothing(worker.log.read_text(), kept, json.dumps(job_of(node)), (out / "results" / "result.json").read_text())
     (file,) = planning_system.received()
-    assert element("PatientName", b"PN", VALUES["PatientName"] + b" " * (len(VALUES["PatientName"]) % 2)) in file.read_bytes()
+    assert (
+        element("PatientName", b"PN", VALUES["PatientName"] + b" " * (len(VALUES["PatientName"]) % 2))
+        in file.read_bytes()
+    )
 
 
 @pytest.mark.parametrize("wrong", ["not DICOM", "another patient"])
-def test_a_refused_approval_quotes_nothing(node, serve, look, tmp_path, wrong):  # noqa: F811
+def test_a_refused_approval_quotes_nothing(node, serve, look, tmp_path, wrong):
     _, _, job = segmented(node, serve, look, tmp_path / "scanner")
     config, out = ("--config", node.config), tmp_path / "review"
     ended_well("inbox", "fetch", job.node_id, "--out", out, *config)
     other = _other(out / "results" / "rtstruct.dcm", wrong)
-    done = command_line("inbox", "approve", job.node_id, "--reviewer", REVIEWER, "--rtstruct", other, "--ct", out / "ct", *config)
+    done = command_line(
+        "inbox", "approve", job.node_id, "--reviewer", REVIEWER, "--rtstruct", other, "--ct", out / "ct", *config
+    )
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     tells_nothing(done.stdout, done.stderr)
 

@@ -11,7 +11,7 @@ from HNSegmenterLib.errors import WrongUsage
 from HNSegmenterLib.service.node.client import JOB, Node, NodeFault, NotThere
 from HNSegmenterLib.service.settings import NodeSettings, load
 from Testing.machine import free_port
-from Testing.service.fixtures import make_node, write_service_toml  # noqa: F401
+from Testing.service.fixtures import make_node, write_service_toml
 
 BASE = '[destinations.PLAN]\nae_title = "PLAN"\nhost = "10.0.0.9"\n'
 
@@ -74,7 +74,7 @@ def test_a_missing_password_says_where_to_write_it(tmp_path, monkeypatch):
         NodeSettings(password_file=tmp_path / "empty").password()
 
 
-def test_the_node_says_why_it_does_not_answer(make_node, tmp_path):  # noqa: F811
+def test_the_node_says_why_it_does_not_answer(make_node, tmp_path):
     node = make_node()
     with Node(node.settings.node) as sound:
         assert sound.system()["Name"]
@@ -83,7 +83,10 @@ def test_the_node_says_why_it_does_not_answer(make_node, tmp_path):  # noqa: F81
         with pytest.raises(NotThere):
             sound.attach("0" * 8, JOB, b"x")
     (tmp_path / "wrong").write_text("not the password")
-    with Node(replace(node.settings.node, password_file=tmp_path / "wrong")) as refused, pytest.raises(NodeFault, match="refuses user or password"):
+    with (
+        Node(replace(node.settings.node, password_file=tmp_path / "wrong")) as refused,
+        pytest.raises(NodeFault, match="refuses user or password"),
+    ):
         refused.system()
     nobody = replace(node.settings.node, url=f"http://127.0.0.1:{free_port()}")
     with Node(nobody) as absent, pytest.raises(NodeFault, match="Nothing listens"):

@@ -22,7 +22,11 @@ from Testing.service.review_help import REVIEWER
 
 SHAPE, SPACING = (24, 40, 40), (6.0, 6.0, 4.0)
 LATIN = {"SpecificCharacterSet": b"ISO_IR 192", "PatientName": b"M\xfcller^J\xf6rg ", "PatientID": b" \xe4 7\0\0"}
-KOREAN = {"SpecificCharacterSet": b"ISO 2022 IR 149 ", "PatientName": b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7", "PatientID": b"ID"}
+KOREAN = {
+    "SpecificCharacterSet": b"ISO 2022 IR 149 ",
+    "PatientName": b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
+    "PatientID": b"ID",
+}
 UNKNOWN = {"SpecificCharacterSet": b"ISO_IR 999", "PatientName": b"M\xfcller^J\xf6rg ", "PatientID": b"ID"}
 VRS = {"SpecificCharacterSet": b"CS", "PatientName": b"PN", "PatientID": b"LO"}
 
@@ -50,7 +54,9 @@ def planning_system(tmp_path):
         system.stop()
 
 
-@pytest.mark.parametrize("held", [LATIN, KOREAN, UNKNOWN], ids=["Latin-1 called UTF-8", "Korean", "an unknown character set"])
+@pytest.mark.parametrize(
+    "held", [LATIN, KOREAN, UNKNOWN], ids=["Latin-1 called UTF-8", "Korean", "an unknown character set"]
+)
 @pytest.mark.parametrize("implicit", [False, True])
 def test_what_was_reviewed_arrives_with_the_cts_bytes(held, implicit, planning_system, tmp_path):
     """Peers that take Implicit VR alone are sent it; pydicom would decode all texts for that."""
@@ -67,7 +73,9 @@ def test_what_was_reviewed_arrives_with_the_cts_bytes(held, implicit, planning_s
     assert pydicom.dcmread(file).file_meta.TransferSyntaxUID.is_implicit_VR == implicit
     assert pydicom.dcmread(file).ReviewerName == REVIEWER
     for keyword, value in held.items():
-        assert (implicit_element(keyword, value) if implicit else element(keyword, VRS[keyword], value)) in arrived, keyword
+        assert (implicit_element(keyword, value) if implicit else element(keyword, VRS[keyword], value)) in arrived, (
+            keyword
+        )
 
 
 def test_what_nobody_reviewed_arrives_so_too(planning_system, tmp_path):
@@ -96,4 +104,6 @@ def test_what_cannot_be_written_is_not_blamed_on_the_peer(planning_system, tmp_p
 def test_a_reviewer_that_the_character_set_does_not_hold_is_said_before_anything_is_sent(tmp_path):
     ct, content = drawn(tmp_path, UNKNOWN)
     with pytest.raises(WrongUsage, match="cannot be written beside this patient's"):
-        finalising.finalised(finalising.read_rtstruct(content), ct, result(), "Müller^Änne", datetime(2026, 1, 2, tzinfo=UTC))
+        finalising.finalised(
+            finalising.read_rtstruct(content), ct, result(), "Müller^Änne", datetime(2026, 1, 2, tzinfo=UTC)
+        )

@@ -24,7 +24,7 @@ from HNSegmenterLib.service.node.client import RESULTS, Node
 from Testing.machine import DATA, free_port, require, require_program
 from Testing.phantoms import edit
 from Testing.rtstruct.help import dciodvfy_complaints
-from Testing.service.fixtures import OrthancNode, make_node, planning_system, send  # noqa: F401
+from Testing.service.fixtures import OrthancNode, make_node, planning_system, send
 from Testing.service.review_help import REVIEWER, STORED, command_line
 from Testing.service.worker_process import WorkerProcess, audit, written
 
@@ -51,10 +51,10 @@ def ct(request, tmp_path) -> Path:
 
 
 @pytest.fixture
-def open_node(make_node, planning_system) -> OrthancNode:  # noqa: F811
+def open_node(make_node, planning_system) -> OrthancNode:
     """As configured, but with everything opened for ASKER, and DICOMweb."""
     require(DICOMWEB.exists(), f"the plugin {DICOMWEB} (Debian package orthanc-dicomweb)")
-    node = make_node(planning_port=planning_system.port)  # noqa: F811
+    node = make_node(planning_port=planning_system.port)
     node.stop()
     values = json.loads(node.orthanc_json.read_text())
     node.asker_port = free_port()
@@ -73,17 +73,28 @@ def worker(open_node, tmp_path):
     process.stop()
 
 
-def ask(program: str, node: OrthancNode, folder: Path, *options: str, **keys: str) -> list[pydicom.Dataset]:  # noqa: F811
+def ask(program: str, node: OrthancNode, folder: Path, *options: str, **keys: str) -> list[pydicom.Dataset]:
     """What findscu, movescu or getscu brings back for the keys, from the node."""
     folder.mkdir()
     wanted = [word for name, value in keys.items() for word in ("-k", f"{name}={value}")]
-    command = [require_program(program), "-S", "-aet", ASKER, "-aec", "HNSEG", *wanted, *options, "127.0.0.1", str(node.port)]
+    command = [
+        require_program(program),
+        "-S",
+        "-aet",
+        ASKER,
+        "-aec",
+        "HNSEG",
+        *wanted,
+        *options,
+        "127.0.0.1",
+        str(node.port),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [pydicom.dcmread(path, force=True) for path in sorted(folder.iterdir())]
 
 
-def only_images_are_found(node: OrthancNode, study: str, images: set[str], hidden: str, folder: Path) -> None:  # noqa: F811
+def only_images_are_found(node: OrthancNode, study: str, images: set[str], hidden: str, folder: Path) -> None:
     """By C-FIND, C-MOVE, C-GET, QIDO-RS, WADO-RS and WADO-URI; hidden: SOP Instance UID of the result's RTSTRUCT."""
     folder.mkdir()
     level = {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": study, "SeriesInstanceUID": "", "Modality": ""}
@@ -107,19 +118,19 @@ def only_images_are_found(node: OrthancNode, study: str, images: set[str], hidde
     assert wado(node, study, series_uid, hidden).status_code == 404
 
 
-def wado(node: OrthancNode, study: str, series: str, instance: str) -> httpx.Response:  # noqa: F811
+def wado(node: OrthancNode, study: str, series: str, instance: str) -> httpx.Response:
     where = f"requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}"
     return node.get(f"/wado?{where}&contentType=application/dicom")
 
 
-def result_of(node: OrthancNode) -> pydicom.Dataset:  # noqa: F811
+def result_of(node: OrthancNode) -> pydicom.Dataset:
     with Node(node.settings.node) as rest:
         content = rest.attachment(rest.all_series()[0], RESULTS)
     with zipfile.ZipFile(BytesIO(content)) as archive:
         return pydicom.dcmread(BytesIO(archive.read("rtstruct.dcm")))
 
 
-def test_a_ct_sent_and_a_review_by_script_are_all_it_takes(ct, open_node, worker, planning_system, tmp_path):  # noqa: F811
+def test_a_ct_sent_and_a_review_by_script_are_all_it_takes(ct, open_node, worker, planning_system, tmp_path):
     slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in ct.iterdir()]
     images = {dataset.SOPInstanceUID: float(dataset.ImagePositionPatient[2]) for dataset in slices}
     sent = send(sorted(ct.iterdir()), open_node.port)
@@ -149,7 +160,9 @@ def test_a_ct_sent_and_a_review_by_script_are_all_it_takes(ct, open_node, worker
     refers_to(dataset, slices, images)
     organs = [organ["name"] for organ in record["organs"] if organ["found"]]
     assert [item.ROIName for item in dataset.StructureSetROISequence] == organs and len(organs) >= 3
-    only_images_are_found(open_node, slices[0].StudyInstanceUID, set(images), dataset.SOPInstanceUID, tmp_path / "asked after")
+    only_images_are_found(
+        open_node, slices[0].StudyInstanceUID, set(images), dataset.SOPInstanceUID, tmp_path / "asked after"
+    )
     assert audit(open_node)[-1]["state"] == "sent"
     told = written(open_node.config.parent) + worker.log.read_text() + open_node.log.read_text(errors="replace")
     assert slices[0].SeriesInstanceUID in told
@@ -170,4 +183,3 @@ def refers_to(dataset: pydicom.Dataset, slices: list[pydicom.Dataset], images: d
         for contour in roi.ContourSequence:
             heights = np.array(contour.ContourData, float).reshape(-1, 3)[:, 2]
             assert np.allclose(heights, images[contour.ContourImageSequence[0].ReferencedSOPInstanceUID], atol=0.01)
-

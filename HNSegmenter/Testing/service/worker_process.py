@@ -22,7 +22,9 @@ class WorkerProcess:
         self.node, self.log = node, log
         command = [sys.executable, "-c", f"{before}\n{LINE}", "serve", "--config", str(node.config)]
         with log.open("ab") as file:
-            self._process = subprocess.Popen(command, cwd=ROOT / "HNSegmenter", stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            self._process = subprocess.Popen(
+                command, cwd=ROOT / "HNSegmenter", stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
 
     def wait_killed(self, seconds: float = 120) -> None:
         """Until the power cut of `before` came."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from Testing.machine import ROOT
-from Testing.runtimes.docker.fixtures import engine  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine
 from Testing.runtimes.docker.registry import Registry
 
 HERE = Path(__file__).parent / "in_slicer"
@@ -40,7 +40,15 @@ def start(slicer, own_folders, tmp_path):
     """start(script, *options, module=..., **variables) -> what Slicer said; its settings are a new user's."""
 
     def start(script: Path, *options: str, module: Path = MODULE, **variables: str) -> str:
-        command = [slicer, "--no-splash", *options, "--additional-module-paths", str(module), "--python-script", str(script)]
+        command = [
+            slicer,
+            "--no-splash",
+            *options,
+            "--additional-module-paths",
+            str(module),
+            "--python-script",
+            str(script),
+        ]
         if "DISPLAY" not in os.environ:
             command = SCREEN + command
         environment = {**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8", **variables}
@@ -74,7 +82,9 @@ def test_first_use_with_a_folder_of_wheels(start, tmp_path):
     with zipfile.ZipFile(wheels / "hnseg_offline_probe-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("hnseg_offline_probe.py", "")
         wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: hnseg-offline-probe\nVersion: 1.0\n")
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{about}/RECORD", "")
     said = start(HERE / "offline.py", HNSEG_TEST_WHEELS=str(wheels))
     assert PASSED in said, said[-6000:]
@@ -99,7 +109,9 @@ def test_in_slicer_with_docker(start, our_image):
     Settings(image=our_image).save()
     said = start(HERE / "in_docker.py")
     assert PASSED in said, said[-6000:]
-    left = subprocess.run(["docker", "ps", "--all", "--quiet", "--filter", "label=org.hnsegmenter.job"], capture_output=True, text=True)
+    left = subprocess.run(
+        ["docker", "ps", "--all", "--quiet", "--filter", "label=org.hnsegmenter.job"], capture_output=True, text=True
+    )
     assert left.stdout == ""
 
 
@@ -136,7 +148,10 @@ def test_installed_module_does_the_self_test(start, tmp_path):
     """As CMake installs it, without the source tree."""
     package = Path(__file__).parent / "slicer_package"
     options = [f"-DSlicer_DIR={package}", f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'installed'}"]
-    for command in (["cmake", "-S", ROOT, "-B", tmp_path / "build", *options], ["cmake", "--install", tmp_path / "build"]):
+    for command in (
+        ["cmake", "-S", ROOT, "-B", tmp_path / "build", *options],
+        ["cmake", "--install", tmp_path / "build"],
+    ):
         subprocess.run(command, check=True, capture_output=True)
     installed = next((tmp_path / "installed").rglob("HNSegmenter.py")).parent
     said = start(HERE / "selftest.py", module=installed)

@@ -44,7 +44,11 @@ def test_every_file_of_the_module_is_installed(module_folder):
         pytest.skip("without git nobody knows which files belong to the module")
     parts = ("HNSegmenter.py", "HNSegmenterLib/", "HNSegmenterWidgets/", "Resources/")
     wanted = {file for file in _tracked("HNSegmenter") if file.startswith(parts)}
-    network = {f"HNSegmenterLib/network/{file}" for file in _tracked("docker") if file.startswith(("predict.py", "hn_network/"))}
+    network = {
+        f"HNSegmenterLib/network/{file}"
+        for file in _tracked("docker")
+        if file.startswith(("predict.py", "hn_network/"))
+    }
     installed = {str(path.relative_to(module_folder)) for path in module_folder.rglob("*") if path.is_file()}
     assert {"HNSegmenter.py", "Resources/UI/HNSegmenter.ui", "Resources/Icons/HNSegmenter.png"} <= installed
     assert wanted | network == installed
@@ -54,9 +58,21 @@ def test_installed_module_segments_without_the_sources(module_folder, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(module_folder)}
     environment.pop("HNSEG_NETWORK", None)
     code = "from HNSegmenterLib.runtimes.local import network_folder; print(network_folder())"
-    found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert Path(found.stdout.strip()) == module_folder / "HNSegmenterLib" / "network"
-    command = [sys.executable, "-m", "HNSegmenterLib", "demo", "--runtime", "local", "--output", str(tmp_path / "out"), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "HNSegmenterLib",
+        "demo",
+        "--runtime",
+        "local",
+        "--output",
+        str(tmp_path / "out"),
+        "--json",
+    ]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     last = json.loads(done.stdout.splitlines()[-1])

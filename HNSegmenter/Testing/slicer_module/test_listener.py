@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from Testing.machine import free_port, require_program
-from Testing.slicer_module.test_application import HERE, PASSED, slicer, start  # noqa: F401
+from Testing.slicer_module.test_application import HERE, PASSED, slicer, start
 
 
-def test_slicers_own_listener_feeds_the_module(start):  # noqa: F811
+def test_slicers_own_listener_feeds_the_module(start):
     scanner, listener = require_program("storescu"), require_program("storescp")
     variables = {"HNSEG_TEST_SCANNER": scanner, "HNSEG_TEST_DCMTK": str(Path(listener).parent)}
     said = start(HERE / "node" / "listener.py", HNSEG_TEST_PORT=str(free_port()), **variables)

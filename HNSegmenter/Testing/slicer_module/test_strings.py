@@ -51,7 +51,11 @@ def shown(tree: ast.AST):
         else:
             continue
         for value in given:
-            if isinstance(value, ast.Constant) and isinstance(value.value, str) and re.search("[A-Za-z]{2}", value.value):
+            if (
+                isinstance(value, ast.Constant)
+                and isinstance(value.value, str)
+                and re.search("[A-Za-z]{2}", value.value)
+            ):
                 yield value.lineno, value.value
 
 
@@ -71,7 +75,9 @@ def test_texts_are_constants_with_named_places(path):
     for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_":
             (text,) = call.args
-            assert isinstance(text, ast.Constant) and isinstance(text.value, str), f"line {call.lineno}: lupdate cannot read it"
+            assert isinstance(text, ast.Constant) and isinstance(text.value, str), (
+                f"line {call.lineno}: lupdate cannot read it"
+            )
             assert "{}" not in text.value, f"line {call.lineno}: a translator cannot change the order"
 
 
@@ -80,4 +86,6 @@ def test_forms_mark_only_style_and_classes_as_not_translated(path):
     for item in ElementTree.parse(path).iter("property"):
         for text in item.iter():
             if text.get("notr") == "true":
-                assert item.get("name") in ("styleSheet", "nodeTypes", "SlicerParameterName"), ElementTree.tostring(item)
+                assert item.get("name") in ("styleSheet", "nodeTypes", "SlicerParameterName"), ElementTree.tostring(
+                    item
+                )

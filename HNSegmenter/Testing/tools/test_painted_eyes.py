@@ -69,7 +69,9 @@ def test_the_shapes_lie_where_the_eyes_were(painted):
         assert centre(mask, labels) == pytest.approx(middle, abs=0.4)
         size = (np.ptp(np.argwhere(mask), axis=0)[::-1] + 1) * labels.GetSpacing()
         assert size == pytest.approx((26, 28, 22), abs=3.0), "the ends lie between two voxels"
-        assert np.count_nonzero(mask) * np.prod(labels.GetSpacing()) == pytest.approx(4 / 3 * np.pi * 13 * 14 * 11, rel=0.05)
+        assert np.count_nonzero(mask) * np.prod(labels.GetSpacing()) == pytest.approx(
+            4 / 3 * np.pi * 13 * 14 * 11, rel=0.05
+        )
 
 
 def test_the_edge_in_the_ct_is_the_labels(painted):
@@ -92,7 +94,14 @@ def test_an_outline_by_hand():
     image = grid((1.0, 1.0, 1.0))
     mask = sitk.GetArrayFromImage(ellipsoids(image, (10, 12, 8))) == 1
     outline = Outline.of(mask, image, np.array(MIDDLES[1]))
-    for way, radius in (((1, 0, 0), 10), ((-1, 0, 0), 10), ((0, 1, 0), 12), ((0, -5, 0), 12), ((0, 0, 1), 8), ((0, 0, -1), 8)):
+    for way, radius in (
+        ((1, 0, 0), 10),
+        ((-1, 0, 0), 10),
+        ((0, 1, 0), 12),
+        ((0, -5, 0), 12),
+        ((0, 0, 1), 8),
+        ((0, 0, -1), 8),
+    ):
         assert outline.at(np.array(way, float)) == pytest.approx(radius, abs=0.7), way
 
 

@@ -112,7 +112,9 @@ def check_values(hounsfield: np.ndarray) -> None:
     body = sample > AIR_HU
     soft = body & (sample < SOFT_TISSUE_HU[1])
     if highest < TISSUE_HU or not body.any():
-        raise UnusableInput(f"The image's highest value is {highest}, there is no tissue in it: give a CT of a patient.")
+        raise UnusableInput(
+            f"The image's highest value is {highest}, there is no tissue in it: give a CT of a patient."
+        )
     if soft.sum() < SMALLEST_SOFT_TISSUE_SHARE * body.sum():
         raise UnusableInput(
             "Almost nothing in the image has the values of soft tissue (-200 to 300): this is no CT in Hounsfield "

@@ -44,5 +44,7 @@ def markdown(found: dict[int, dict[str, dict]], config: Config) -> str:
     for organ in ORGANS:
         cells = [measures.summary(patients, organ) for patients in found.values()]
         if cells[0][0]:
-            lines.append(f"| {organ} | {cells[0][0]} | {' | '.join(f'{dice:.3f} | {volume:.2f} | {distance:.1f}' for _, dice, volume, distance in cells)} |")
+            lines.append(
+                f"| {organ} | {cells[0][0]} | {' | '.join(f'{dice:.3f} | {volume:.2f} | {distance:.1f}' for _, dice, volume, distance in cells)} |"
+            )
     return "\n".join(lines)

@@ -44,10 +44,14 @@ class Case:
 def cases(settings: Patients) -> list[Case]:
     """The patients of the folder in natural order; raises ConfigError where one lacks its CT or the first hand."""
     root = Path(settings.folder)
-    folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: (len(p.name), p.name)) if root.is_dir() else []
+    folders = (
+        sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: (len(p.name), p.name)) if root.is_dir() else []
+    )
     found = [case for folder in folders if (case := find(folder, settings))]
     if not found:
-        raise ConfigError(f"[patients] folder: {root} holds no folder with contours (a NAME{NIFTI} beside the CT) in it.")
+        raise ConfigError(
+            f"[patients] folder: {root} holds no folder with contours (a NAME{NIFTI} beside the CT) in it."
+        )
     return found
 
 
@@ -62,7 +66,9 @@ def find(folder: Path, settings: Patients) -> Case | None:
     if not fine:
         return None
     if image is None or not image.exists():
-        raise ConfigError(f"[patients] {folder} has contours but no {CT}{NIFTI}: put the CT into that folder, or name the folder of the CTs in images.")
+        raise ConfigError(
+            f"[patients] {folder} has contours but no {CT}{NIFTI}: put the CT into that folder, or name the folder of the CTs in images."
+        )
     if hands[0] not in fine:
         raise ConfigError(f"[patients] {folder} lacks {hands[0]}{NIFTI}, the contours that score.")
     return Case(folder.name, image, fine, {hand: files.get(hand, file) for hand, file in fine.items()})
@@ -82,7 +88,9 @@ class Contours:
         share = mask.astype(np.float32)
         for axis in range(3):
             own = positions[axis] * self.scale[axis] + self.shift[axis] - start[axis]
-            share = np.moveaxis(np.tensordot(overlap(own, widths[axis] * self.scale[axis], mask.shape[axis]), share, (1, axis)), 0, axis)
+            share = np.moveaxis(
+                np.tensordot(overlap(own, widths[axis] * self.scale[axis], mask.shape[axis]), share, (1, axis)), 0, axis
+            )
         return share
 
 
@@ -134,7 +142,10 @@ def lps_affine(path: Path) -> np.ndarray:
 def read(case: Case, hand: str, settings: Patients) -> Patient:
     """The CT with the contours of `hand` on its own grid, and what the index says of them (of the hand that scores, for all)."""
     image, spacing = volume(case.image)
-    drawn, classes = contours(case.coarse[hand], case.image), {ORGANS.index(organ) + 1: value for organ, value in settings.labels.items()}
+    drawn, classes = (
+        contours(case.coarse[hand], case.image),
+        {ORGANS.index(organ) + 1: value for organ, value in settings.labels.items()},
+    )
     labels = np.zeros(image.shape, np.uint8)
     for organ, value in classes.items():
         labels[drawn.share(value, [np.arange(n) for n in image.shape], (1, 1, 1)) >= 0.5] = organ
@@ -155,7 +166,9 @@ def check_labels(found: list[Case], settings: Patients) -> None:
         missing = {organ: value for organ, value in missing.items() if value not in values}
     if missing:
         said = ", ".join(f"{organ} = {value}" for organ, value in missing.items())
-        raise ConfigError(f"[patients.labels] {said}: no patient's contours by {found[0].first} have that value. Correct it, or leave the organ out.")
+        raise ConfigError(
+            f"[patients.labels] {said}: no patient's contours by {found[0].first} have that value. Correct it, or leave the organ out."
+        )
 
 
 def index_entry(index: str, case: Case) -> dict | None:

@@ -22,32 +22,52 @@ def measured(found: np.ndarray, patient: Patient, organ: int, sound: np.ndarray)
     reference = (patient.labels == organ) & sound[:, None, None]
     found = found & sound[:, None, None]
     distance = hausdorff95(found, reference, patient.spacing)
-    return {"dice": dice(found, reference), "volume": np.count_nonzero(found) / max(1, np.count_nonzero(reference)),
-            "hd95": distance if math.isfinite(distance) else None}
+    return {
+        "dice": dice(found, reference),
+        "volume": np.count_nonzero(found) / max(1, np.count_nonzero(reference)),
+        "hd95": distance if math.isfinite(distance) else None,
+    }
 
 
-def of_prediction(chances: np.ndarray, patient: Patient, thresholds: list[float] = CANDIDATES) -> dict[str, dict[str, Measures]]:
+def of_prediction(
+    chances: np.ndarray, patient: Patient, thresholds: list[float] = CANDIDATES
+) -> dict[str, dict[str, Measures]]:
     """By organ and threshold; chances: probability of every class (classes, z, y, x) on the patient's grid."""
-    return {ORGANS[organ - 1]: {str(threshold): measured(chances[organ] > threshold, patient, organ, sound) for threshold in thresholds}
-            for organ, sound in counted(patient, absent=False)}
+    return {
+        ORGANS[organ - 1]: {
+            str(threshold): measured(chances[organ] > threshold, patient, organ, sound) for threshold in thresholds
+        }
+        for organ, sound in counted(patient, absent=False)
+    }
 
 
 def of_hand(other: Patient, patient: Patient) -> dict[str, Measures]:
     """By organ; `other` is the same CT as contoured by somebody else, and lacks what he didn't draw."""
-    return {ORGANS[organ - 1]: measured(other.labels == organ, patient, organ, sound)
-            for organ, sound in counted(patient, absent=False) if organ in other.drawn}
+    return {
+        ORGANS[organ - 1]: measured(other.labels == organ, patient, organ, sound)
+        for organ, sound in counted(patient, absent=False)
+        if organ in other.drawn
+    }
 
 
 def thresholds(scores: dict[str, dict]) -> dict[str, float]:
     """The best threshold of each organ; scores: by patient, what `of_prediction` gives."""
-    by_threshold = {t: {patient: {organ: found[str(t)]["dice"] for organ, found in organs.items()} for patient, organs in scores.items()}
-                    for t in CANDIDATES}
+    by_threshold = {
+        t: {
+            patient: {organ: found[str(t)]["dice"] for organ, found in organs.items()}
+            for patient, organs in scores.items()
+        }
+        for t in CANDIDATES
+    }
     return best(by_threshold) if scores else {}
 
 
 def at(scores: dict[str, dict], chosen: dict[str, float]) -> dict[str, dict[str, Measures]]:
     """Measures by patient and organ at each organ's threshold (0.5 where none was chosen)."""
-    return {patient: {organ: found[str(chosen.get(organ, EVEN))] for organ, found in organs.items()} for patient, organs in scores.items()}
+    return {
+        patient: {organ: found[str(chosen.get(organ, EVEN))] for organ, found in organs.items()}
+        for patient, organs in scores.items()
+    }
 
 
 def summary(scores: dict[str, dict[str, Measures]], organ: str) -> tuple[int, float, float, float]:
@@ -56,4 +76,9 @@ def summary(scores: dict[str, dict[str, Measures]], organ: str) -> tuple[int, fl
     if not found:
         return 0, math.nan, math.nan, math.nan
     distances = [math.inf if one["hd95"] is None else one["hd95"] for one in found]
-    return len(found), float(np.mean([one["dice"] for one in found])), float(np.mean([one["volume"] for one in found])), float(np.median(distances))
+    return (
+        len(found),
+        float(np.mean([one["dice"] for one in found])),
+        float(np.mean([one["volume"] for one in found])),
+        float(np.median(distances)),
+    )

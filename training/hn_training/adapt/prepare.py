@@ -41,8 +41,14 @@ def old_volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> 
         if folder.name in old.leave_out or cache.digest([], [folder / "data.nii.gz"]) in better:
             continue
         target = root / folder.name
-        made_of = [config.grid.spacing_mm, config.grid.resolution_mm, old.labels, old.unknown, old.unknown_ends_mm,
-                   index_entry(old.index, folder)]
+        made_of = [
+            config.grid.spacing_mm,
+            config.grid.resolution_mm,
+            old.labels,
+            old.unknown,
+            old.unknown_ends_mm,
+            index_entry(old.index, folder),
+        ]
         source = cache.digest([cache.FORMAT, made_of], [folder / "data.nii.gz", folder / "label.nii.gz"])
         if not cache.is_current(target, source):
             cache.store(doubted(read(folder, data), old), config, target, source)

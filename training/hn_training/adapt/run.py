@@ -80,9 +80,16 @@ def look(run: loop.Run, judges: list[Patient], folder: Path) -> None:
     mean = float(np.mean(list(means.values()))) if means else 0.0
     if mean > best(folder)[1]:
         run.save(folder / BEST)
-    logs.append(folder / LOOKS, {"step": run.step, "mean": round(mean, 5)} | {organ: round(value, 4) for organ, value in means.items()})
+    logs.append(
+        folder / LOOKS,
+        {"step": run.step, "mean": round(mean, 5)} | {organ: round(value, 4) for organ, value in means.items()},
+    )
     run.save(folder / loop.CHECKPOINT)
-    print(f"{folder.name} step {run.step}: {mean:.3f}", {organ: round(value, 3) for organ, value in means.items()}, flush=True)
+    print(
+        f"{folder.name} step {run.step}: {mean:.3f}",
+        {organ: round(value, 3) for organ, value in means.items()},
+        flush=True,
+    )
 
 
 def judged(run: loop.Run, judges: list[Patient]) -> dict[str, float]:

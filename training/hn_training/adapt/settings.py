@@ -64,8 +64,12 @@ def load(path: Path) -> Settings:
 def from_dict(tables: dict) -> Settings:
     kinds = {"patients": Patients, "old": Old, "augment": Augment, "optimise": Optimise, "stop": Stop}
     settings = Settings(**records(kinds, tables))
-    for table, organs in (("patients.labels", settings.patients.labels), ("old.labels", settings.old.labels),
-                          ("old", settings.old.unknown), ("old.unknown_ends_mm", settings.old.unknown_ends_mm)):
+    for table, organs in (
+        ("patients.labels", settings.patients.labels),
+        ("old.labels", settings.old.labels),
+        ("old", settings.old.unknown),
+        ("old.unknown_ends_mm", settings.old.unknown_ends_mm),
+    ):
         strangers = sorted(set(organs) - set(ORGANS))
         if strangers:
             raise ConfigError(f"[{table}] names {', '.join(strangers)}; there are {', '.join(ORGANS)}.")
@@ -89,12 +93,22 @@ def training_config(settings: Settings, model: Path, cache: Path) -> Config:
     name = network_of(model)
     try:
         prepared = json.loads((model / "model.json").read_text(encoding="utf-8"))["preprocessing"]
-        grid = Grid(tuple(prepared["spacing_mm"]), tuple(reversed(prepared["patch"])), tuple(prepared.get("resolution_mm", (0, 0, 0))))
-        known = [organ["name"] for organ in json.loads((model / "organs.json").read_text(encoding="utf-8"))["organs"] if organ["in_model"]]
+        grid = Grid(
+            tuple(prepared["spacing_mm"]),
+            tuple(reversed(prepared["patch"])),
+            tuple(prepared.get("resolution_mm", (0, 0, 0))),
+        )
+        known = [
+            organ["name"]
+            for organ in json.loads((model / "organs.json").read_text(encoding="utf-8"))["organs"]
+            if organ["in_model"]
+        ]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{model} is not a model folder of this program ({error}).") from None
     labels = {organ: NEVER + number for number, organ in enumerate(known)} | settings.patients.labels
-    data = Data(train=settings.patients.folder, validation=settings.patients.folder, index="", cache=str(cache), labels=labels)
+    data = Data(
+        train=settings.patients.folder, validation=settings.patients.folder, index="", cache=str(cache), labels=labels
+    )
     config = Config(data, grid, settings.augment, settings.optimise, Network(name))
     check(config)
     return config

@@ -30,7 +30,9 @@ class Adaptation:
         self.config = training_config(settings, model, out)
         self.cases = hands.cases(settings.patients)
         if folds and not 2 <= folds <= len(self.cases):
-            raise ConfigError(f"--folds {folds}: there are {len(self.cases)} patients, so 0 (none), or from 2 to {len(self.cases)}.")
+            raise ConfigError(
+                f"--folds {folds}: there are {len(self.cases)} patients, so 0 (none), or from 2 to {len(self.cases)}."
+            )
         hands.check_labels(self.cases, settings.patients)
         out.mkdir(parents=True, exist_ok=True)
         begin(out, settings, model, folds)
@@ -39,7 +41,9 @@ class Adaptation:
         self.start = out / START
         if not self.start.exists():
             names = [case.name for case in self.cases]
-            difference = unpack.checkpoint(model, self.config, self.start, lambda: batches(self.patches(names, self.config), self.config, 0))
+            difference = unpack.checkpoint(
+                model, self.config, self.start, lambda: batches(self.patches(names, self.config), self.config, 0)
+            )
             print(f"{self.start} differs from the model by {difference:.1e}", flush=True)
 
     def patches(self, names: Sequence[str], config: Config) -> Mixed:
@@ -52,19 +56,25 @@ class Adaptation:
 
     def ordered(self) -> list[hands.Case]:
         """Those with most organs to score first, so that every fold and the early stopping get some of everything."""
+
         def organs(case: hands.Case) -> int:
             return len(score.counted(self.read(case), absent=False))
+
         return sorted(self.cases, key=organs, reverse=True)
 
     def read(self, case: hands.Case, hand: str | None = None):
         return hands.read(case, hand or case.first, self.settings.patients)
 
-    def learn(self, cases: Sequence[hands.Case], config: Config, name: str, stopping: bool) -> tuple[int, list[hands.Case]]:
+    def learn(
+        self, cases: Sequence[hands.Case], config: Config, name: str, stopping: bool
+    ) -> tuple[int, list[hands.Case]]:
         """One run that learns from `cases`; gives the step of its weights and who was set aside for early stopping."""
         aside = list(cases[FEWEST - 1 :: self.settings.stop.one_in]) if stopping and len(cases) >= FEWEST else []
         names = [case.name for case in cases if case not in aside]
         judges = [self.read(case) for case in aside]
-        return run.adapt(config, self.start, self.patches(names, config), judges, self.settings.stop, self.out / name), aside
+        return run.adapt(
+            config, self.start, self.patches(names, config), judges, self.settings.stop, self.out / name
+        ), aside
 
     def scores(self, checkpoint: Path, cases: Sequence[hands.Case], path: Path) -> dict:
         """By patient, organ and threshold; kept in `path`."""
@@ -99,7 +109,9 @@ def begin(out: Path, settings: Settings, model: Path, folds: int) -> None:
     if not (out / BEGUN).exists():
         write_json(out / BEGUN, ours)
     elif json.loads((out / BEGUN).read_text(encoding="utf-8")) != ours:
-        raise ConfigError(f"{out} was begun with another model or other settings ({out / BEGUN}): give another --out, or the same settings to go on.")
+        raise ConfigError(
+            f"{out} was begun with another model or other settings ({out / BEGUN}): give another --out, or the same settings to go on."
+        )
 
 
 def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> Path:

@@ -74,9 +74,11 @@ class BlankHalfSpace(RandomTransform):
         depth = depth[None] - soft / 2  # a CT's voxel shows what lies up to half of the way to the next
         gone, drawn = depth > 0, data["labels"] > 0
         near = gone & (depth < BAND_MM) & drawn
-        return {"image": data["image"] + share * (AIR_HU - data["image"]),
-                "labels": data["labels"].masked_fill(gone, 0),
-                "unknown": torch.where(near, ALL_UNKNOWN, data["unknown"].masked_fill(gone, 0)).to(torch.uint8)}
+        return {
+            "image": data["image"] + share * (AIR_HU - data["image"]),
+            "labels": data["labels"].masked_fill(gone, 0),
+            "unknown": torch.where(near, ALL_UNKNOWN, data["unknown"].masked_fill(gone, 0)).to(torch.uint8),
+        }
 
     def depth(self, shape: Sequence[int]) -> torch.Tensor:
         """mm (z, y, x) from the patch's middle towards the blanked side."""
@@ -176,21 +178,29 @@ def oversized(grid: Grid, settings: Augment) -> tuple[int, int, int]:
 
 def training_transforms(grid: Grid, settings: Augment) -> Compose:
     angle = math.radians(settings.rotation_deg)
-    move = RandAffined(KEYS, spatial_size=grid.patch_zyx, prob=1.0, rotate_range=[angle] * 3,
-                       scale_range=[settings.scale] * 3, mode=["bilinear", "nearest", "nearest"],
-                       padding_mode="border")
-    return Compose([
-        move,
-        AsBytes(),
-        MirrorSides(settings.flip),
-        BlankHalfSpace(settings.blank, grid),
-        BlankBox(settings.blank_box),
-        PaintCouch(settings.couch),
-        PaintMask(settings.mask),
-        RandGaussianSmoothd(["image"], *[(0.3, 0.9)] * 3, prob=settings.blur),
-        ScannerLook(settings),
-        Window(),
-    ])
+    move = RandAffined(
+        KEYS,
+        spatial_size=grid.patch_zyx,
+        prob=1.0,
+        rotate_range=[angle] * 3,
+        scale_range=[settings.scale] * 3,
+        mode=["bilinear", "nearest", "nearest"],
+        padding_mode="border",
+    )
+    return Compose(
+        [
+            move,
+            AsBytes(),
+            MirrorSides(settings.flip),
+            BlankHalfSpace(settings.blank, grid),
+            BlankBox(settings.blank_box),
+            PaintCouch(settings.couch),
+            PaintMask(settings.mask),
+            RandGaussianSmoothd(["image"], *[(0.3, 0.9)] * 3, prob=settings.blur),
+            ScannerLook(settings),
+            Window(),
+        ]
+    )
 
 
 class AsBytes(MapTransform):
@@ -201,5 +211,7 @@ class AsBytes(MapTransform):
 
     def __call__(self, data: dict) -> dict:
         plain = {key: torch.as_tensor(data[key]) for key in KEYS}
-        return {key: value.as_subclass(torch.Tensor) if key == "image"
-                else value.as_subclass(torch.Tensor).to(torch.uint8) for key, value in plain.items()}
+        return {
+            key: value.as_subclass(torch.Tensor) if key == "image" else value.as_subclass(torch.Tensor).to(torch.uint8)
+            for key, value in plain.items()
+        }

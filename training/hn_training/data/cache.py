@@ -47,8 +47,13 @@ def is_current(target: Path, source: str) -> bool:
 
 def source_of(folder: Path, config: Config) -> str:
     """The digest of all that a prepared patient depends on."""
-    settings = [FORMAT, config.data.labels, config.grid.spacing_mm, config.grid.resolution_mm,
-                index_entry(config.data.index_of(folder), folder)]
+    settings = [
+        FORMAT,
+        config.data.labels,
+        config.grid.spacing_mm,
+        config.grid.resolution_mm,
+        index_entry(config.data.index_of(folder), folder),
+    ]
     return digest(settings, [folder / "data.nii.gz", folder / "label.nii.gz"])
 
 

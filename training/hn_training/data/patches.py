@@ -33,8 +33,10 @@ class Patches(Dataset):
         places = [json.loads((folder / "centres.json").read_text()) for folder in self.volumes]
         self.drawn = [{int(organ): np.array(voxels) for organ, voxels in p["drawn"].items()} for p in places]
         self.absent = {number: np.array(p["absent"]) for number, p in enumerate(places) if p["absent"]}
-        self.holders = {organ: [n for n, drawn in enumerate(self.drawn) if organ in drawn]
-                        for organ in sorted(set().union(*self.drawn))}
+        self.holders = {
+            organ: [n for n, drawn in enumerate(self.drawn) if organ in drawn]
+            for organ in sorted(set().union(*self.drawn))
+        }
         self.kinds = by_kind(self.holders)
 
     def __len__(self) -> int:
@@ -78,8 +80,15 @@ class Patches(Dataset):
         cuts[2][(z < 0) | (z >= len(image))] = 255  # above and below the body all is void
         return cut(image, centre, self.size, AIR_HU).astype(np.float32), np.stack(cuts)
 
-    def fill(self, image: np.ndarray, target: np.ndarray, patient: int, organ: int | None,
-             centre: np.ndarray, random: np.random.Generator) -> None:
+    def fill(
+        self,
+        image: np.ndarray,
+        target: np.ndarray,
+        patient: int,
+        organ: int | None,
+        centre: np.ndarray,
+        random: np.random.Generator,
+    ) -> None:
         """Puts another patient's tissue into the void, in place; what lies there is then unknown.
 
         The donor's patch lies relative to its own organ as this one does. Void and tissue were mixed by

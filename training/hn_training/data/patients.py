@@ -77,8 +77,7 @@ def read(folder: Path, data: Data) -> Patient:
 def read_lps(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     """A NIfTI volume as (z, y, x) with LPS axes, and its spacing in mm, x, y, z."""
     file = nib.load(path)
-    turn = nib.orientations.ornt_transform(nib.io_orientation(file.affine),
-                                           nib.orientations.axcodes2ornt("LPS"))
+    turn = nib.orientations.ornt_transform(nib.io_orientation(file.affine), nib.orientations.axcodes2ornt("LPS"))
     file = file.as_reoriented(turn)
     volume = np.ascontiguousarray(np.asarray(file.dataobj).T)
     return volume, tuple(float(s) for s in file.header.get_zooms()[:3])

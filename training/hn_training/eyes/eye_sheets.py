@@ -35,7 +35,7 @@ def write(cases: Sequence[tuple[str, np.ndarray, Sequence[float], dict]], path: 
     for view in axes.ravel():
         view.set_axis_off()
     for i, (name, image, spacing, patient) in enumerate(cases):
-        row = axes[i // columns, 6 * (i % columns):][:6]
+        row = axes[i // columns, 6 * (i % columns) :][:6]
         for eye, views in zip(LABELS, (row[:3], row[3:])):
             draw_eye(views, image, np.asarray(spacing), patient[eye])
             views[0].set_title(f"{name} {eye}", fontsize=7, pad=1, loc="left")
@@ -51,8 +51,15 @@ def draw_eye(views, image: np.ndarray, spacing: np.ndarray, eye: dict) -> None:
         cut = int(np.clip(round(centre[fixed]), 0, inside.shape[fixed] - 1))
         size = [(-0.5 * spacing[a], (inside.shape[a] - 0.5) * spacing[a]) for a in (right, up)]
         slices = [np.take(v, cut, axis=fixed).T for v in (image.T, inside)]
-        view.imshow(slices[0], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], origin="lower",
-                    extent=(*size[0], *size[1]), interpolation="nearest")
+        view.imshow(
+            slices[0],
+            cmap="gray",
+            vmin=WINDOW_HU[0],
+            vmax=WINDOW_HU[1],
+            origin="lower",
+            extent=(*size[0], *size[1]),
+            interpolation="nearest",
+        )
         outline(view, eye, slices[1], spacing, centre, cut, (fixed, right, up))
         middle = centre * spacing
         view.set_xlim(middle[right] - HALF_MM, middle[right] + HALF_MM)
@@ -69,15 +76,25 @@ def outline(view, eye: dict, painted: np.ndarray, spacing: np.ndarray, centre: n
     fixed, right, up = axes
     if "contours" in eye:
         shape = painted.shape
-        view.contour(np.arange(shape[1]) * spacing[right], np.arange(shape[0]) * spacing[up], painted, [0.5],
-                     colors="red", linewidths=0.7)
+        view.contour(
+            np.arange(shape[1]) * spacing[right],
+            np.arange(shape[0]) * spacing[up],
+            painted,
+            [0.5],
+            colors="red",
+            linewidths=0.7,
+        )
         return
     radii = np.asarray(eye["radii_mm"])
     off = (cut - centre[fixed]) * spacing[fixed] / radii[fixed]
     shrink = np.sqrt(max(0.0, 1 - off**2))
     turn = np.linspace(0, 2 * np.pi, 60)
-    view.plot(centre[right] * spacing[right] + radii[right] * shrink * np.cos(turn),
-              centre[up] * spacing[up] + radii[up] * shrink * np.sin(turn), "r-", linewidth=0.7)
+    view.plot(
+        centre[right] * spacing[right] + radii[right] * shrink * np.cos(turn),
+        centre[up] * spacing[up] + radii[up] * shrink * np.sin(turn),
+        "r-",
+        linewidth=0.7,
+    )
 
 
 def main() -> int:
@@ -89,7 +106,9 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     drawn = [(name, entry) for name, entry in load(args.eyes).items() if entry["state"] == "drawn"]
     for first in range(0, len(drawn), A_SHEET):
-        cases = [(name, *read_lps(args.data / name / "data.nii.gz"), entry) for name, entry in drawn[first:first + A_SHEET]]
+        cases = [
+            (name, *read_lps(args.data / name / "data.nii.gz"), entry) for name, entry in drawn[first : first + A_SHEET]
+        ]
         write(cases, args.out / f"eyes_{first // A_SHEET + 1}.png")
     return 0
 

@@ -96,7 +96,9 @@ def scaled(patient: dict, factor: float) -> dict:
         return patient
     if any("radii_mm" not in patient[eye] for eye in LABELS):
         raise ConfigError("Only ellipsoids can be scaled, not eyes drawn slice by slice.")
-    return patient | {eye: patient[eye] | {"radii_mm": [factor * r for r in patient[eye]["radii_mm"]]} for eye in LABELS}
+    return patient | {
+        eye: patient[eye] | {"radii_mm": [factor * r for r in patient[eye]["radii_mm"]]} for eye in LABELS
+    }
 
 
 def write_split(data: Path, index: Path, eyes: Path, out: Path, scale: float = 1.0) -> dict[str, int]:

@@ -93,8 +93,12 @@ def refine(near: Sequence[Surroundings], parameters: np.ndarray) -> np.ndarray:
     """The best parameters (see `unpack`) downhill from these, with an ever sharper edge."""
     scale = np.concatenate([np.full(6, 1.0), np.full(6, 0.03)])
     for edge in EDGE_MM:
-        found = minimize(lambda steps: cost(near, parameters + steps * scale, edge), np.zeros(12), method="Powell",
-                         options={"xtol": 1e-3, "ftol": 1e-5, "maxiter": 20})
+        found = minimize(
+            lambda steps: cost(near, parameters + steps * scale, edge),
+            np.zeros(12),
+            method="Powell",
+            options={"xtol": 1e-3, "ftol": 1e-5, "maxiter": 20},
+        )
         parameters = parameters + found.x * scale
     return parameters
 
@@ -114,9 +118,11 @@ def penalty(parameters: np.ndarray) -> float:
     """Minus the log prior of a pair."""
     left, right, mean, half = parameters.reshape(4, 3)
     apart = np.linalg.norm(left - right)
-    return 0.5 * float((((mean - LOG_RADII) / LOG_RADII_SD) ** 2).sum()
-                       + ((2 * half / LOG_RADII_DIFFERENCE_SD) ** 2).sum()
-                       + ((apart - APART_MM) / APART_SD_MM) ** 2)
+    return 0.5 * float(
+        (((mean - LOG_RADII) / LOG_RADII_SD) ** 2).sum()
+        + ((2 * half / LOG_RADII_DIFFERENCE_SD) ** 2).sum()
+        + ((apart - APART_MM) / APART_SD_MM) ** 2
+    )
 
 
 def evidence(near: Surroundings, centre: np.ndarray, radii: np.ndarray, edge: float) -> float:
@@ -131,8 +137,10 @@ def inside(position: np.ndarray, centre: np.ndarray, radii: np.ndarray, edge: fl
 
 def surroundings(image: np.ndarray, spacing: Sequence[float], centre: np.ndarray) -> Surroundings:
     """The voxels within `REACH_MM` of `centre` (mm), weighed as for a typical eye."""
-    axes = [np.arange(max(0, int((c - REACH_MM) / s)), min(n, int((c + REACH_MM) / s) + 1))
-            for c, s, n in zip(centre, spacing, reversed(image.shape))]
+    axes = [
+        np.arange(max(0, int((c - REACH_MM) / s)), min(n, int((c + REACH_MM) / s) + 1))
+        for c, s, n in zip(centre, spacing, reversed(image.shape))
+    ]
     x, y, z = axes
     grid = np.stack(np.meshgrid(*(a * s for a, s in zip(axes, spacing)), indexing="ij"), axis=-1)
     hu = image[np.ix_(z, y, x)].transpose(2, 1, 0).astype(float).ravel()
@@ -166,6 +174,7 @@ def log_ratio(hu: np.ndarray, eye: float, spread: float) -> np.ndarray:
 
     Held within -1 and 1, or the ellipsoid shuns its fat and bone more than it fills its water.
     """
+
     def bell(middle, width):
         return np.exp(-0.5 * ((hu - middle) / width) ** 2) / width / 2.507
 

@@ -195,7 +195,8 @@ def main(patients: Path, plan_file: Path, out: Path) -> None:
     """Draws every patient of the plan, `patients`/<name>/data.nii.gz, into one JSON file."""
     plan = json.loads(plan_file.read_text())
     drawn = {
-        name: draw_patient(patients / name / "data.nii.gz", p) if p["state"] == "drawn" else p for name, p in plan.items()
+        name: draw_patient(patients / name / "data.nii.gz", p) if p["state"] == "drawn" else p
+        for name, p in plan.items()
     }
     rows = json.dumps(drawn, indent=1)
     # One line a polygon.

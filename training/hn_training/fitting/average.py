@@ -21,9 +21,13 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     states = [read(path) for path in checkpoints]
     origins = {(state["origin"].get("sha256"), state["config"]["network"]["name"]) for state in states}
     if len(origins) > 1 or not states[0]["origin"]:
-        raise ConfigError("The checkpoints are not of one network and one [optimise] start_from: only such runs can be averaged.")
+        raise ConfigError(
+            "The checkpoints are not of one network and one [optimise] start_from: only such runs can be averaged."
+        )
     merged, before = dict(states[0]), states[0]["origin"]["total_steps"]
-    merged["average"] = merged["network"] = {key: mean([state["average"][key] for state in states]) for key in merged["average"]}
+    merged["average"] = merged["network"] = {
+        key: mean([state["average"][key] for state in states]) for key in merged["average"]
+    }
     merged["step"], merged["seconds"] = (sum(state[key] for state in states) for key in ("step", "seconds"))
     merged["total_steps"] = before + merged["step"]
     torch.save(merged, out.with_suffix(".part"))

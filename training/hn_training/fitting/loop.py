@@ -46,10 +46,16 @@ class Run:
     recent: list[tuple[float, float, float]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        state = {"config": self.config.as_dict(), "network": self.network.state_dict(),
-                 "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 "step": self.step, "seconds": self.seconds, "origin": self.origin,
-                 "total_steps": self.total_steps}
+        state = {
+            "config": self.config.as_dict(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "origin": self.origin,
+            "total_steps": self.total_steps,
+        }
         torch.save(state, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
 
@@ -80,8 +86,9 @@ def start(config: Config) -> Run:
     network = network.to(config.optimise.device, memory_format=torch.channels_last_3d).train()
     average = build(config).to(config.optimise.device).eval()
     average.load_state_dict(network.state_dict())
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.optimise.learning_rate,
-                                  weight_decay=config.optimise.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.optimise.learning_rate, weight_decay=config.optimise.weight_decay
+    )
     return Run(config, network, average, optimiser)
 
 
@@ -169,8 +176,14 @@ def train(config: Config) -> Path:
 def log(run: Run, folder: Path) -> None:
     loss, entropy, dice = (sum(column) / len(run.recent) for column in zip(*run.recent))
     run.recent.clear()
-    row = {"step": run.step, "seconds": round(run.seconds, 1), "learning_rate": f"{learning_rate(run):.3g}",
-           "loss": round(loss, 4), "cross_entropy": round(entropy, 4), "soft_dice": round(dice, 4)}
+    row = {
+        "step": run.step,
+        "seconds": round(run.seconds, 1),
+        "learning_rate": f"{learning_rate(run):.3g}",
+        "loss": round(loss, 4),
+        "cross_entropy": round(entropy, 4),
+        "soft_dice": round(dice, 4),
+    }
     logs.append(folder / LOSSES, row)
     print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 

@@ -30,10 +30,14 @@ def load(network: nn.Module, average: nn.Module, checkpoint: Path) -> dict:
     except FileNotFoundError:
         raise ConfigError(f"[optimise] start_from: there is no file {checkpoint}.") from None
     except (RuntimeError, KeyError, UnpicklingError) as error:
-        raise ConfigError(f"[optimise] start_from: {checkpoint} is not a checkpoint of this network ({error}).") from None
+        raise ConfigError(
+            f"[optimise] start_from: {checkpoint} is not a checkpoint of this network ({error})."
+        ) from None
     restart(network, average, new.flatten())
-    return {"sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-            "total_steps": state.get("total_steps", state["step"])}
+    return {
+        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "total_steps": state.get("total_steps", state["step"]),
+    }
 
 
 @torch.no_grad()

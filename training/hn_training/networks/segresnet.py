@@ -29,8 +29,7 @@ class MonaiSegResNet(nn.Module):
     def __init__(self, classes: int = 7, absent: Sequence[int] = ()):
         super().__init__()
         self.initial = nn.Conv3d(1, FILTERS, 5, stride=2, padding=2, bias=False)
-        self.body = SegResNet(3, FILTERS, FILTERS, classes, norm="BATCH",
-                              blocks_down=BLOCKS_DOWN, blocks_up=BLOCKS_UP)
+        self.body = SegResNet(3, FILTERS, FILTERS, classes, norm="BATCH", blocks_down=BLOCKS_DOWN, blocks_up=BLOCKS_UP)
         present = torch.ones(classes, dtype=torch.bool)
         present[list(absent)] = False
         self.register_buffer("present", present.view(1, -1, 1, 1, 1))

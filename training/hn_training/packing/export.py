@@ -53,8 +53,11 @@ def load_average(checkpoint: Path) -> tuple[nn.Module, Config, dict]:
     config = from_dict(state["config"])
     network = build(config)
     network.load_state_dict(state["average"])
-    history = {"steps": state["step"], "total_steps": state.get("total_steps", state["step"]),
-               "started_from": state.get("origin", {}).get("sha256")}
+    history = {
+        "steps": state["step"],
+        "total_steps": state.get("total_steps", state["step"]),
+        "started_from": state.get("origin", {}).get("sha256"),
+    }
     return network.eval(), config, history
 
 

@@ -74,16 +74,28 @@ def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Ite
         graph = onnx.load(model / "network.onnx").graph
         steps = read(model / "model.json")["trained"]["total_steps"]
         channels = {organ["channel"] for organ in read(model / "organs.json")["organs"]}
-        network.present.copy_(torch.tensor([n == 0 or n in channels for n in range(network.present.numel())]).view(network.present.shape))
-        norms = fill(network, {entry.name: torch.tensor(numpy_helper.to_array(entry)) for entry in graph.initializer}, graph)
+        network.present.copy_(
+            torch.tensor([n == 0 or n in channels for n in range(network.present.numel())]).view(network.present.shape)
+        )
+        norms = fill(
+            network, {entry.name: torch.tensor(numpy_helper.to_array(entry)) for entry in graph.initializer}, graph
+        )
     except (OSError, KeyError, RuntimeError, ValueError, DecodeError) as error:
         raise ConfigError(f'{model} does not hold a "{name}" of this program ({error}).') from None
     measure(network.eval(), norms, batches())
     difference = largest_difference(WithSoftmax(network).eval(), model / "network.onnx")
     if not difference <= TOLERANCE:
-        raise ConfigError(f'{model} does not hold a "{name}" of this program (its probabilities differ by {difference:.1e}).')
-    state = {"config": config.as_dict(), "network": network.state_dict(), "average": network.state_dict(), "step": 0,
-             "seconds": 0.0, "total_steps": steps}
+        raise ConfigError(
+            f'{model} does not hold a "{name}" of this program (its probabilities differ by {difference:.1e}).'
+        )
+    state = {
+        "config": config.as_dict(),
+        "network": network.state_dict(),
+        "average": network.state_dict(),
+        "step": 0,
+        "seconds": 0.0,
+        "total_steps": steps,
+    }
     torch.save(state, out.with_suffix(".part"))
     os.replace(out.with_suffix(".part"), out)
     return difference
@@ -95,10 +107,17 @@ def read(path: Path) -> dict:
 
 def merged(network: nn.Module) -> dict[str, str]:
     """Names of the convolutions that export merges a norm into, in the order in which they run, and of these norms."""
-    pairs = {f"{name}.{convolution}": f"{name}.{norm}" for name, part in network.named_modules()
-             for kind, (convolution, norm) in MERGED.items() if isinstance(part, kind)}
+    pairs = {
+        f"{name}.{convolution}": f"{name}.{norm}"
+        for name, part in network.named_modules()
+        for kind, (convolution, norm) in MERGED.items()
+        if isinstance(part, kind)
+    }
     order = []
-    hooks = [network.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.append(name)) for name in pairs]
+    hooks = [
+        network.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.append(name))
+        for name in pairs
+    ]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, 1, *[SIZE_MULTIPLE] * 3))
     for hook in hooks:
@@ -120,13 +139,23 @@ def fill(network: nn.Module, weights: dict[str, torch.Tensor], graph: onnx.Graph
         growth = (LEARNT_SIZE / weights[weight].pow(2).mean((1, 2, 3, 4)).sqrt()).clamp_max(LARGEST_GROWTH)
         state[f"{convolution}.weight"] = weights[weight] * growth.view(-1, 1, 1, 1, 1)
         norms[norm] = Merged(growth, weights[bias])
-    lost = [name for name in own if name not in known and not name.endswith(("num_batches_tracked", "present"))
-            and name.rpartition(".")[0] not in (*pairs, *norms)]
+    lost = [
+        name
+        for name in own
+        if name not in known
+        and not name.endswith(("num_batches_tracked", "present"))
+        and name.rpartition(".")[0] not in (*pairs, *norms)
+    ]
     if lost:
         raise ValueError(f"{lost[0]} is missing")
     network.load_state_dict(state)
     for name, merged_norm in norms.items():
-        restore(network.get_submodule(name), torch.zeros_like(merged_norm.bias), torch.ones_like(merged_norm.bias), merged_norm)
+        restore(
+            network.get_submodule(name),
+            torch.zeros_like(merged_norm.bias),
+            torch.ones_like(merged_norm.bias),
+            merged_norm,
+        )
     return norms
 
 
@@ -149,6 +178,7 @@ def measure(network: nn.Module, norms: dict[str, Merged], batches: Iterable[dict
             values = inputs[0].double()
             for row, power in zip(sums[name], (values**0, values, values**2)):
                 row += power.sum((0, 2, 3, 4))
+
         return add
 
     hooks = [network.get_submodule(name).register_forward_pre_hook(watch(name)) for name in norms]

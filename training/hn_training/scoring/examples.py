@@ -52,7 +52,9 @@ def around(seen: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice
     for axis, step in enumerate(reversed(spacing)):
         inside = np.flatnonzero(seen.any(axis=tuple(a for a in range(3) if a != axis)))
         margin = round(MARGIN_MM / step)
-        box.append(slice(max(0, inside[0] - margin), inside[-1] + margin + 1) if len(inside) else slice(0, seen.shape[axis]))
+        box.append(
+            slice(max(0, inside[0] - margin), inside[-1] + margin + 1) if len(inside) else slice(0, seen.shape[axis])
+        )
     return tuple(box)
 
 
@@ -64,7 +66,9 @@ def slices(seen: np.ndarray, axis: int, count: int) -> list[int]:
     return [int(np.searchsorted(share, w)) if voxels.any() else int(w * len(voxels)) for w in wanted]
 
 
-def outline(axis: Axes, image: np.ndarray, labels: np.ndarray, predicted: np.ndarray, aspect: float, title: str) -> None:
+def outline(
+    axis: Axes, image: np.ndarray, labels: np.ndarray, predicted: np.ndarray, aspect: float, title: str
+) -> None:
     axis.imshow(image, cmap="gray", vmin=SHOWN_HU[0], vmax=SHOWN_HU[1], aspect=aspect)
     for organ, name in enumerate(ORGANS, start=1):
         color = [tuple(c / 255 for c in COLORS[name])]

@@ -12,8 +12,17 @@ from monai.metrics import compute_hausdorff_distance
 from ..config import ORGANS, Config, ConfigError
 from ..data.patients import Patient, folders, read, read_lps
 
-COLUMNS = ("organ", "patients", "first", "second", "first and second", "correlation", "first, between common ends",
-           "HD95 first (mm)", "HD95 first and second (mm)")
+COLUMNS = (
+    "organ",
+    "patients",
+    "first",
+    "second",
+    "first and second",
+    "correlation",
+    "first, between common ends",
+    "HD95 first (mm)",
+    "HD95 first and second (mm)",
+)
 
 
 def rows(config: Config, first: Path, second: Path) -> list[tuple]:
@@ -39,14 +48,22 @@ def compare(patient: Patient, number: int, first: Path, second: Path) -> tuple[f
     reference = (patient.labels == number) & sound
     one, two = (mask(folder, patient, ORGANS[number - 1]) & sound for folder in (first, second))
     common = between_common_ends(one, reference)
-    return (dice(one, reference), dice(two, reference), dice(one, two), dice(one[common], reference[common]),
-            hausdorff95(one, reference, patient.spacing), hausdorff95(one, two, patient.spacing))
+    return (
+        dice(one, reference),
+        dice(two, reference),
+        dice(one, two),
+        dice(one[common], reference[common]),
+        hausdorff95(one, reference, patient.spacing),
+        hausdorff95(one, two, patient.spacing),
+    )
 
 
 def mask(folder: Path, patient: Patient, organ: str) -> np.ndarray:
     """A stored labelmap (z, y, x), nothing where the organ has no file."""
     if not (folder / patient.name).is_dir():
-        raise ConfigError(f"{folder} has no folder {patient.name}. Give the folder predictions of an evaluation of these patients.")
+        raise ConfigError(
+            f"{folder} has no folder {patient.name}. Give the folder predictions of an evaluation of these patients."
+        )
     file = folder / patient.name / "segmentations" / f"{organ}.nii.gz"
     return read_lps(file)[0] > 0 if file.exists() else np.zeros(patient.labels.shape, bool)
 
@@ -70,7 +87,9 @@ def hausdorff95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) ->
     both = np.nonzero(one | other)
     box = tuple(slice(axis.min(), axis.max() + 1) for axis in both)
     masks = [torch.from_numpy(np.pad(volume[box], 1))[None, None] for volume in (one, other)]
-    return float(compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=list(spacing)[::-1]))
+    return float(
+        compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=list(spacing)[::-1])
+    )
 
 
 def summary(organ: str, scores: np.ndarray) -> tuple:
@@ -82,4 +101,6 @@ def summary(organ: str, scores: np.ndarray) -> tuple:
 
 def markdown(lines: list[tuple]) -> str:
     head = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
-    return "\n".join(head + [f"| {' | '.join(f'{v:.3f}' if isinstance(v, float) else str(v) for v in line)} |" for line in lines])
+    return "\n".join(
+        head + [f"| {' | '.join(f'{v:.3f}' if isinstance(v, float) else str(v) for v in line)} |" for line in lines]
+    )

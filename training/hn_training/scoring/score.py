@@ -58,14 +58,19 @@ def dice(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[
 def invented_ml(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
     """What was found (ml) of every organ that is known to be absent in this patient: no Dice can say that."""
     voxel_ml = float(np.prod(patient.spacing)) / 1000
-    return {ORGANS[organ - 1]: float((chances[organ][sound] > threshold).sum()) * voxel_ml
-            for organ, sound in counted(patient, absent=True)}
+    return {
+        ORGANS[organ - 1]: float((chances[organ][sound] > threshold).sum()) * voxel_ml
+        for organ, sound in counted(patient, absent=True)
+    }
 
 
 def counted(patient: Patient, absent: bool) -> list[tuple[int, np.ndarray]]:
     """Classes that count for this patient, either drawn or known to be absent, and their sound slices (z,) bool."""
-    return [(organ, patient.sound_slices(organ)) for organ in range(1, len(ORGANS) + 1)
-            if patient.counts(organ) and (not (patient.labels == organ).any()) == absent]
+    return [
+        (organ, patient.sound_slices(organ))
+        for organ in range(1, len(ORGANS) + 1)
+        if patient.counts(organ) and (not (patient.labels == organ).any()) == absent
+    ]
 
 
 @dataclass(frozen=True)
@@ -106,5 +111,6 @@ def quick_patients(config: Config) -> list[Path]:
 
 def means(scores: dict[str, dict[str, float]]) -> dict[str, float]:
     """Mean per organ over the patients that have a score for it."""
-    return {organ: float(np.mean(found)) for organ in ORGANS
-            if (found := [s[organ] for s in scores.values() if organ in s])}
+    return {
+        organ: float(np.mean(found)) for organ in ORGANS if (found := [s[organ] for s in scores.values() if organ in s])
+    }

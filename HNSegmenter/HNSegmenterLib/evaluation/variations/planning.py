@@ -69,14 +69,19 @@ def _body(scan: Scan) -> np.ndarray:
     """The largest piece of tissue, with what each slice encloses, on the slices that have enough for a head or neck."""
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask_image(scan.hu > TISSUE_HU, scan.ct)))
     closed = sitk.BinaryMorphologicalClosing(parts == 1, (2, 2, 0))
-    body = np.stack([sitk.GetArrayFromImage(sitk.BinaryFillhole(closed[:, :, k])) for k in range(closed.GetSize()[2])]) != 0
+    body = (
+        np.stack([sitk.GetArrayFromImage(sitk.BinaryFillhole(closed[:, :, k])) for k in range(closed.GetSize()[2])])
+        != 0
+    )
     area = np.count_nonzero(body, axis=(1, 2)) * np.prod(scan.ct.GetSpacing()[:2]) / 100
     return body & (area >= SLICE_CM2)[:, None, None]
 
 
 def _depth(body: np.ndarray, ct: sitk.Image) -> np.ndarray:
     """mm outside the skin, negative inside; measured on the CT's own voxels, which are coarse."""
-    outside = sitk.SignedMaurerDistanceMap(mask_image(body, ct), insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    outside = sitk.SignedMaurerDistanceMap(
+        mask_image(body, ct), insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
     # From the outermost voxels' centres: the skin is half a voxel further out.
     return np.minimum(sitk.GetArrayViewFromImage(outside) - ct.GetSpacing()[0] / 2, FAR_MM)
 
@@ -105,5 +110,9 @@ def _couch(inside: np.ndarray, fine: float) -> np.ndarray:
     below = (np.arange(inside.shape[1])[:, None] - rows[-1] - 1) * fine + COUCH_DEPTH_MM - top[None, :]
     wide = np.abs(across)[None, :] <= COUCH_WIDTH_MM / 2
     solid = wide & (below >= 0) & (below <= COUCH_MM)
-    rim = (below < COUCH_SHELL_MM) | (below > COUCH_MM - COUCH_SHELL_MM) | (np.abs(across)[None, :] > COUCH_WIDTH_MM / 2 - COUCH_SHELL_MM)
+    rim = (
+        (below < COUCH_SHELL_MM)
+        | (below > COUCH_MM - COUCH_SHELL_MM)
+        | (np.abs(across)[None, :] > COUCH_WIDTH_MM / 2 - COUCH_SHELL_MM)
+    )
     return np.where(solid, np.where(rim, COUCH_SHELL_HU, COUCH_CORE_HU), AIR_HU)

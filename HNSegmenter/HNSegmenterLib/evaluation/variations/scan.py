@@ -86,4 +86,6 @@ def mask_image(mask: np.ndarray, grid: sitk.Image) -> sitk.Image:
 
 def slice_tissue_cm2(ct: sitk.Image) -> np.ndarray:
     """Area above -400 HU of every slice k."""
-    return np.count_nonzero(sitk.GetArrayViewFromImage(ct) > TISSUE_HU, axis=(1, 2)) * np.prod(ct.GetSpacing()[:2]) / 100
+    return (
+        np.count_nonzero(sitk.GetArrayViewFromImage(ct) > TISSUE_HU, axis=(1, 2)) * np.prod(ct.GetSpacing()[:2]) / 100
+    )

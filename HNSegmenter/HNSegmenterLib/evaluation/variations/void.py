@@ -56,7 +56,12 @@ def hull_pixels(mask: np.ndarray) -> float:
     rows = np.flatnonzero(mask.any(axis=1))
     lefts = mask[rows].argmax(axis=1)
     rights = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    corners = sorted((x, y) for row, left, right in zip(rows, lefts, rights, strict=True) for y in (row, row + 1) for x in (left, right))
+    corners = sorted(
+        (x, y)
+        for row, left, right in zip(rows, lefts, rights, strict=True)
+        for y in (row, row + 1)
+        for x in (left, right)
+    )
     hull = [*_chain(corners)[:-1], *_chain(corners[::-1])[:-1]]
     x, y = np.array(hull, float).T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2

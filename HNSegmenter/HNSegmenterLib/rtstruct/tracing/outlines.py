@@ -47,7 +47,11 @@ def untangled(name: str, outlines: Sequence[Outline]) -> list[Outline]:
     """
     disputed = _measured(outlines)
     if any(disputed):
-        outlines = [part for outline, area in zip(outlines, disputed, strict=True) for part in (_parts(outline) if area else [outline])]
+        outlines = [
+            part
+            for outline, area in zip(outlines, disputed, strict=True)
+            for part in (_parts(outline) if area else [outline])
+        ]
         disputed = _measured(outlines)
     for outline, area in zip(outlines, disputed, strict=True):
         if area:
@@ -79,7 +83,10 @@ def _measured(outlines: Sequence[Outline]) -> list[float]:
     filled, disputed = own_areas([outline.flat for outline in outlines])
     for outline, area in zip(outlines, filled, strict=True):
         outline.area = float(area)
-    return [float(area) if area > negligible(outline.flat) else 0.0 for outline, area in zip(outlines, disputed, strict=True)]
+    return [
+        float(area) if area > negligible(outline.flat) else 0.0
+        for outline, area in zip(outlines, disputed, strict=True)
+    ]
 
 
 def _parts(outline: Outline) -> list[Outline]:
@@ -112,7 +119,9 @@ def _with_holes(name: str, outline: Outline, holes: list[Outline]) -> Outline:
         if abs(found - wanted) > allowed or disputed > allowed:
             raise ValueError("it surrounds something else")
     except ValueError as error:
-        raise UnusableInput(f"A hole in {name} cannot be joined to its outline on {outline.place}: redraw it there.") from error
+        raise UnusableInput(
+            f"A hole in {name} cannot be joined to its outline on {outline.place}: redraw it there."
+        ) from error
     return Outline(outline.slice_, to_patient(outline.slice_, ring / _spacing(outline.slice_)))
 
 

@@ -36,7 +36,9 @@ def own_areas(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """
     areas, planes, windings = _strips([_edges(ring, plane, 0) for plane, ring in enumerate(rings)], 1)
     times = np.abs(windings[:, 0])
-    return tuple(np.bincount(planes, areas * which, len(rings)) for which in (times > 0, (times > 0) & (times % 2 == 0)))
+    return tuple(
+        np.bincount(planes, areas * which, len(rings)) for which in (times > 0, (times > 0) & (times % 2 == 0))
+    )
 
 
 def arrange(rings: Sequence[np.ndarray], filled: Sequence[float]) -> tuple[list[tuple[int, list[int]]], list[int]]:
@@ -109,7 +111,9 @@ def _strips(edges: Iterable[np.ndarray], columns: int) -> tuple[np.ndarray, np.n
     if not len(table):
         return np.empty(0), np.empty(0, int), np.empty((0, columns), int)
     plane, column = table[:, 7].astype(int), table[:, 8].astype(int)
-    table[:, [1, 3, 5, 6]] += (plane * (np.ptp(table[:, [1, 3]]) + 1))[:, None]  # one above the other: no strip is in two
+    table[:, [1, 3, 5, 6]] += (plane * (np.ptp(table[:, [1, 3]]) + 1))[
+        :, None
+    ]  # one above the other: no strip is in two
     low_x, low_y, high_x, high_y, direction, start, end = table[:, :7].T
     levels = np.unique(table[:, 5:7])
     for _ in range(_MOST_CUTS):

@@ -191,5 +191,7 @@ def _saved_rois(dataset: Dataset, scores: Mapping[str, float]) -> list[SavedRoi]
     saved = []
     for roi in pair(dataset).rois:
         (kind,) = roi.interpreted_types
-        saved.append(SavedRoi(roi.name, str(roi.item.ROIGenerationAlgorithm), kind, len(roi.contours), scores[roi.name]))
+        saved.append(
+            SavedRoi(roi.name, str(roi.item.ROIGenerationAlgorithm), kind, len(roi.contours), scores[roi.name])
+        )
     return saved

@@ -53,7 +53,9 @@ def save_labelmaps(node, folder: Path, volume=None, overwrite: bool = False) -> 
     """
     volume = volume or provenance.volume_of(node)
     if volume is None:
-        raise UnusableInput(f"The CT of {node.GetName()} is not in the scene: load it again, and choose it for the segmentation.")
+        raise UnusableInput(
+            f"The CT of {node.GetName()} is not in the scene: load it again, and choose it for the segmentation."
+        )
     images = labelmaps(node, volume)
     if not images:
         raise UnusableInput(f"{node.GetName()} has no contour: there is nothing to save.")

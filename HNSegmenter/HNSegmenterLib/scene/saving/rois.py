@@ -11,7 +11,19 @@ from .. import provenance, terminology
 
 KINDS = ("ORGAN", "GTV", "CTV", "PTV", "EXTERNAL")
 # Words of a name that may mean a target; whether it is one, and which, only its author knows.
-_TARGET_WORDS = ("tumor", "tumour", "target", "lesion", "boost", "metast", "cancer", "carcinoma", "tv_", "lymph", "node")
+_TARGET_WORDS = (
+    "tumor",
+    "tumour",
+    "target",
+    "lesion",
+    "boost",
+    "metast",
+    "cancer",
+    "carcinoma",
+    "tv_",
+    "lymph",
+    "node",
+)
 
 
 class UnclearType(WrongUsage):

@@ -35,8 +35,15 @@ def check_reviewer(name: str) -> str:
     name = name.strip()
     if not name:
         raise WrongUsage("The reviewer's name is missing: nothing is approved or rejected without one.")
-    if len(name) > _PERSON_NAME or "\\" in name or "=" in name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
-        raise WrongUsage(f"The reviewer's name must have at most {_PERSON_NAME} characters, no backslash or equals sign.")
+    if (
+        len(name) > _PERSON_NAME
+        or "\\" in name
+        or "=" in name
+        or any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
+    ):
+        raise WrongUsage(
+            f"The reviewer's name must have at most {_PERSON_NAME} characters, no backslash or equals sign."
+        )
     return name
 
 
@@ -54,7 +61,12 @@ def read_rtstruct(content: bytes) -> Dataset:
 
 @quiet()
 def finalised(
-    drawn: Dataset, ct: PlanningCT, result: Result, reviewer: str, now: datetime, warn: Callable[[str], None] = lambda sentence: None
+    drawn: Dataset,
+    ct: PlanningCT,
+    result: Result,
+    reviewer: str,
+    now: datetime,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> Dataset:
     """A new UNAPPROVED RTSTRUCT with UIDs of its own: the contours of `drawn`, completed and checked on the original CT.
 
@@ -67,7 +79,9 @@ def finalised(
     try:
         choose_character_set(ct, dataset, [options.label, options.series_description, *names, reviewer])
     except WrongUsage as fault:
-        raise WrongUsage(f"The reviewer's name {reviewer!r} cannot be written beside this patient's: use plain letters.") from fault
+        raise WrongUsage(
+            f"The reviewer's name {reviewer!r} cannot be written beside this patient's: use plain letters."
+        ) from fault
     line = f"Reviewed by {reviewer}, {now:%Y-%m-%d %H:%M}."
     dataset.StructureSetDescription = _first_line(line, dataset.StructureSetDescription)
     for item in dataset.StructureSetROISequence:
@@ -90,7 +104,9 @@ def mark_not_reviewed(dataset: Dataset, sop_instance_uid: str) -> None:
     dataset.StructureSetLabel = NOT_REVIEWED
     dataset.StructureSetName = f"{NOT_REVIEWED} {dataset.get('StructureSetName', '')}".strip()[:64]
     dataset.SeriesDescription = f"{NOT_REVIEWED}: HN Segmenter, automatic contours"
-    dataset.StructureSetDescription = _cut([NOT_REVIEWED_LINE, *str(dataset.get("StructureSetDescription") or "").split("\r\n")])
+    dataset.StructureSetDescription = _cut(
+        [NOT_REVIEWED_LINE, *str(dataset.get("StructureSetDescription") or "").split("\r\n")]
+    )
     dataset.ApprovalStatus = "UNAPPROVED"
 
 
@@ -120,8 +136,12 @@ def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime, warn: Calla
         if len(roi.interpreted_types) == 1:
             (types[key],) = roi.interpreted_types
         elif roi.interpreted_types:
-            warn(f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: its name decides what it is.")
-    return Options(names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now)
+            warn(
+                f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: its name decides what it is."
+            )
+    return Options(
+        names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now
+    )
 
 
 def _first_line(line: str, description: str) -> str:

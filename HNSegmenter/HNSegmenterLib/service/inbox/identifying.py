@@ -28,12 +28,20 @@ def identified(rois: Sequence[PairedRoi], organs: Sequence[Organ], warn: Callabl
             warn(f"{roi.name} bears the code of {_listed(organ.name for organ in meant)}: its name counts.")
             continue
         free = [organ for organ in meant if organ.name not in taken]
-        rivals = [other for other in renamed if other is not roi and any(organ in free for organ in _by_code(other, organs))]
+        rivals = [
+            other for other in renamed if other is not roi and any(organ in free for organ in _by_code(other, organs))
+        ]
         if len(free) == 1 and not rivals:
             found[roi.number] = free[0]
         elif free:
-            why = f"{_listed(other.name for other in rivals)} bears it too" if rivals else "it is the code of several organs"
-            warn(f"{roi.name} bears the code of {_listed(organ.name for organ in free)}, but was not taken for it: {why}.")
+            why = (
+                f"{_listed(other.name for other in rivals)} bears it too"
+                if rivals
+                else "it is the code of several organs"
+            )
+            warn(
+                f"{roi.name} bears the code of {_listed(organ.name for organ in free)}, but was not taken for it: {why}."
+            )
     return found
 
 

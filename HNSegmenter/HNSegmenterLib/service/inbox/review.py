@@ -52,8 +52,14 @@ class Changes:
     @classmethod
     def of(cls, sentences: Sequence[str], contours: Mapping[str, Sequence[SliceContour]]) -> Changes:
         """contours: ROI name -> those that would be sent."""
-        outlines = {name: [(drawn.sop_instance_uid, encode(drawn.points).decode()) for drawn in there] for name, there in contours.items()}
-        return cls(tuple(sentences), hashlib.sha256(json.dumps([list(sentences), outlines], sort_keys=True).encode()).hexdigest())
+        outlines = {
+            name: [(drawn.sop_instance_uid, encode(drawn.points).decode()) for drawn in there]
+            for name, there in contours.items()
+        }
+        return cls(
+            tuple(sentences),
+            hashlib.sha256(json.dumps([list(sentences), outlines], sort_keys=True).encode()).hexdigest(),
+        )
 
 
 def nobody(changes: Changes) -> bool:
@@ -84,13 +90,17 @@ def approve(
     """
     reviewer = finalising.check_reviewer(reviewer)
     if unknown := [name for name in destinations if name not in settings.destinations]:
-        raise WrongUsage(f"{unknown[0]} is no destination of the configuration: choose from {', '.join(settings.destinations) or 'none'}.")
+        raise WrongUsage(
+            f"{unknown[0]} is no destination of the configuration: choose from {', '.join(settings.destinations) or 'none'}."
+        )
     if not destinations and all(destination.automatic for destination in settings.destinations.values()):
         raise WrongUsage("No destination gets reviewed structure sets: add one to [destinations], or name one.")
     try:
         content = Path(rtstruct).read_bytes()
     except OSError as error:
-        raise UnusableInput(f"{rtstruct} cannot be read ({error.strerror}): give the structure set that was reviewed.") from error
+        raise UnusableInput(
+            f"{rtstruct} cannot be read ({error.strerror}): give the structure set that was reviewed."
+        ) from error
     now = datetime.now().astimezone()
     made = Review(
         uuid=uuid.uuid4().hex,
@@ -114,7 +124,9 @@ def approve(
         contours = placed(drawn, ct)
         content = finalising.to_bytes(dataset, work.path, contours)
     if told and not agree(Changes.of(told, contours)):
-        raise NotAgreed("Not approved, nothing was sent: what is sent would differ from what was reviewed. Look at how, then agree by --yes.")
+        raise NotAgreed(
+            "Not approved, nothing was sent: what is sent would differ from what was reviewed. Look at how, then agree by --yes."
+        )
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
     return _put(node, series, made, version, content)
 
@@ -170,7 +182,9 @@ def _require_waiting(node: Node, series: str, job: str) -> None:
     if record.get("job") != job:
         raise Late("The series was segmented anew meanwhile, so this result is superseded: open it again.")
     if record.get("state") != State.WAITING:
-        raise Late(f"This result does not wait for a review, it is {record.get('state')}: see  hn-segmenter inbox list.")
+        raise Late(
+            f"This result does not wait for a review, it is {record.get('state')}: see  hn-segmenter inbox list."
+        )
     uids = node.sop_instance_uids(series)
     if record.get("sop_digest") and digest_of(uids) != record["sop_digest"]:
         raise Late("The series has changed since it was segmented: wait for the new result and review that.")

@@ -168,7 +168,9 @@ class Node:
         The node compares only if its CheckRevisions is on (system() tells). Raises NotThere where the series is not.
         """
         if version is None:
-            self.attachments(series_id)  # Orthanc 1.10 takes attachments of a series that it has not got, and loses them
+            self.attachments(
+                series_id
+            )  # Orthanc 1.10 takes attachments of a series that it has not got, and loses them
         self._ask(self._client.put_series_id_attachments_name, series_id, name, content, _if_match(version))
 
     def _version(self, series_id: str, name: str) -> str | None:
@@ -224,7 +226,9 @@ def _authority(settings: NodeSettings) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=str(settings.ca_file))
     except (OSError, ssl.SSLError) as error:
-        raise NodeFault(f"The authority's certificate {settings.ca_file} cannot be used: give a PEM file in ca_file.") from error
+        raise NodeFault(
+            f"The authority's certificate {settings.ca_file} cannot be used: give a PEM file in ca_file."
+        ) from error
 
 
 def _unreachable(url: str, error: Exception) -> str:
@@ -243,7 +247,9 @@ def _unreachable(url: str, error: Exception) -> str:
 
 def _refusal(url: str, status: int) -> NodeFault:
     if status in (401, 403):
-        return NodeFault(f"The node at {url} refuses user or password: check user and the password file (or HNSEG_NODE_PASSWORD).")
+        return NodeFault(
+            f"The node at {url} refuses user or password: check user and the password file (or HNSEG_NODE_PASSWORD)."
+        )
     if status == 404:
         return NotThere(f"The node at {url} has not got what was asked for: the series may have been deleted there.")
     if status == 409:

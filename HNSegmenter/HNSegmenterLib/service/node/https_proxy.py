@@ -54,14 +54,20 @@ def configuration(settings: ServiceSettings) -> str | None:
     """
     encrypted = urlsplit(settings.node.url).scheme == "https"
     if encrypted and settings.https is None:
-        raise WrongUsage("The node's url is https, but there is no [https] with certificate and key: add it to service.toml.")
+        raise WrongUsage(
+            "The node's url is https, but there is no [https] with certificate and key: add it to service.toml."
+        )
     if settings.https is None:
         return None
     if not encrypted:
-        raise WrongUsage("There is an [https] in service.toml, but the node's url is http: write https there, or remove [https].")
+        raise WrongUsage(
+            "There is an [https] in service.toml, but the node's url is http: write https there, or remove [https]."
+        )
     https, port = settings.https, url_port(settings.node)
     if port == https.orthanc_port:
-        raise WrongUsage(f"Port {port} is wanted by HTTPS and by Orthanc behind it: set another orthanc_port in [https].")
+        raise WrongUsage(
+            f"Port {port} is wanted by HTTPS and by Orthanc behind it: set another orthanc_port in [https]."
+        )
     check_pair(https.certificate, https.key)
     return TEMPLATE.format(port=port, certificate=https.certificate, key=https.key, behind=https.orthanc_port)
 

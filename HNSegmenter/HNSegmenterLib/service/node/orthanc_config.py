@@ -101,8 +101,12 @@ def peers(settings: ServiceSettings) -> list[Peer]:
     """
     node, echo = settings.node, frozenset({"Echo"})
     told = [Peer(node.ae_title, _own_address(settings), node.dicom_port, echo, settings.tls is not None)]
-    told += [Peer(peer.ae_title, _address(peer.host), peer.port, echo | {"Store"}) for peer in settings.scanners.values()]
-    told += [Peer(peer.ae_title, _address(peer.host), peer.port, echo, peer.tls) for peer in settings.destinations.values()]
+    told += [
+        Peer(peer.ae_title, _address(peer.host), peer.port, echo | {"Store"}) for peer in settings.scanners.values()
+    ]
+    told += [
+        Peer(peer.ae_title, _address(peer.host), peer.port, echo, peer.tls) for peer in settings.destinations.values()
+    ]
     told += [Peer(peer.ae_title, _address(peer.host), NO_PORT, echo) for peer in settings.workstations.values()]
     by_title: dict[str, Peer] = {}
     for peer in told:
@@ -172,9 +176,13 @@ def _address(host: str) -> str:
     try:
         found = {item[4][0] for item in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
-        raise WrongUsage(f"The host {host} has no IPv4 address that is known here: give its address in its place.") from error
+        raise WrongUsage(
+            f"The host {host} has no IPv4 address that is known here: give its address in its place."
+        ) from error
     if len(found) > 1:
-        raise WrongUsage(f"The host {host} has several addresses ({', '.join(sorted(found))}): give the one that it calls from.")
+        raise WrongUsage(
+            f"The host {host} has several addresses ({', '.join(sorted(found))}): give the one that it calls from."
+        )
     return found.pop()
 
 
@@ -186,7 +194,9 @@ def _dicom_tls(settings: ServiceSettings) -> Mapping[str, Any]:
     try:
         ssl.create_default_context(cafile=str(tls.ca))
     except (OSError, ssl.SSLError) as error:
-        raise WrongUsage(f"The authority's certificate {tls.ca} cannot be used: give a PEM file as ca in [tls].") from error
+        raise WrongUsage(
+            f"The authority's certificate {tls.ca} cannot be used: give a PEM file as ca in [tls]."
+        ) from error
     return {
         "DicomTlsEnabled": True,
         "DicomTlsCertificate": str(tls.certificate),

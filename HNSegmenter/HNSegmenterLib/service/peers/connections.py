@@ -30,7 +30,12 @@ _TRANSFER_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]  # explicit an
 _SUCCESS, _DUPLICATE = 0x0000, 0x0111
 _WARNINGS = (0x0001, 0x0107, 0x0116)  # PS3.7 C.3: stored, with a remark; as is 0xB000 to 0xBFFF
 # PS3.4 B.2.3 and PS3.7 annex C: what a repeat of the same data set cannot mend.
-_FINAL = {0x0106: "an invalid attribute value", 0x0117: "an invalid UID", 0x0122: "it takes no structure sets", 0x0124: "not authorised"}
+_FINAL = {
+    0x0106: "an invalid attribute value",
+    0x0117: "an invalid UID",
+    0x0122: "it takes no structure sets",
+    0x0124: "not authorised",
+}
 # Its messages quote data elements and, for a failed TLS handshake, whole tracebacks; ours say what matters.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 
@@ -90,7 +95,9 @@ def store(
         try:
             status = association.send_c_store(encoded).get("Status")
         except (RuntimeError, ValueError, AttributeError) as error:  # the peer hung up meanwhile
-            raise DeliveryFault(f"{peer.name} broke the connection off before it was sent the structure set.") from error
+            raise DeliveryFault(
+                f"{peer.name} broke the connection off before it was sent the structure set."
+            ) from error
     return answer_of(status, peer)
 
 
@@ -105,7 +112,9 @@ def _encoded(dataset: Dataset, syntax: UID) -> Dataset:
 def answer_of(status: int | None, peer: Peer) -> Answer:
     """What a C-STORE status (None: none came) means. Raises DeliveryFault unless the peer has stored the data set."""
     if status is None:
-        raise DeliveryFault(f"{peer.name} broke off or gave no answer to the structure set: whether it keeps it is not known.")
+        raise DeliveryFault(
+            f"{peer.name} broke off or gave no answer to the structure set: whether it keeps it is not known."
+        )
     if status == _SUCCESS:
         return Answer(status, f"{peer.name} stored it.")
     if status == _DUPLICATE:  # it stored our earlier attempt, whose answer we never saw
@@ -116,7 +125,9 @@ def answer_of(status: int | None, peer: Peer) -> Answer:
         raise DeliveryFault(f"{peer.name} is out of resources (0x{status:04X}): free its disk.")
     if status in _FINAL or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000:
         why = _FINAL.get(status, "it cannot read the data set")
-        raise DeliveryFault(f"{peer.name} refused the structure set (0x{status:04X}, {why}): ask its vendor.", final=True)
+        raise DeliveryFault(
+            f"{peer.name} refused the structure set (0x{status:04X}, {why}): ask its vendor.", final=True
+        )
     raise DeliveryFault(f"{peer.name} could not store the structure set (0x{status:04X}): look into its log.")
 
 
@@ -151,7 +162,9 @@ def _association(
     if not association.is_established:
         silent = bool(opened) and time.monotonic() - opened[0] >= 0.9 * timeout_s
         refusal = refusals[0] if refusals else None
-        raise DeliveryFault(faults.why_not(peer, calling_ae, refusal, context, address, bool(opened), silent, timeout_s))
+        raise DeliveryFault(
+            faults.why_not(peer, calling_ae, refusal, context, address, bool(opened), silent, timeout_s)
+        )
     try:
         if not association.accepted_contexts:
             what = "structure sets" if sop_class == RTStructureSetStorage else "C-ECHO"

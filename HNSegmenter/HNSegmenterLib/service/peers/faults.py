@@ -28,7 +28,9 @@ def tls_context(tls: TlsFiles | None, peer: Peer) -> ssl.SSLContext:
     clinic's own authority is what is trusted. Raises NoConnection if the files are missing or do not fit.
     """
     if tls is None or not (tls.certificate and tls.key and tls.ca):
-        raise NoConnection(f"{peer.name} is set to TLS, but [tls] names no certificate, key and ca: add them, or set tls = false.")
+        raise NoConnection(
+            f"{peer.name} is set to TLS, but [tls] names no certificate, key and ca: add them, or set tls = false."
+        )
     try:
         context = ssl.create_default_context(cafile=str(tls.ca))
         context.check_hostname = False
@@ -45,7 +47,9 @@ def resolve(peer: Peer) -> tuple:
     try:
         found = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NoConnection(f"{peer.name}: the name {peer.host} is unknown: correct host, or give its address.") from error
+        raise NoConnection(
+            f"{peer.name}: the name {peer.host} is unknown: correct host, or give its address."
+        ) from error
     return min(found, key=lambda entry: entry[0] != socket.AF_INET)[4]
 
 
@@ -140,5 +144,7 @@ def _tls_problem(peer: Peer, connection: socket.socket, context: ssl.SSLContext)
     except TimeoutError:
         return None  # nothing to complain of: it waits for us
     except OSError:
-        return f"{peer.name} breaks off the TLS handshake: it speaks no TLS on port {peer.port}, or none of our versions."
+        return (
+            f"{peer.name} breaks off the TLS handshake: it speaks no TLS on port {peer.port}, or none of our versions."
+        )
     return None

@@ -41,7 +41,9 @@ def _asked_by_node(settings: ServiceSettings, peer: Peer, own: Light) -> Light:
     except HNSegmenterError:
         answered = None
     if answered:
-        return replace(own, ok=True, sentence=f"{peer.name} answers the node, which sends; not this computer, which need not.")
+        return replace(
+            own, ok=True, sentence=f"{peer.name} answers the node, which sends; not this computer, which need not."
+        )
     if answered is None:
         return own
     return replace(own, sentence=f"{own.sentence} (The node gets no answer either.)")

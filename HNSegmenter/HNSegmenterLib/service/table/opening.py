@@ -16,5 +16,7 @@ def open_table(settings: Worker) -> Table:
     try:
         from .redis_table import RedisTable
     except ImportError as error:
-        raise WrongUsage("A queue in Redis needs the Python package redis: run  pip install 'hn-segmenter[redis]'") from error
+        raise WrongUsage(
+            "A queue in Redis needs the Python package redis: run  pip install 'hn-segmenter[redis]'"
+        ) from error
     return RedisTable(settings.queue)

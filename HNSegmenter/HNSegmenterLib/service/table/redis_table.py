@@ -125,7 +125,9 @@ class RedisTable:
         except redis.AuthenticationError as error:
             raise TableFault(f"Redis refuses the password: set {PASSWORD_VARIABLE}.") from error
         except redis.RedisError as error:
-            raise TableFault(f"The table in Redis cannot be used ({type(error).__name__}): is Redis running at worker.queue?") from error
+            raise TableFault(
+                f"The table in Redis cannot be used ({type(error).__name__}): is Redis running at worker.queue?"
+            ) from error
 
 
 def _prefix(kind: type[Row]) -> str:

@@ -29,7 +29,9 @@ class SqliteTable:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
-            raise TableFault(f"The table {path} cannot be opened ({error}): check worker.folder and its permissions.") from error
+            raise TableFault(
+                f"The table {path} cannot be opened ({error}): check worker.folder and its permissions."
+            ) from error
         self._connection.row_factory = sqlite3.Row
         with self._transaction() as run:
             for kind, name in NAMES.items():
@@ -76,7 +78,10 @@ class SqliteTable:
     def beat(self, kind: type[Row], key: str, owner: str, lease_until: float) -> bool:
         condition = "key = ? AND owner = ? AND state IN ('segmenting', 'sending')"
         with self._transaction() as run:
-            return run(f"UPDATE {NAMES[kind]} SET lease_until = ? WHERE {condition}", [lease_until, key, owner]).rowcount == 1
+            return (
+                run(f"UPDATE {NAMES[kind]} SET lease_until = ? WHERE {condition}", [lease_until, key, owner]).rowcount
+                == 1
+            )
 
     def unpublished(self) -> list[Job]:
         return self._select(Job, "published <> updated", [])
@@ -109,8 +114,16 @@ class SqliteTable:
 
 
 def _stored(values: dict) -> dict:
-    return {name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value for name, value in values.items()}
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
 
 
 def _row(kind: type[Row], values: sqlite3.Row) -> Row:
-    return kind(**{item.name: json.loads(values[item.name]) if item.type == "dict" else values[item.name] for item in fields(kind)})
+    return kind(
+        **{
+            item.name: json.loads(values[item.name]) if item.type == "dict" else values[item.name]
+            for item in fields(kind)
+        }
+    )

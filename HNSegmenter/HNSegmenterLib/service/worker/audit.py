@@ -24,7 +24,12 @@ class Audit:
 
     def write(self, event: str, job: str, series_uid: str, **facts: str | int | float) -> None:
         """event: a verb in the past ("added", "moved", "sent"). facts: state, reason, reviewer, destination, ..."""
-        values = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, "job": job, "series_uid": series_uid}
+        values = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "event": event,
+            "job": job,
+            "series_uid": series_uid,
+        }
         values |= {name: value for name, value in facts.items() if value not in ("", None)}
         with self._lock:
             self._pending.append((json.dumps(values, ensure_ascii=False) + "\n").encode())

@@ -84,9 +84,20 @@ class Service:
         job = row
         if isinstance(row, Delivery):
             job = self.table.get(Job, row.job)
-            facts = {"destination": row.destination, "kind": row.kind, "sop_instance_uid": row.sop_instance_uid, **facts}
+            facts = {
+                "destination": row.destination,
+                "kind": row.kind,
+                "sop_instance_uid": row.sop_instance_uid,
+                **facts,
+            }
         self.audit.write(event, job.id, job.series_uid, **facts)
-        LOG.info("job %s, series %s: %s %s", job.id, job.series_uid, event, " ".join(f"{k}={v}" for k, v in facts.items() if v))
+        LOG.info(
+            "job %s, series %s: %s %s",
+            job.id,
+            job.series_uid,
+            event,
+            " ".join(f"{k}={v}" for k, v in facts.items() if v),
+        )
 
     def _touch(self, job: str) -> None:
         """The job's deliveries are in its job.json: it is to be published, even if this worker dies before it could."""
@@ -165,7 +176,10 @@ def describe(job: Job, deliveries: list[Delivery], settings: ServiceSettings) ->
         "sop_digest": job.sop_digest,
         "destinations": [item.name for item in settings.destinations.values()],
         "deliveries": [
-            {name: getattr(item, name) for name in ("destination", "kind", "state", "attempts", "reason", "answer", "sop_instance_uid")}
+            {
+                name: getattr(item, name)
+                for name in ("destination", "kind", "state", "attempts", "reason", "answer", "sop_instance_uid")
+            }
             for item in deliveries
         ],
     }

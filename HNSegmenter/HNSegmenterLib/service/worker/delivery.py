@@ -42,10 +42,14 @@ def send(node: Node, settings: ServiceSettings, job: Job, delivery: Delivery) ->
 def _reviewed(node: Node, job: Job, delivery: Delivery, destination: Destination) -> Dataset:
     content = reviewed_set(node, job.node_id, job.id)
     if content is None:
-        raise DeliveryFault("The approval of this result is no longer on the node: a newer result was reviewed.", final=True)
+        raise DeliveryFault(
+            "The approval of this result is no longer on the node: a newer result was reviewed.", final=True
+        )
     dataset = finalising.read_rtstruct(content)
     if str(dataset.SOPInstanceUID) != delivery.sop_instance_uid:
-        raise DeliveryFault("The structure set on the node is not the one that was approved: it was not sent.", final=True)
+        raise DeliveryFault(
+            "The structure set on the node is not the one that was approved: it was not sent.", final=True
+        )
     if destination.approval == APPROVED:
         finalising.approve(dataset, delivery.reviewer, datetime.fromisoformat(delivery.review_time))
     return dataset

@@ -19,24 +19,30 @@ def retry(service: Service, named: list[str]) -> list[str]:
     jobs = [_find(service, name) for name in named]
     for job in jobs:
         if not _again(service, job):
-            raise WrongUsage(f"Job {job.id[: ids.SHOWN]} is {job.state} and nothing of it failed: only failed and held jobs can be tried again.")
+            raise WrongUsage(
+                f"Job {job.id[: ids.SHOWN]} is {job.state} and nothing of it failed: only failed and held jobs can be tried again."
+            )
     return [job.id for job in jobs]
 
 
 def _find(service: Service, name: str) -> Job:
     jobs = service.table.rows(Job)
-    found = ids.meant(name, [job.id for job in jobs]) or [job.id for job in jobs if job.node_id.startswith(name) or job.series_uid == name]
+    found = ids.meant(name, [job.id for job in jobs]) or [
+        job.id for job in jobs if job.node_id.startswith(name) or job.series_uid == name
+    ]
     if not found:
         raise WrongUsage(f"No job or series has an id that begins with {name}: see  hn-segmenter queue list")
     if len(found) > 1:
-        raise WrongUsage(f"{len(found)} jobs have an id, or a series, that begins with {name}: choose one of {ids.listed(found)}.")
+        raise WrongUsage(
+            f"{len(found)} jobs have an id, or a series, that begins with {name}: choose one of {ids.listed(found)}."
+        )
     return next(job for job in jobs if job.id == found[0])
 
 
 def _again(service: Service, job: Job) -> bool:
     rows = service.table.deliveries(job.id)
     failed = [row for row in rows if row.state == Sending.FAILED]
-    if job.state == State.FAILED and not any(row.kind == REVIEWED for row in rows) or job.state == State.HELD:
+    if (job.state == State.FAILED and not any(row.kind == REVIEWED for row in rows)) or job.state == State.HELD:
         return service.move(job, State.QUEUED, attempts=0, next_try_at=0.0)
     if not failed or job.state not in (State.FAILED, State.WAITING, State.SENDING):
         return False

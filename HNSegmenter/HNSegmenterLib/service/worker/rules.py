@@ -63,7 +63,11 @@ def _chosen(slices: tuple[Header, ...], rules: Rules) -> str:
             if _matches(text, patterns):
                 return ""
             told.append(name)
-    return f"Its {' and '.join(told)} {'matches' if len(told) == 1 else 'match'} none of the patterns in [rules]." if told else ""
+    return (
+        f"Its {' and '.join(told)} {'matches' if len(told) == 1 else 'match'} none of the patterns in [rules]."
+        if told
+        else ""
+    )
 
 
 def _matches(text: str, patterns: Iterable[str]) -> bool:

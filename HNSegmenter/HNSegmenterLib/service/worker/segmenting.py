@@ -67,7 +67,9 @@ def _work(service: Service, job: Job, cancel: CancelToken) -> None:
     with JobFolder(cancel=cancel) as folder:
         _check_room(folder.path, headers)
         fetch(service, sorted(headers), folder.path / "ct", cancel)
-        outcome = segment(folder.path / "ct", folder.path / "results", service.runtime, series_uid=job.series_uid, cancel=cancel)
+        outcome = segment(
+            folder.path / "ct", folder.path / "results", service.runtime, series_uid=job.series_uid, cancel=cancel
+        )
         summary = summarise(outcome)
         if reason := unlikely(outcome.result.organs, outcome.result.warnings):
             summary["warnings"] = [warning for warning in summary["warnings"] if warning != reason]  # it is said once
@@ -134,7 +136,9 @@ def model_digest(runtime: Runtime, worker: Worker) -> str:
     try:
         return "sha256:" + hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()
     except OSError as error:
-        raise RuntimeFault(f"The model folder {folder} has no SHA256SUMS: name a complete one in worker.model.") from error
+        raise RuntimeFault(
+            f"The model folder {folder} has no SHA256SUMS: name a complete one in worker.model."
+        ) from error
 
 
 def neutral(sentence: str) -> str:
@@ -154,7 +158,9 @@ def pixels_of(headers: dict[str, dict]) -> int:
 def _check_room(folder: Path, headers: dict[str, dict]) -> None:
     need, free = 2 * ROOM * pixels_of(headers), shutil.disk_usage(folder).free
     if free < need:
-        raise HNSegmenterError(f"The worker's disk is too full: {free / 1e6:.0f} MB are free, this series needs {need / 1e6:.0f} MB.")
+        raise HNSegmenterError(
+            f"The worker's disk is too full: {free / 1e6:.0f} MB are free, this series needs {need / 1e6:.0f} MB."
+        )
 
 
 def _place(fault: BaseException) -> str:

@@ -29,7 +29,9 @@ class Queues:
         for kind, step in steps.items():
             queue = self._queues[kind]
             self._tasks[kind] = queue.task(name=NAMES[kind])(step)
-            consumer = queue.create_consumer(workers=1, periodic=False, initial_delay=0.1, max_delay=0.5, check_worker_health=False)
+            consumer = queue.create_consumer(
+                workers=1, periodic=False, initial_delay=0.1, max_delay=0.5, check_worker_health=False
+            )
             consumer.start()
             self._consumers.append(consumer)
 

@@ -178,5 +178,3 @@ class Watch:
     def _publish(self) -> None:
         for job in self._service.table.unpublished():
             self._service.publish_now(job)
-
-

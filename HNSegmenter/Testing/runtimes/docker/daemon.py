@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import docker
-
 from Testing.machine import free_port, wait_for
 
 DISK = "700m"

@@ -9,10 +9,10 @@ import uuid
 import zlib
 from pathlib import Path
 
-import docker
 import numpy as np
 import SimpleITK as sitk
 
+import docker
 from HNSegmenterLib.runtimes.base import JobFolder
 from HNSegmenterLib.runtimes.containers import JOB_LABEL
 

@@ -11,7 +11,7 @@ from HNSegmenterLib.runtimes.containers import Limits
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 from HNSegmenterLib.runtimes.engine import connect
 from Testing.runtimes.docker.daemon import Proxy
-from Testing.runtimes.docker.fixtures import certificates, engine, second_engine  # noqa: F401
+from Testing.runtimes.docker.fixtures import certificates, engine, second_engine
 from Testing.runtimes.docker.support import REPOSITORY, Recorder, job_containers, make_job, state_of
 
 pytestmark = pytest.mark.docker

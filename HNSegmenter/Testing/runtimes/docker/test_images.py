@@ -11,16 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import docker
 import pytest
 
+import docker
 from HNSegmenterLib.errors import Cancelled, EngineFault, WrongUsage
 from HNSegmenterLib.events import CancelToken, ignore
 from HNSegmenterLib.runtimes import image_store, images
 from HNSegmenterLib.runtimes.images import Reference
 from HNSegmenterLib.settings import Settings
 from Testing.machine import require_program, wait_for
-from Testing.runtimes.docker.fixtures import engine, nothing_left  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine, nothing_left
 from Testing.runtimes.docker.registry import LABELS, Registry, make_layer
 from Testing.runtimes.docker.support import BASE, PARENT, REPOSITORY, THESIS_LIKE, Recorder, build, child_of, image_of
 

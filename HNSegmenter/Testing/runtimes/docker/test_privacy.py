@@ -15,7 +15,7 @@ import pytest
 
 from Testing.machine import wait_for
 from Testing.phantoms import head_phantom, write_ct_series
-from Testing.runtimes.docker.fixtures import engine, nothing_left  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine, nothing_left
 from Testing.runtimes.docker.support import image_of, job_containers
 
 pytestmark = pytest.mark.docker

@@ -10,11 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
-import docker
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import docker
 from HNSegmenterLib.errors import Cancelled, EngineFault, RuntimeFault, UnusableInput, WrongUsage
 from HNSegmenterLib.events import CancelToken, ignore
 from HNSegmenterLib.result import Result
@@ -23,7 +23,7 @@ from HNSegmenterLib.runtimes.containers import Limits
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 from HNSegmenterLib.settings import jobs_folder
 from Testing.machine import require
-from Testing.runtimes.docker.fixtures import engine, nothing_left  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine, nothing_left
 from Testing.runtimes.docker.support import Recorder, child_of, image_of, job_containers, make_job, small_ct
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("nothing_left")]

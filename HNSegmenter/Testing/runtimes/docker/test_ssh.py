@@ -18,7 +18,7 @@ from HNSegmenterLib.runtimes import engine as engines
 from HNSegmenterLib.runtimes import images
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 from Testing.machine import free_port, require, require_program, wait_for
-from Testing.runtimes.docker.fixtures import engine, nothing_left  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine, nothing_left
 from Testing.runtimes.docker.support import Recorder, image_of, make_job
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(sys.platform == "win32", reason="sshd and shell of Linux")]

@@ -12,7 +12,7 @@ from HNSegmenterLib.result import Result
 from HNSegmenterLib.runtimes import images, thesis
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 from HNSegmenterLib.runtimes.images import ImageInfo
-from Testing.runtimes.docker.fixtures import engine, nothing_left  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine, nothing_left
 from Testing.runtimes.docker.support import BASE, REPOSITORY, THESIS_LIKE, Recorder, build, make_job, small_ct
 
 INFO = ImageInfo("inesmunoz/hn-segmenter:latest", "sha256:" + "0" * 64, "thesis", "/home/Ines/data", "/x")

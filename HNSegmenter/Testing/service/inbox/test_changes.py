@@ -21,7 +21,7 @@ from HNSegmenterLib.service.inbox import finalising, review
 from HNSegmenterLib.service.node.client import REVIEW
 from Testing.machine import ROOT
 from Testing.rtstruct.help import contours
-from Testing.service.review_help import REVIEWER, approve, command_line, edited, finalised, own_node, rest, waiting  # noqa: F401
+from Testing.service.review_help import REVIEWER, approve, command_line, edited, finalised, own_node, rest, waiting
 
 
 def as_libraries_number(dataset):
@@ -32,7 +32,9 @@ def as_libraries_number(dataset):
         setattr(dataset, keyword, [*items, deepcopy(items[0])])
     number = len(dataset.StructureSetROISequence)
     dataset.StructureSetROISequence[-1].ROIName, dataset.StructureSetROISequence[-1].ROINumber = "GTVp", number
-    dataset.ROIContourSequence[-1].ReferencedROINumber = dataset.RTROIObservationsSequence[-1].ReferencedROINumber = number
+    dataset.ROIContourSequence[-1].ReferencedROINumber = dataset.RTROIObservationsSequence[-1].ReferencedROINumber = (
+        number
+    )
 
 
 def test_two_rois_of_one_number_are_not_approved(approve, rest, waiting, tmp_path):
@@ -52,7 +54,9 @@ def test_what_is_handed_over_is_compared_with_what_was_reviewed(approve, rest, w
 
     complete = finalising.complete
     monkeypatch.setattr(finalising, "complete", mistaken)
-    with pytest.raises(HNSegmenterError, match="contours of Brainstem, SpinalCord are not those that were to be written"):
+    with pytest.raises(
+        HNSegmenterError, match="contours of Brainstem, SpinalCord are not those that were to be written"
+    ):
         approve()
     assert rest.attachment(waiting.series, REVIEW) is None
 
@@ -63,7 +67,9 @@ def as_others_draw(dataset):
     ring = max(drawn["Brainstem"].contours, key=lambda item: item.NumberOfContourPoints)
     points = np.reshape(np.array(ring.ContourData, float), (-1, 3))
     hole = deepcopy(ring)
-    hole.ContourData = [f"{value:.2f}" for value in (points.mean(axis=0) + 0.4 * (points - points.mean(axis=0))).ravel()]
+    hole.ContourData = [
+        f"{value:.2f}" for value in (points.mean(axis=0) + 0.4 * (points - points.mean(axis=0))).ravel()
+    ]
     point = deepcopy(ring)
     point.ContourData, point.NumberOfContourPoints, point.ContourGeometricType = list(ring.ContourData[:3]), 1, "POINT"
     drawn["Brainstem"].drawn[0].ContourSequence += [hole, point]
@@ -117,7 +123,19 @@ def test_other_contours_are_another_change(approve, waiting, tmp_path):
 
 def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(own_node, rest, waiting, tmp_path):
     drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", own_node.config, "--reviewer", REVIEWER]
+    words = [
+        "inbox",
+        "approve",
+        waiting.series,
+        "--rtstruct",
+        drawn,
+        "--ct",
+        waiting.ct,
+        "--config",
+        own_node.config,
+        "--reviewer",
+        REVIEWER,
+    ]
     refused = command_line(*words, stdin=subprocess.DEVNULL)
     assert refused.returncode == 1 and "--yes" in refused.stderr.splitlines()[-1]
     assert refused.stderr.splitlines()[:-1] == [f"Warning: {sentence}" for sentence in SAID]
@@ -130,7 +148,19 @@ def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(own_node, r
 
 def test_a_program_agrees_to_the_changes_that_it_was_told(own_node, rest, waiting, tmp_path):
     drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", own_node.config, "--reviewer", REVIEWER]
+    words = [
+        "inbox",
+        "approve",
+        waiting.series,
+        "--rtstruct",
+        drawn,
+        "--ct",
+        waiting.ct,
+        "--config",
+        own_node.config,
+        "--reviewer",
+        REVIEWER,
+    ]
 
     def said(*more):
         run = command_line(*words, "--json", *more, stdin=subprocess.DEVNULL)
@@ -150,7 +180,19 @@ def test_a_program_agrees_to_the_changes_that_it_was_told(own_node, rest, waitin
 @pytest.mark.parametrize(("typed", "code"), [("n\n", 130), ("\n", 130), ("\x04", 130), ("\x03", 130), ("y\n", 0)])
 def test_at_a_terminal_the_reviewer_is_asked(own_node, rest, waiting, tmp_path, typed, code):
     drawn = edited(waiting, tmp_path, as_others_draw)
-    words = ["inbox", "approve", waiting.series, "--rtstruct", drawn, "--ct", waiting.ct, "--config", own_node.config, "--reviewer", REVIEWER]
+    words = [
+        "inbox",
+        "approve",
+        waiting.series,
+        "--rtstruct",
+        drawn,
+        "--ct",
+        waiting.ct,
+        "--config",
+        own_node.config,
+        "--reviewer",
+        REVIEWER,
+    ]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "HNSegmenterLib", *map(str, words)],

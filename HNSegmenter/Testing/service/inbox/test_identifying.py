@@ -57,7 +57,10 @@ def test_sides_that_were_put_right_by_their_names_are_said(approved, told):
     """The names count, each with its contours; the codes follow the names."""
     sent = approved(Eye_L="Eye_R", Eye_R="Eye_L")
     assert sent["Eye_L"].codes == {("79652003", "SCT", "7771000")}
-    assert told == ["Eye_R bears the code of Eye_L: its name counts.", "Eye_L bears the code of Eye_R: its name counts."]
+    assert told == [
+        "Eye_R bears the code of Eye_L: its name counts.",
+        "Eye_L bears the code of Eye_R: its name counts.",
+    ]
 
 
 def test_a_name_in_other_letters_is_still_the_name(approved, told):
@@ -75,7 +78,10 @@ def test_a_target_made_of_an_organ_is_none(approved, told):
 def test_of_two_with_one_code_neither_is_taken_for_the_organ(written, told):
     drawn = pydicom.dcmread(written[1])
     drawn.StructureSetROISequence[5].ROIName = "Auge rechts"
-    for keyword, number in (("StructureSetROISequence", "ROINumber"), ("RTROIObservationsSequence", "ReferencedROINumber")):
+    for keyword, number in (
+        ("StructureSetROISequence", "ROINumber"),
+        ("RTROIObservationsSequence", "ReferencedROINumber"),
+    ):
         copy = deepcopy(drawn[keyword].value[5])
         copy[number].value = 7
         drawn[keyword].value.append(copy)
@@ -97,7 +103,9 @@ def test_a_code_of_two_organs_tells_neither(written, told):
     drawn.StructureSetROISequence[0].ROIName = "Hirnstamm"
     both = [*organs(), Organ("Brainstem_Core", 7, (1, 2, 3), organs()[0].code)]
     assert 1 not in identified(pair(drawn).rois, both, told.append)
-    assert told == ["Hirnstamm bears the code of Brainstem and Brainstem_Core, but was not taken for it: it is the code of several organs."]
+    assert told == [
+        "Hirnstamm bears the code of Brainstem and Brainstem_Core, but was not taken for it: it is the code of several organs."
+    ]
 
 
 def test_observations_that_contradict_each_other_are_said(written, told):

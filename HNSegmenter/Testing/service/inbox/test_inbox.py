@@ -19,8 +19,8 @@ from HNSegmenterLib.service.peers.lights import connections
 from Testing.machine import ROOT, free_port, require_program
 from Testing.phantoms import head_phantom, write_ct_series
 from Testing.rtstruct.help import digests
-from Testing.service.fixtures import MONACO, PlanningSystem, Program, listens, make_node, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, command_line, make_certificates, own_node, put_waiting, rest, waiting  # noqa: F401
+from Testing.service.fixtures import MONACO, PlanningSystem, Program, listens, make_node, write_service_toml
+from Testing.service.review_help import PATIENT, command_line, make_certificates, own_node, put_waiting, rest, waiting
 
 
 def test_a_row_tells_patient_state_and_what_to_look_at(rest, waiting):
@@ -47,8 +47,14 @@ def test_newest_first_and_nothing_that_the_worker_has_not_seen(rest, tmp_path):
 
 def test_every_series_of_the_list_can_be_typed_as_it_is_shown(own_node, rest, waiting, tmp_path):
     """At 80 columns; what begins so is taken, what is not told apart by it is listed."""
-    held = put_waiting(rest, tmp_path / "held", patient={"PatientName": "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "SpecificCharacterSet": "ISO_IR 100"})
-    held.attach_job(state="held", reason="The scan looks upside down, its head where the feet should be: send it again.")
+    held = put_waiting(
+        rest,
+        tmp_path / "held",
+        patient={"PatientName": "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "SpecificCharacterSet": "ISO_IR 100"},
+    )
+    held.attach_job(
+        state="held", reason="The scan looks upside down, its head where the feet should be: send it again."
+    )
     for number in range(17):  # so that two ids begin with the same digit
         (path,) = write_ct_series(tmp_path / f"one{number}", head_phantom((1, 16, 16)))
         rest.upload(path.read_bytes())
@@ -155,7 +161,9 @@ def test_the_command_speaks_json(own_node, waiting, tmp_path):
     assert listed.returncode == 0, listed.stderr
     (result,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert waiting.series in [row["series"] for row in result["patients"]]
-    fetched = command_line("inbox", "fetch", waiting.uid, "--out", tmp_path / "out", "--config", own_node.config, "--json")
+    fetched = command_line(
+        "inbox", "fetch", waiting.uid, "--out", tmp_path / "out", "--config", own_node.config, "--json"
+    )
     *progress, last = [json.loads(line) for line in fetched.stdout.splitlines()]
     assert last["event"] == "result" and last["ct"] == str(tmp_path / "out" / "ct")
     assert {event["event"] for event in progress} == {"progress", "message"}
@@ -166,8 +174,12 @@ def test_the_password_comes_by_environment_or_file_and_is_asked_for_in_a_sentenc
     config = tmp_path / "service.toml"
     config.write_text(own_node.config.read_text().replace('"node-password"', '""'))
     without = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": ""})
-    wrong = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": "wrong-password"})
-    right = command_line("inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": node_password})
+    wrong = command_line(
+        "inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": "wrong-password"}
+    )
+    right = command_line(
+        "inbox", "list", "--config", config, "--json", env={**os.environ, "HNSEG_NODE_PASSWORD": node_password}
+    )
     assert (without.returncode, wrong.returncode, right.returncode) == (64, 1, 0)
     for run in (without, wrong):
         assert "password" in json.loads(run.stdout.splitlines()[-1])["message"]
@@ -212,8 +224,11 @@ def monaco(tmp_path):
     program.stop()
 
 
-def test_lights_of_node_and_planning_systems(make_node, monaco):  # noqa: F811
-    made = make_node(planning_port=monaco.port, destinations={"PINNACLE": {"ae_title": "PINN", "host": "127.0.0.1", "port": free_port()}})
+def test_lights_of_node_and_planning_systems(make_node, monaco):
+    made = make_node(
+        planning_port=monaco.port,
+        destinations={"PINNACLE": {"ae_title": "PINN", "host": "127.0.0.1", "port": free_port()}},
+    )
     lights = {light.name: light for light in connections(made.settings)}
     assert list(lights) == ["node", MONACO, "PINNACLE"]
     assert lights["node"].ok and lights[MONACO].ok
@@ -227,7 +242,7 @@ def test_lights_of_node_and_planning_systems(make_node, monaco):  # noqa: F811
     assert not node_light.ok and "is closed" in node_light.sentence
 
 
-def test_lights_by_tls(make_node, tmp_path):  # noqa: F811
+def test_lights_by_tls(make_node, tmp_path):
     folder = make_certificates(tmp_path / "certificates")
     files = {"certificate": str(folder / "us.pem"), "key": str(folder / "us.key"), "ca": str(folder / "ca.pem")}
     options = ["+tls", str(folder / "peer.key"), str(folder / "peer.pem"), "+cf", str(folder / "ca.pem")]
@@ -243,7 +258,7 @@ def test_lights_by_tls(make_node, tmp_path):  # noqa: F811
         system.stop()
 
 
-def test_on_a_workstation_the_nodes_own_connection_counts(make_node, monaco):  # noqa: F811
+def test_on_a_workstation_the_nodes_own_connection_counts(make_node, monaco):
     """127.0.0.1 is the workstation here, 127.0.0.2 the node."""
     port = free_port()
     workstation = {"SLICER1": {"ae_title": "SLICER1", "host": "127.0.0.1"}}
@@ -253,14 +268,21 @@ def test_on_a_workstation_the_nodes_own_connection_counts(make_node, monaco):  #
     assert light.ok and light.sentence.startswith("MONACO answers the node, which sends")
     monaco.stop()
     _, light = connections(made.settings)
-    assert not light.ok and "is closed" in light.sentence and light.sentence.endswith("(The node gets no answer either.)")
+    assert (
+        not light.ok and "is closed" in light.sentence and light.sentence.endswith("(The node gets no answer either.)")
+    )
 
 
-def test_doctor_has_the_lights_too(make_node, monaco):  # noqa: F811
+def test_doctor_has_the_lights_too(make_node, monaco):
     made = make_node(planning_port=monaco.port)
     said = command_line("doctor", "--config", made.config, "--json")
     findings = {item["what"]: item for item in json.loads(said.stdout.splitlines()[-1])["findings"]}
-    assert findings["Node, REST"]["state"] == findings["C-ECHO node"]["state"] == findings[f"C-ECHO {MONACO}"]["state"] == "ok"
+    assert (
+        findings["Node, REST"]["state"]
+        == findings["C-ECHO node"]["state"]
+        == findings[f"C-ECHO {MONACO}"]["state"]
+        == "ok"
+    )
     assert "Orthanc" in findings["Node, REST"]["found"]
     monaco.stop()
     made.stop()

@@ -28,8 +28,20 @@ from HNSegmenterLib.service.node.client import REVIEW, Node, NodeFault
 from Testing.machine import ROOT
 from Testing.phantoms import head_phantom, write_ct_series
 from Testing.rtstruct.help import contours, dciodvfy_complaints
-from Testing.service.fixtures import MONACO, make_node, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, REVIEWER, SPACING, approve, command_line, edited, finalised, own_node, put_waiting, rest, waiting  # noqa: F401
+from Testing.service.fixtures import MONACO, make_node, write_service_toml
+from Testing.service.review_help import (
+    PATIENT,
+    REVIEWER,
+    SPACING,
+    approve,
+    command_line,
+    edited,
+    finalised,
+    own_node,
+    put_waiting,
+    rest,
+    waiting,
+)
 
 SECOND = "Second^Test"
 
@@ -45,7 +57,9 @@ def test_an_approved_set_is_complete_and_says_who_reviewed_it(approve, finalised
     lines = dataset.StructureSetDescription.split("\r\n")
     assert lines[0] == f"Reviewed by {REVIEWER}, {datetime.fromisoformat(made.time):%Y-%m-%d %H:%M}."
     assert ASKS_FOR_REVIEW not in dataset.StructureSetDescription
-    assert all(item.ROIDescription.startswith(f"Reviewed by {REVIEWER}. Drawn by") for item in dataset.StructureSetROISequence)
+    assert all(
+        item.ROIDescription.startswith(f"Reviewed by {REVIEWER}. Drawn by") for item in dataset.StructureSetROISequence
+    )
     assert dataset.ApprovalStatus == "UNAPPROVED" and "ReviewerName" not in dataset
     (frame,) = dataset.ReferencedFrameOfReferenceSequence
     assert frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID == waiting.uid
@@ -128,7 +142,14 @@ def test_of_many_at_once_one_is_first(approve, rest, own_node, waiting):
         with Node(own_node.settings.node) as own:
             try:
                 if number % 2:
-                    made = review.approve(own, own_node.settings, waiting.series, f"R{number}^Test", waiting.rtstruct, ct_folder=waiting.ct)
+                    made = review.approve(
+                        own,
+                        own_node.settings,
+                        waiting.series,
+                        f"R{number}^Test",
+                        waiting.rtstruct,
+                        ct_folder=waiting.ct,
+                    )
                 else:
                     made = review.reject(own, waiting.series, f"R{number}^Test", "no")
                 outcomes.append(made)
@@ -149,7 +170,11 @@ def test_of_many_at_once_one_is_first(approve, rest, own_node, waiting):
 def test_a_rejection_holds_its_reason(rest, waiting, approve):
     made = review.reject(rest, waiting.series, REVIEWER, " the left eye\n is missing ")
     assert made.reason == "the left eye is missing"
-    assert review.read(rest, waiting.series, "job1") == made == review.reject(rest, waiting.series, REVIEWER, "the left eye is missing")
+    assert (
+        review.read(rest, waiting.series, "job1")
+        == made
+        == review.reject(rest, waiting.series, REVIEWER, "the left eye is missing")
+    )
     assert reviewed_set(rest, waiting.series, "job1") is None
     with pytest.raises(Late, match="rejected this result first"):
         approve()
@@ -231,7 +256,7 @@ def test_destinations_must_be_known(approve, rest, waiting, own_node):
     assert approve(destinations=[MONACO]).destinations == (MONACO,)
 
 
-def test_a_node_that_does_not_compare_versions_is_refused(make_node, tmp_path):  # noqa: F811
+def test_a_node_that_does_not_compare_versions_is_refused(make_node, tmp_path):
     made = make_node("careless")
     made.stop()
     values = json.loads(made.orthanc_json.read_text())
@@ -265,7 +290,9 @@ def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(own_node, wai
     words = ["inbox", "approve", waiting.series, "--reviewer", REVIEWER, "--rtstruct", str(waiting.rtstruct)]
     words += ["--config", str(own_node.config)]
     client = [sys.executable, "-c", KILLED, *words]
-    killed = subprocess.run(client, cwd=ROOT / "HNSegmenter", env={**os.environ, "KILL_AT": when}, capture_output=True, timeout=120)
+    killed = subprocess.run(
+        client, cwd=ROOT / "HNSegmenter", env={**os.environ, "KILL_AT": when}, capture_output=True, timeout=120
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     left = review.read(rest, waiting.series, "job1")
     assert (left is None) == (when != "after")
@@ -319,7 +346,9 @@ def test_the_node_remembers_the_decision_after_a_power_cut(own_node, rest, appro
 def test_the_command_says_no_name_number_or_password_of_anyone_but_the_reviewer(own_node, waiting, tmp_path):
     where = ["--config", own_node.config, "--reviewer", REVIEWER]
     said = command_line("inbox", "approve", waiting.series, "--rtstruct", waiting.rtstruct, "--ct", waiting.ct, *where)
-    late = command_line("inbox", "reject", waiting.uid, "--reason", "no", "--config", own_node.config, "--reviewer", SECOND)
+    late = command_line(
+        "inbox", "reject", waiting.uid, "--reason", "no", "--config", own_node.config, "--reviewer", SECOND
+    )
     assert said.returncode == 0 and late.returncode == 1
     assert f"{REVIEWER} approved this result first" in late.stderr
     shown = said.stdout + said.stderr + late.stdout + late.stderr + own_node.log.read_text(errors="replace")

@@ -20,9 +20,9 @@ from HNSegmenterLib.service.node import https_proxy as https_config
 from Testing.machine import ROOT, free_port, require, require_program, wait_for
 from Testing.rtstruct.help import dciodvfy_complaints
 from Testing.runtimes.docker.daemon import make_certificates
-from Testing.runtimes.docker.fixtures import engine  # noqa: F401
+from Testing.runtimes.docker.fixtures import engine
 from Testing.runtimes.docker.support import BASE
-from Testing.service.fixtures import OrthancNode, listens, planning_system, send, write_service_toml  # noqa: F401
+from Testing.service.fixtures import OrthancNode, listens, planning_system, send, write_service_toml
 
 WORKER_USER = 10001
 SOURCES = (
@@ -56,7 +56,16 @@ class Compose:
         }
 
     def __call__(self, *arguments: str, ok: bool = True) -> str:
-        command = [require_program("docker-compose"), "--ansi", "never", "-p", self.name, "-f", str(self._file), *arguments]
+        command = [
+            require_program("docker-compose"),
+            "--ansi",
+            "never",
+            "-p",
+            self.name,
+            "-f",
+            str(self._file),
+            *arguments,
+        ]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True)
         said = done.stdout + done.stderr
         assert (done.returncode == 0) is ok, said[-3000:]
@@ -67,7 +76,7 @@ class Compose:
 
 
 @pytest.fixture(scope="module")
-def sources(engine, tmp_path_factory) -> Path:  # noqa: F811
+def sources(engine, tmp_path_factory) -> Path:
     """What the images are built from, and the images."""
     folder = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
@@ -83,7 +92,7 @@ def sources(engine, tmp_path_factory) -> Path:  # noqa: F811
 
 
 @pytest.fixture
-def compose(sources, tmp_path, planning_system, engine):  # noqa: F811
+def compose(sources, tmp_path, planning_system, engine):
     """A site with the planning system as destination; after the test, nothing of it is left."""
     require(shutil.which("openssl") is not None, "the program openssl")
     make_certificates(tmp_path / "site")
@@ -106,12 +115,17 @@ def compose(sources, tmp_path, planning_system, engine):  # noqa: F811
 
 def cli(*arguments: str) -> dict:
     """The result of a command of this computer's hn-segmenter, as the inbox in Slicer asks for it."""
-    done = subprocess.run([sys.executable, "-m", "HNSegmenterLib", *arguments, "--json"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-m", "HNSegmenterLib", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_system, engine, tmp_path):  # noqa: F811
+def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_system, engine, tmp_path):
     ct = sorted(write_dicom(tmp_path / "ct").iterdir())
     compose("up", "-d", "--scale", "worker=2")
     config = tmp_path / "site" / "service.toml"
@@ -130,7 +144,17 @@ def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_sy
     (row,) = patients(config)
     cli("inbox", "fetch", row["series"], "--config", str(config), "--out", str(tmp_path / "review"))
     rtstruct = tmp_path / "review" / "results" / "rtstruct.dcm"
-    cli("inbox", "approve", row["series"], "--config", str(config), "--reviewer", "TEST Reviewer", "--rtstruct", str(rtstruct))
+    cli(
+        "inbox",
+        "approve",
+        row["series"],
+        "--config",
+        str(config),
+        "--reviewer",
+        "TEST Reviewer",
+        "--rtstruct",
+        str(rtstruct),
+    )
     wait_for(lambda: [row["state"] for row in patients(config)] == ["sent"], 120)
 
     (delivered,) = planning_system.received()
@@ -141,7 +165,9 @@ def test_up_with_the_two_files_takes_a_patient_and_delivers(compose, planning_sy
     assert structures.FrameOfReferenceUID == original.FrameOfReferenceUID
     assert dciodvfy_complaints(delivered) == []
 
-    queue = compose("exec", "-T", "worker", "hn-segmenter", "queue", "list", "--config", "/etc/hn-segmenter/service.toml", "--json")
+    queue = compose(
+        "exec", "-T", "worker", "hn-segmenter", "queue", "list", "--config", "/etc/hn-segmenter/service.toml", "--json"
+    )
     (job,) = json.loads(queue.splitlines()[-1])["jobs"]  # of two workers, one did it
     assert (job["series_uid"], job["state"], job["attempts"]) == (original.SeriesInstanceUID, "sent", 1)
     for text in (queue, compose("logs")):
@@ -158,11 +184,11 @@ def patients(config: Path) -> list[dict]:
     return cli("inbox", "list", "--config", str(config))["patients"]
 
 
-def health(engine, compose: Compose, service: str) -> str:  # noqa: F811
+def health(engine, compose: Compose, service: str) -> str:
     return engine.client.inspect_container(compose.container(service))["State"]["Health"]["Status"]
 
 
-def test_without_a_password_nothing_comes_up_and_the_log_says_why(compose, engine, tmp_path):  # noqa: F811
+def test_without_a_password_nothing_comes_up_and_the_log_says_why(compose, engine, tmp_path):
     (tmp_path / "site" / "node-password").write_text("")
     compose("up", "-d", ok=False)
     assert "password file" in compose("logs", "configure")

@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (
 
 from Testing.machine import free_port, require, require_program, wait_for
 from Testing.phantoms import edit, head_phantom, write_ct_series
-from Testing.service.fixtures import MONACO, NODE, SCANNER, make_node, node, planning_system, send  # noqa: F401
+from Testing.service.fixtures import MONACO, NODE, SCANNER, make_node, node, planning_system, send
 
 SUCCESS = 0x0000
 STRANGER = "STRANGER"
@@ -32,7 +32,9 @@ def ct(tmp_path):
     return write_ct_series(tmp_path / "ct", head_phantom((4, 16, 16)))
 
 
-def ask(node, calling: str, context: str, request, called: str = NODE, host: str = "127.0.0.1", source: str | None = None):
+def ask(
+    node, calling: str, context: str, request, called: str = NODE, host: str = "127.0.0.1", source: str | None = None
+):
     """What request(association) returns from an association of `calling`; None where the node lets none come about."""
     peer = AE(calling)
     peer.add_requested_context(context)
@@ -145,7 +147,14 @@ def test_nobody_may_find_move_or_get(node, planning_system, ct, calling):
 def test_without_a_password_the_rest_interface_says_nothing(node, ct):
     send(ct, node.port)
     user, password = node.auth
-    for auth in (None, (user, ""), (user, password + "x"), (user, password[:-1]), ("orthanc", "orthanc"), ("", password)):
+    for auth in (
+        None,
+        (user, ""),
+        (user, password + "x"),
+        (user, password[:-1]),
+        ("orthanc", "orthanc"),
+        ("", password),
+    ):
         for path in ("/system", "/instances", f"/series/{node.series()[0]}/attachments", "/"):
             answer = node.get(path, auth=auth)
             assert answer.status_code == 401 and NODE not in answer.text
@@ -154,7 +163,9 @@ def test_without_a_password_the_rest_interface_says_nothing(node, ct):
 
 def own_address() -> str:
     """An address of this machine that is not loopback, "" where it has none."""
-    listed = subprocess.run([require_program("ip"), "-4", "-o", "address"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [require_program("ip"), "-4", "-o", "address"], capture_output=True, text=True, check=True
+    ).stdout
     return next((found for found in re.findall(r"inet ([\d.]+)", listed) if not found.startswith("127.")), "")
 
 
@@ -217,6 +228,12 @@ def test_the_nodes_log_knows_no_patient_and_no_password(node, ct):
     node.get("/system", auth=(node.auth[0], "wrong password"))
     patient = pydicom.dcmread(ct[0])
     log = node.log.read_text()
-    for secret in (str(patient.PatientName), patient.PatientID, patient.PatientBirthDate, node.auth[1], "wrong password"):
+    for secret in (
+        str(patient.PatientName),
+        patient.PatientID,
+        patient.PatientBirthDate,
+        node.auth[1],
+        "wrong password",
+    ):
         assert secret and secret not in log
     assert patient.SOPClassUID == CTImageStorage

@@ -20,7 +20,7 @@ from HNSegmenterLib.service.settings import PASSWORD_VARIABLE, load
 from Testing.machine import free_port, require
 from Testing.phantoms import head_phantom, write_ct_series
 from Testing.runtimes.docker.daemon import make_certificates
-from Testing.service.fixtures import SCANNER, PlanningSystem, make_node, send, trusting, write_service_toml  # noqa: F401
+from Testing.service.fixtures import SCANNER, PlanningSystem, make_node, send, trusting, write_service_toml
 from Testing.service.review_help import make_certificates as dicom_tls_certificates
 
 
@@ -57,7 +57,22 @@ def refusal(config) -> str:
 def test_the_command_writes_a_file_for_one_user_and_shows_no_password(tmp_path, capsys):
     config = write_service_toml(tmp_path / "site")
     out = tmp_path / "orthanc.json"
-    assert main(["node", "configure", "--config", str(config), "--out", str(out), "--storage", str(tmp_path / "dicom"), "--json"]) == 0
+    assert (
+        main(
+            [
+                "node",
+                "configure",
+                "--config",
+                str(config),
+                "--out",
+                str(out),
+                "--storage",
+                str(tmp_path / "dicom"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     values = json.loads(out.read_text())
     assert values["StorageDirectory"] == str(tmp_path / "dicom")
@@ -78,7 +93,9 @@ def test_http_beyond_this_machine_and_a_node_without_a_scanner_are_warned_about(
     assert json.loads((tmp_path / "orthanc.json").read_text())["RemoteAccessAllowed"] is True
 
 
-@pytest.mark.parametrize(("host", "remote"), [("localhost", False), ("127.0.1.1", False), ("192.0.2.7", True), (socket.gethostname(), True)])
+@pytest.mark.parametrize(
+    ("host", "remote"), [("localhost", False), ("127.0.1.1", False), ("192.0.2.7", True), (socket.gethostname(), True)]
+)
 def test_only_a_loopback_url_keeps_other_machines_out(tmp_path, host, remote):
     """The machine's own name may stand for a loopback address in its own /etc/hosts, and means all the same the network."""
     config = write_service_toml(tmp_path / "site", node={"url": f"http://{host}:8042"})
@@ -113,7 +130,9 @@ def test_the_password_may_come_from_the_environment(tmp_path, monkeypatch):
     config = write_service_toml(tmp_path / "site")
     monkeypatch.setenv(PASSWORD_VARIABLE, "of the environment")
     write(load(config), tmp_path / "orthanc.json")
-    assert json.loads((tmp_path / "orthanc.json").read_text())["RegisteredUsers"] == {"hnsegmenter": "of the environment"}
+    assert json.loads((tmp_path / "orthanc.json").read_text())["RegisteredUsers"] == {
+        "hnsegmenter": "of the environment"
+    }
 
 
 def test_a_password_of_awkward_characters_opens_the_node(make_node, monkeypatch):
@@ -138,7 +157,9 @@ def test_certificates_that_are_none_or_do_not_match_are_refused(tmp_path, certif
     ours = {"certificate": str(certificates / "server-cert.pem"), "key": str(certificates / "server-key.pem")}
     https = {"node": {"url": "https://127.0.0.1:8043"}}
     for number, wrong in enumerate(({"key": str(certificates / "key.pem")}, {"certificate": "none.pem"})):
-        assert "cannot be used together" in refusal(write_service_toml(tmp_path / f"https{number}", **https, https=ours | wrong))
+        assert "cannot be used together" in refusal(
+            write_service_toml(tmp_path / f"https{number}", **https, https=ours | wrong)
+        )
     tls = ours | {"ca": str(certificates / "server-key.pem")}
     assert "authority" in refusal(write_service_toml(tmp_path / "tls", tls=tls))
     assert "remove [https]" in refusal(write_service_toml(tmp_path / "http", https=ours))
@@ -164,7 +185,11 @@ def test_https_with_the_hospitals_authority(make_node, certificates, strangers, 
     series = node.series()[0]
     large = os.urandom(3 << 20)
     put = httpx.put(
-        f"{node.url}/series/{series}/attachments/4200", content=large, auth=node.auth, verify=trusting(node.settings.node.ca_file), trust_env=False
+        f"{node.url}/series/{series}/attachments/4200",
+        content=large,
+        auth=node.auth,
+        verify=trusting(node.settings.node.ca_file),
+        trust_env=False,
     )
     assert put.status_code == 200
     assert node.get(f"/series/{series}/attachments/4200/data").content == large
@@ -172,8 +197,14 @@ def test_https_with_the_hospitals_authority(make_node, certificates, strangers, 
 
 
 def test_https_in_front_of_the_wrong_port_is_refused(tmp_path, certificates):
-    https = {"certificate": str(certificates / "server-cert.pem"), "key": str(certificates / "server-key.pem"), "orthanc_port": 8043}
-    assert "orthanc_port" in refusal(write_service_toml(tmp_path / "site", node={"url": "https://127.0.0.1:8043"}, https=https))
+    https = {
+        "certificate": str(certificates / "server-cert.pem"),
+        "key": str(certificates / "server-key.pem"),
+        "orthanc_port": 8043,
+    }
+    assert "orthanc_port" in refusal(
+        write_service_toml(tmp_path / "site", node={"url": "https://127.0.0.1:8043"}, https=https)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +216,10 @@ def dicom_certificates(tmp_path_factory):
 @pytest.fixture
 def tls(dicom_certificates) -> dict:
     """A [tls] for the node."""
-    return {name: str(dicom_certificates / file) for name, file in {"certificate": "us.pem", "key": "us.key", "ca": "ca.pem"}.items()}
+    return {
+        name: str(dicom_certificates / file)
+        for name, file in {"certificate": "us.pem", "key": "us.key", "ca": "ca.pem"}.items()
+    }
 
 
 def with_tls(folder, owner: str) -> list[str]:
@@ -209,7 +243,8 @@ def test_the_node_itself_reaches_planning_systems_with_and_without_tls(make_node
     secure = PlanningSystem(tmp_path, "SECURE", options=with_tls(dicom_certificates, "peer"))
     systems = {"PLAIN": PlanningSystem(tmp_path, "PLAIN"), "SECURE": secure}
     destinations = {
-        name: {"ae_title": name, "host": "127.0.0.1", "port": system.port, "tls": name == "SECURE"} for name, system in systems.items()
+        name: {"ae_title": name, "host": "127.0.0.1", "port": system.port, "tls": name == "SECURE"}
+        for name, system in systems.items()
     }
     made = make_node(tls=tls, destinations=destinations)
     with Node(made.settings.node) as node:
@@ -225,7 +260,9 @@ def test_the_node_itself_reaches_planning_systems_with_and_without_tls(make_node
 
 def test_one_system_may_have_two_roles_and_two_systems_not_one_ae_title(tmp_path):
     both = {"ae_title": "PACS", "host": "192.0.2.5"}
-    config = write_service_toml(tmp_path / "site", scanners={"PACS": both}, destinations={"ARCHIVE": both | {"ae_title": "pacs", "port": 105}})
+    config = write_service_toml(
+        tmp_path / "site", scanners={"PACS": both}, destinations={"ARCHIVE": both | {"ae_title": "pacs", "port": 105}}
+    )
     (pacs,) = [peer for peer in peers(load(config)) if peer.ae_title.upper() == "PACS"]
     assert pacs.may == {"Echo", "Store"} and pacs.port == 105
     two = write_service_toml(tmp_path / "two", scanners={"A": both, "B": both | {"host": "192.0.2.6"}})
@@ -234,10 +271,19 @@ def test_one_system_may_have_two_roles_and_two_systems_not_one_ae_title(tmp_path
 
 @pytest.mark.parametrize(
     ("address", "ae_title"),
-    [("192.0.2.41", "SLICER1"), ("192.0.2.42", "HNSEG"), ("192.0.2.10", "HNSEG"), ("", "HNSEG"), ("127.0.0.1", "SLICER2")],
+    [
+        ("192.0.2.41", "SLICER1"),
+        ("192.0.2.42", "HNSEG"),
+        ("192.0.2.10", "HNSEG"),
+        ("", "HNSEG"),
+        ("127.0.0.1", "SLICER2"),
+    ],
 )
 def test_a_workstation_calls_with_its_own_ae_title(tmp_path, address, ae_title):
-    workstations = {"a": {"ae_title": "SLICER1", "host": "192.0.2.41"}, "b": {"ae_title": "SLICER2", "host": "localhost"}}
+    workstations = {
+        "a": {"ae_title": "SLICER1", "host": "192.0.2.41"},
+        "b": {"ae_title": "SLICER2", "host": "localhost"},
+    }
     workstations["node"] = {"ae_title": "SLICER3", "host": "192.0.2.10"}
     settings = load(write_service_toml(tmp_path / "site", workstations=workstations))
     assert of_address(settings, address, "192.0.2.10") == ae_title

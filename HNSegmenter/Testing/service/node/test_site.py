@@ -21,8 +21,14 @@ UNITS = sorted(SITE.glob("*.service"))
 def test_the_example_is_a_configuration_that_works(tmp_path):
     shutil.copy(SITE / "service.example.toml", tmp_path / "service.toml")
     (tmp_path / "node-password").write_text("made up for this test\n")
-    assert main(["node", "configure", "--config", str(tmp_path / "service.toml"), "--out", str(tmp_path / "orthanc.json")]) == 0
-    rights = {peer["AET"]: (peer["Host"], peer["AllowStore"]) for peer in json.loads((tmp_path / "orthanc.json").read_text())["DicomModalities"].values()}
+    assert (
+        main(["node", "configure", "--config", str(tmp_path / "service.toml"), "--out", str(tmp_path / "orthanc.json")])
+        == 0
+    )
+    rights = {
+        peer["AET"]: (peer["Host"], peer["AllowStore"])
+        for peer in json.loads((tmp_path / "orthanc.json").read_text())["DicomModalities"].values()
+    }
     assert rights["CT1"] == ("192.0.2.21", True) and rights["MONACO"] == ("192.0.2.30", False)
 
 
@@ -56,7 +62,14 @@ def test_the_units_commands_are_commands(unit):
 
 def test_the_compose_files_commands_are_commands():
     shown = subprocess.run(
-        [require_program("docker-compose"), "-f", str(ROOT / "docker" / "compose.yaml"), "--profile", "https", "config"],
+        [
+            require_program("docker-compose"),
+            "-f",
+            str(ROOT / "docker" / "compose.yaml"),
+            "--profile",
+            "https",
+            "config",
+        ],
         capture_output=True,
         text=True,
     )

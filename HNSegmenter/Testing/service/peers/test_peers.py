@@ -16,7 +16,7 @@ from HNSegmenterLib.service.peers.connections import DeliveryFault, answer_of, e
 from HNSegmenterLib.service.peers.peer import Peer
 from Testing.machine import free_port, require_program
 from Testing.rtstruct.help import dciodvfy_complaints, head_organs, make_ct, result
-from Testing.service.fixtures import PlanningSystem, Program, listens, make_node, node, planning_system  # noqa: F401
+from Testing.service.fixtures import PlanningSystem, Program, listens, make_node, node, planning_system
 from Testing.service.review_help import SHAPE, SPACING, make_certificates
 
 OURS = "HNSEG"
@@ -57,7 +57,13 @@ def archive(tmp_path):
     port = free_port()
     (tmp_path / "db").mkdir()
     lines = [f"NetworkTCPPort = {port}", "MaxPDUSize = 16384", "MaxAssociations = 4"]
-    lines += ["HostTable BEGIN", "us = (HNSEG, localhost, 11112)", "HostTable END", "VendorTable BEGIN", "VendorTable END"]
+    lines += [
+        "HostTable BEGIN",
+        "us = (HNSEG, localhost, 11112)",
+        "HostTable END",
+        "VendorTable BEGIN",
+        "VendorTable END",
+    ]
     lines += ["AETable BEGIN", f"MONACO {tmp_path / 'db'} RW (9, 100mb) us", "AETable END"]
     (tmp_path / "qr.cfg").write_text("\n".join(lines) + "\n")
     command = [require_program("dcmqrscp"), "-c", str(tmp_path / "qr.cfg")]
@@ -100,12 +106,20 @@ def test_an_unknown_name_is_said():
 
 def test_silence_is_said():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        red(Peer("Monaco", "MONACO", *server.getsockname()), "takes the connection but gives no answer within 1 s", timeout_s=1)
+        red(
+            Peer("Monaco", "MONACO", *server.getsockname()),
+            "takes the connection but gives no answer within 1 s",
+            timeout_s=1,
+        )
 
 
 def test_an_address_that_swallows_everything_is_said():
     """A full backlog: the system drops further connections, as a firewall does."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as first, socket.socket() as second:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as server,
+        socket.socket() as first,
+        socket.socket() as second,
+    ):
         for client in (first, second):
             client.setblocking(False)
             client.connect_ex(server.getsockname())
@@ -148,7 +162,7 @@ def test_the_called_title_is_said_where_the_peer_has_another(archive):
     red(archive("PINNACLE"), "does not answer to the AE title PINNACLE: correct ae_title of Monaco")
 
 
-def test_our_title_is_said_where_the_node_does_not_know_it(node):  # noqa: F811
+def test_our_title_is_said_where_the_node_does_not_know_it(node):
     peer = Peer("node", "HNSEG", "127.0.0.1", node.port)
     assert echo(peer, OURS).ok
     red(peer, "refuses our AE title STRANGER: have it entered there", calling="STRANGER")
@@ -191,7 +205,7 @@ def test_a_full_disk_at_the_peer_is_tried_again(tmp_path, peer_with, rtstruct):
     assert store(rtstruct, peer, OURS).status == 0
 
 
-def test_a_peer_that_takes_no_structure_sets_says_so(node, rtstruct):  # noqa: F811
+def test_a_peer_that_takes_no_structure_sets_says_so(node, rtstruct):
     """The node lets our own title echo, and nothing else."""
     with pytest.raises(DeliveryFault, match="node"):
         store(rtstruct, Peer("node", "HNSEG", "127.0.0.1", node.port), OURS)
@@ -232,7 +246,9 @@ def test_tls_both_ways(peer_with, certificates, rtstruct):
 
 def test_tls_files_that_do_not_fit_are_said(peer_with, certificates):
     peer = Peer("Monaco", "MONACO", "127.0.0.1", free_port(), tls=True)
-    mixed = SimpleNamespace(certificate=certificates / "us.pem", key=certificates / "peer.key", ca=certificates / "ca.pem")
+    mixed = SimpleNamespace(
+        certificate=certificates / "us.pem", key=certificates / "peer.key", ca=certificates / "ca.pem"
+    )
     light = echo(peer, OURS, mixed)
     assert not light.ok and "The files of [tls] cannot be used" in light.sentence
 

@@ -10,11 +10,21 @@ from dataclasses import replace
 
 import pytest
 
-from Testing.service.fixtures import redis_url  # noqa: F401
+from Testing.service.fixtures import redis_url
 
 pytest.importorskip("huey")
 from HNSegmenterLib.service.settings import Worker
-from HNSegmenterLib.service.table.interface import Delivery, Job, Sending, State, TableFault, digest_of, due, expired, job_id
+from HNSegmenterLib.service.table.interface import (
+    Delivery,
+    Job,
+    Sending,
+    State,
+    TableFault,
+    digest_of,
+    due,
+    expired,
+    job_id,
+)
 from HNSegmenterLib.service.table.opening import open_table
 
 
@@ -100,7 +110,9 @@ def test_claims_from_many_threads_have_one_winner(worker):
     row = job()
     with ThreadPoolExecutor(8) as pool:
         added = list(pool.map(lambda n: tables[n % 4].add(row), range(16)))
-        won = list(pool.map(lambda n: tables[n % 4].move(Job, row.id, State.QUEUED, State.SEGMENTING, attempts=n), range(16)))
+        won = list(
+            pool.map(lambda n: tables[n % 4].move(Job, row.id, State.QUEUED, State.SEGMENTING, attempts=n), range(16))
+        )
     assert sum(added) == sum(won) == 1
     assert tables[0].get(Job, row.id).attempts == won.index(True)
     for table in tables:

@@ -16,8 +16,8 @@ import pytest
 import redis
 
 from Testing.phantoms import edit
-from Testing.service.fixtures import make_node, redis_url  # noqa: F401
-from Testing.service.serving import QUICK, Look, arrived, identity, look, serve, write_head  # noqa: F401
+from Testing.service.fixtures import make_node, redis_url
+from Testing.service.serving import QUICK, Look, arrived, identity, look, serve, write_head
 
 PATIENTS = 20
 SLICES, RULES = slice(40, 66), {"minimum_slices": 20, "minimum_coverage_mm": 100}
@@ -32,18 +32,24 @@ def interleaved(series: list[list[Path]]) -> list[Path]:
 
 
 @pytest.mark.parametrize(("queue", "count"), [("sqlite", PATIENTS), ("redis", 14)])
-def test_many_patients_at_once(queue, count, make_node, serve, look, tmp_path, request):  # noqa: F811
+def test_many_patients_at_once(queue, count, make_node, serve, look, tmp_path, request):
     """With two workers at one queue."""
     url = "sqlite" if queue == "sqlite" else request.getfixturevalue("redis_url")
     # Slices of twenty series in turn: no series may seem complete between two of its own.
     node = make_node(node={"stable_age_s": 6}, rules=RULES, worker={**QUICK, "queue": url, "lease_s": 60.0})
-    patients = {n: write_head(tmp_path / f"SECRETFOLDER{n:03d}", n, SLICES, BodyPartExamined="HEADNECK") for n in range(1, count + 1)}
+    patients = {
+        n: write_head(tmp_path / f"SECRETFOLDER{n:03d}", n, SLICES, BodyPartExamined="HEADNECK")
+        for n in range(1, count + 1)
+    }
     edit(patients[BROKEN][7], RescaleSlope=None)
     uids = {n: str(pydicom.dcmread(files[0]).SeriesInstanceUID) for n, files in patients.items()}
     table = look(node)
     workers = [serve(node.config, name) for name in ("first", "second")]
 
-    at_once = {n: files[:10] + files[11:] if n in GAP else files[:22] if n in GROWING else files for n, files in patients.items()}
+    at_once = {
+        n: files[:10] + files[11:] if n in GAP else files[:22] if n in GROWING else files
+        for n, files in patients.items()
+    }
     arrived(node, interleaved(list(at_once.values())))
     arrived(node, interleaved([patients[n] for n in TWICE]))
     table.until(lambda: len({job.series_uid for job in table.jobs()}) == count, workers[0])
@@ -105,6 +111,11 @@ def _nothing_of_a_patient(node, url: str, logs: list[Path]) -> None:
 def _redis_dump(url: str) -> bytes:
     """All keys and values."""
     client = redis.Redis.from_url(url)
-    read = {b"hash": client.hgetall, b"set": client.smembers, b"string": client.get, b"list": lambda key: client.lrange(key, 0, -1)}
+    read = {
+        b"hash": client.hgetall,
+        b"set": client.smembers,
+        b"string": client.get,
+        b"list": lambda key: client.lrange(key, 0, -1),
+    }
     read[b"zset"] = lambda key: client.zrange(key, 0, -1)
     return b"\n".join(key + repr(read[client.type(key)](key)).encode() for key in client.scan_iter())

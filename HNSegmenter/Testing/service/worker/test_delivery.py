@@ -18,15 +18,25 @@ from HNSegmenterLib.service.table.interface import AUTOMATIC, REVIEWED, Delivery
 from HNSegmenterLib.service.worker import delivery
 from Testing.machine import require_program, wait_for
 from Testing.rtstruct.help import contours, dciodvfy_complaints
-from Testing.service.fixtures import MONACO, PlanningSystem, make_node, node, planning_system, write_service_toml  # noqa: F401
-from Testing.service.review_help import PATIENT, REVIEWER, STORED, command_line, make_certificates, own_node, put_waiting, rest, waiting  # noqa: F401
+from Testing.service.fixtures import MONACO, PlanningSystem, make_node, node, planning_system, write_service_toml
+from Testing.service.review_help import (
+    PATIENT,
+    REVIEWER,
+    STORED,
+    command_line,
+    make_certificates,
+    own_node,
+    put_waiting,
+    rest,
+    waiting,
+)
 from Testing.service.worker_process import WorkerProcess, audit, job_of, written
 
 AUTO_UID = "2.25.1234567890"
 
 
 @pytest.fixture
-def send(rest, own_node, waiting, planning_system):  # noqa: F811
+def send(rest, own_node, waiting, planning_system):
     """Delivers as the worker does; files: for TLS; changes: of the destination MONACO."""
 
     def run(row: Delivery, files: TlsSettings | None = None, **changes) -> str:
@@ -46,13 +56,13 @@ def approved(rest, own_node, waiting) -> Delivery:
 AUTOMATIC_ROW = Delivery("job1", MONACO, AUTOMATIC, AUTO_UID)
 
 
-def only(planning_system) -> pydicom.Dataset:  # noqa: F811
+def only(planning_system) -> pydicom.Dataset:
     (file,) = planning_system.received()
     assert dciodvfy_complaints(file) == []
     return pydicom.dcmread(file)
 
 
-def test_unapproved_unless_the_destination_wants_it(send, approved, planning_system, waiting):  # noqa: F811
+def test_unapproved_unless_the_destination_wants_it(send, approved, planning_system, waiting):
     assert send(approved) == "MONACO stored it."
     dataset = only(planning_system)
     assert (dataset.SOPClassUID, dataset.SOPInstanceUID) == (STORED, approved.sop_instance_uid)
@@ -63,7 +73,7 @@ def test_unapproved_unless_the_destination_wants_it(send, approved, planning_sys
     assert dataset.file_meta.SourceApplicationEntityTitle == "HNSEG"
 
 
-def test_approved_with_reviewer_date_and_time(send, approved, planning_system):  # noqa: F811
+def test_approved_with_reviewer_date_and_time(send, approved, planning_system):
     send(approved, approval="APPROVED")
     dataset = only(planning_system)
     when = datetime.fromisoformat(approved.review_time)
@@ -73,14 +83,14 @@ def test_approved_with_reviewer_date_and_time(send, approved, planning_system): 
 
 
 @pytest.mark.parametrize("name", ["Müller^Änne", "Иванова^Анна"])
-def test_a_reviewers_name_arrives_as_it_is(send, waiting, rest, own_node, planning_system, name):  # noqa: F811
+def test_a_reviewers_name_arrives_as_it_is(send, waiting, rest, own_node, planning_system, name):
     made = review.approve(rest, own_node.settings, waiting.series, name, waiting.rtstruct, ct_folder=waiting.ct)
     send(Delivery("job1", MONACO, REVIEWED, made.sop_instance_uid, made.reviewer, made.time), approval="APPROVED")
     dataset = only(planning_system)
     assert dataset.ReviewerName == name and name in dataset.StructureSetDescription
 
 
-def test_by_tls(send, approved, own_node, tmp_path, planning_system):  # noqa: F811
+def test_by_tls(send, approved, own_node, tmp_path, planning_system):
     folder = make_certificates(tmp_path / "certificates")
     options = ["+tls", str(folder / "peer.key"), str(folder / "peer.pem"), "+cf", str(folder / "ca.pem")]
     system = PlanningSystem(tmp_path / "secure", options=options)
@@ -94,7 +104,7 @@ def test_by_tls(send, approved, own_node, tmp_path, planning_system):  # noqa: F
         system.stop()
 
 
-def test_every_repeat_sends_the_same(send, approved, planning_system):  # noqa: F811
+def test_every_repeat_sends_the_same(send, approved, planning_system):
     send(approved, approval="APPROVED")
     first = only(planning_system)
     send(approved, approval="APPROVED")
@@ -102,7 +112,7 @@ def test_every_repeat_sends_the_same(send, approved, planning_system):  # noqa: 
 
 
 @pytest.mark.parametrize("approval", ["UNAPPROVED", "APPROVED"])
-def test_without_a_review_it_says_so_and_is_never_approved(send, waiting, planning_system, approval):  # noqa: F811
+def test_without_a_review_it_says_so_and_is_never_approved(send, waiting, planning_system, approval):
     send(AUTOMATIC_ROW, approval=approval, automatic=True)
     send(AUTOMATIC_ROW, approval=approval, automatic=True)
     dataset = only(planning_system)
@@ -114,7 +124,7 @@ def test_without_a_review_it_says_so_and_is_never_approved(send, waiting, planni
     assert contours(dataset) == contours(pydicom.dcmread(waiting.rtstruct))
 
 
-def test_what_only_a_person_can_mend_is_final(send, approved, rest, waiting, planning_system):  # noqa: F811
+def test_what_only_a_person_can_mend_is_final(send, approved, rest, waiting, planning_system):
     for row, words in (
         (replace(approved, destination="PINNACLE"), "no destination of the configuration"),
         (replace(approved, sop_instance_uid="2.25.1"), "not the one that was approved"),
@@ -128,7 +138,7 @@ def test_what_only_a_person_can_mend_is_final(send, approved, rest, waiting, pla
     assert planning_system.received() == []
 
 
-def test_an_approval_that_gave_way_to_a_newer_one_is_not_sent(send, approved, rest, waiting, own_node, planning_system):  # noqa: F811
+def test_an_approval_that_gave_way_to_a_newer_one_is_not_sent(send, approved, rest, waiting, own_node, planning_system):
     waiting.attach_job(job="job2")
     review.approve(rest, own_node.settings, waiting.series, REVIEWER, waiting.rtstruct, ct_folder=waiting.ct)
     with pytest.raises(DeliveryFault, match="newer result was reviewed") as caught:
@@ -136,7 +146,7 @@ def test_an_approval_that_gave_way_to_a_newer_one_is_not_sent(send, approved, re
     assert caught.value.final and planning_system.received() == []
 
 
-def test_a_planning_system_that_is_away_is_tried_again(send, approved, planning_system):  # noqa: F811
+def test_a_planning_system_that_is_away_is_tried_again(send, approved, planning_system):
     planning_system.stop()
     with pytest.raises(DeliveryFault, match="is closed") as caught:
         send(approved)
@@ -156,7 +166,7 @@ def worker(tmp_path):
     """Starts workers; those still alive are stopped after the test."""
     started = []
 
-    def start(node, before=""):  # noqa: F811
+    def start(node, before=""):
         started.append(WorkerProcess(node, tmp_path / "worker.log", before))
         return started[-1]
 
@@ -172,26 +182,47 @@ def sample(tmp_path_factory):
     return write_dicom(tmp_path_factory.mktemp("sample") / "ct")
 
 
-def send_ct(folder, node) -> None:  # noqa: F811
-    command = [require_program("storescu"), "-aet", "CT1", "-aec", "HNSEG", "+sd", "127.0.0.1", str(node.port), str(folder)]
+def send_ct(folder, node) -> None:
+    command = [
+        require_program("storescu"),
+        "-aet",
+        "CT1",
+        "-aec",
+        "HNSEG",
+        "+sd",
+        "127.0.0.1",
+        str(node.port),
+        str(folder),
+    ]
     sent = subprocess.run(command, capture_output=True, text=True)
     assert sent.returncode == 0, sent.stderr
 
 
-def approve_by_script(node, out, *options):  # noqa: F811
+def approve_by_script(node, out, *options):
     """fetch, then approve what was fetched."""
     series = node.series()[0]
     fetched = command_line("inbox", "fetch", series, "--out", out, "--config", node.config)
     assert fetched.returncode == 0, fetched.stderr
-    words = ["--reviewer", REVIEWER, "--rtstruct", out / "results" / "rtstruct.dcm", "--ct", out / "ct", "--config", node.config]
+    words = [
+        "--reviewer",
+        REVIEWER,
+        "--rtstruct",
+        out / "results" / "rtstruct.dcm",
+        "--ct",
+        out / "ct",
+        "--config",
+        node.config,
+    ]
     done = command_line("inbox", "approve", series, *words, *options)
     assert done.returncode == 0, done.stderr
     with Node(node.settings.node) as client:
         return review.read(client, series, job_of(node)["job"])
 
 
-def test_a_planning_system_that_is_down_gets_it_later_with_the_same_uid(make_node, planning_system, worker, sample, tmp_path):  # noqa: F811
-    node = make_node(planning_port=planning_system.port, **QUICK)  # noqa: F811
+def test_a_planning_system_that_is_down_gets_it_later_with_the_same_uid(
+    make_node, planning_system, worker, sample, tmp_path
+):
+    node = make_node(planning_port=planning_system.port, **QUICK)
     planning_system.stop()
     send_ct(sample, node)
     serving = worker(node)
@@ -235,13 +266,17 @@ def move(self, row, after, *arguments, **changes):
     return real_move(self, row, after, *arguments, **changes)
 delivery.send, context.Service.end, context.Service.move = send, end, move
 """
-STEPS = [(REVIEWED, step) for step in ("taken", "before", "after", "noted")] + [(AUTOMATIC, step) for step in ("before", "after", "noted")]
+STEPS = [(REVIEWED, step) for step in ("taken", "before", "after", "noted")] + [
+    (AUTOMATIC, step) for step in ("before", "after", "noted")
+]
 
 
 @pytest.mark.parametrize(("kind", "when"), STEPS)
-def test_a_worker_killed_while_sending_sends_one_set(make_node, planning_system, worker, tmp_path, kind, when):  # noqa: F811
-    destination = {MONACO: {"ae_title": MONACO, "host": "127.0.0.1", "port": planning_system.port, "automatic": kind == AUTOMATIC}}
-    node = make_node(destinations=destination, rules={"minimum_slices": 10, "minimum_coverage_mm": 50}, **QUICK)  # noqa: F811
+def test_a_worker_killed_while_sending_sends_one_set(make_node, planning_system, worker, tmp_path, kind, when):
+    destination = {
+        MONACO: {"ae_title": MONACO, "host": "127.0.0.1", "port": planning_system.port, "automatic": kind == AUTOMATIC}
+    }
+    node = make_node(destinations=destination, rules={"minimum_slices": 10, "minimum_coverage_mm": 50}, **QUICK)
     series = waiting_job(node, tmp_path)
     if kind == REVIEWED:
         approve_by_script(node, tmp_path / "reviewed")
@@ -263,7 +298,7 @@ def test_a_worker_killed_while_sending_sends_one_set(make_node, planning_system,
     assert not [secret for secret in PATIENT if secret in written(tmp_path)]
 
 
-def waiting_job(node, folder) -> str:  # noqa: F811
+def waiting_job(node, folder) -> str:
     """A waiting job in the worker's own table, whose result is a phantom's: these tests are not about segmenting."""
     from HNSegmenterLib.runtimes import choose
     from HNSegmenterLib.service.table.interface import State, digest_of, job_id

@@ -15,14 +15,14 @@ import pytest
 
 from HNSegmenterLib.cli.main import main
 from Testing.machine import require, wait_for
-from Testing.service.fixtures import make_node, planning_system  # noqa: F401
-from Testing.service.serving import QUICK, arrived, look, serve, write_head  # noqa: F401
+from Testing.service.fixtures import make_node, planning_system
+from Testing.service.serving import QUICK, arrived, look, serve, write_head
 
 REVIEWER = "Reviewer^Test"
 
 
 @pytest.fixture
-def node(make_node, planning_system):  # noqa: F811
+def node(make_node, planning_system):
     return make_node(planning_port=planning_system.port, worker=QUICK)
 
 
@@ -30,7 +30,15 @@ def approve(node, job, folder: Path) -> None:
     """As a script of the hospital does it."""
     options = ["--config", str(node.config)]
     assert main(["inbox", "fetch", job.node_id, "--out", str(folder), *options]) == 0
-    command = ["inbox", "approve", job.node_id, "--reviewer", REVIEWER, "--rtstruct", str(folder / "results" / "rtstruct.dcm")]
+    command = [
+        "inbox",
+        "approve",
+        job.node_id,
+        "--reviewer",
+        REVIEWER,
+        "--rtstruct",
+        str(folder / "results" / "rtstruct.dcm"),
+    ]
     assert main([*command, *options]) == 0
 
 
@@ -39,7 +47,7 @@ def images_on_disk(node) -> list[Path]:
     return [path for path in (node.config.parent / "worker" / "jobs").rglob("*") if path.suffix in (".dcm", ".nii")]
 
 
-def test_a_worker_killed_in_any_state_loses_nothing(node, planning_system, serve, look, tmp_path):  # noqa: F811
+def test_a_worker_killed_in_any_state_loses_nothing(node, planning_system, serve, look, tmp_path):
     for number in range(3):
         arrived(node, write_head(tmp_path / str(number), number))
     wait_for(lambda: [node.get(f"/series/{series}").json()["IsStable"] for series in node.series()] == [True] * 3, 60)
@@ -80,20 +88,23 @@ def test_a_worker_killed_in_any_state_loses_nothing(node, planning_system, serve
     assert len(planning_system.received()) == count
 
 
-def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(make_node, serve, look, tmp_path):  # noqa: F811
-    node = make_node(worker={**QUICK, "attempts": 2, "lease_s": 1.0})  # noqa: F811
+def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(make_node, serve, look, tmp_path):
+    node = make_node(worker={**QUICK, "attempts": 2, "lease_s": 1.0})
     arrived(node, write_head(tmp_path / "a"))
     table = look(node)
     for attempt in (1, 2):
         worker = serve(node.config, f"worker{attempt}")
-        table.until(lambda attempt=attempt: [(job.state, job.attempts) for job in table.jobs()] == [("segmenting", attempt)], worker)
+        table.until(
+            lambda attempt=attempt: [(job.state, job.attempts) for job in table.jobs()] == [("segmenting", attempt)],
+            worker,
+        )
         worker.kill()
     third = serve(node.config, "third")
     (job,) = table.until_settled(1, third)
     assert job.state == "failed" and "2 times" in job.reason
 
 
-def test_a_node_that_is_killed_and_started_again(node, serve, look, tmp_path):  # noqa: F811
+def test_a_node_that_is_killed_and_started_again(node, serve, look, tmp_path):
     worker, table = serve(node.config), look(node)
     arrived(node, write_head(tmp_path / "a", 1))
     node.kill()  # before it told that the series is stable: it never will
@@ -109,7 +120,7 @@ def test_a_node_that_is_killed_and_started_again(node, serve, look, tmp_path):  
     assert [row.state for row in jobs] == ["waiting", "waiting"]
 
 
-def test_a_planning_system_that_is_down_gets_its_set_when_it_is_back(node, planning_system, serve, look, tmp_path):  # noqa: F811
+def test_a_planning_system_that_is_down_gets_its_set_when_it_is_back(node, planning_system, serve, look, tmp_path):
     arrived(node, write_head(tmp_path / "a"))
     worker, table = serve(node.config), look(node)
     (job,) = table.until_settled(1, worker)
@@ -119,7 +130,9 @@ def test_a_planning_system_that_is_down_gets_its_set_when_it_is_back(node, plann
     assert table.states() == ["sending"]
     planning_system.start()
     table.until(lambda: table.states() == ["sent"], worker)
-    assert [str(pydicom.dcmread(path).SOPInstanceUID) for path in planning_system.received()] == [table.deliveries()[0].sop_instance_uid]
+    assert [str(pydicom.dcmread(path).SOPInstanceUID) for path in planning_system.received()] == [
+        table.deliveries()[0].sop_instance_uid
+    ]
 
 
 @contextmanager
@@ -127,7 +140,9 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
     """A disk of that size at the folder. What is on it is lost at the end."""
     require(os.geteuid() == 0, "the right to mount a small disk (root)")
     folder.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True
+    )
     require(mounted.returncode == 0, "the right to mount a small disk")
     try:
         yield
@@ -149,9 +164,9 @@ def fill(folder: Path, leave: int = 0) -> Path:
 
 
 @pytest.mark.parametrize("leave", [0, 600_000], ids=["nothing can be written", "the job has no room"])
-def test_a_full_disk_of_the_worker(make_node, serve, look, tmp_path, leave):  # noqa: F811
+def test_a_full_disk_of_the_worker(make_node, serve, look, tmp_path, leave):
     with small_disk(tmp_path / "disk", 40):
-        node = make_node(worker={**QUICK, "folder": str(tmp_path / "disk")})  # noqa: F811
+        node = make_node(worker={**QUICK, "folder": str(tmp_path / "disk")})
         worker, table = serve(node.config), look(node)
         table.jobs()
         filler = fill(tmp_path / "disk", leave)
@@ -170,9 +185,9 @@ def test_a_full_disk_of_the_worker(make_node, serve, look, tmp_path, leave):  # 
         worker.stop()
 
 
-def test_a_full_disk_of_the_node(make_node, serve, look, tmp_path):  # noqa: F811
+def test_a_full_disk_of_the_node(make_node, serve, look, tmp_path):
     with small_disk(tmp_path / "node" / "orthanc", 40):
-        node = make_node(worker=QUICK)  # noqa: F811
+        node = make_node(worker=QUICK)
         table = look(node)
         arrived(node, write_head(tmp_path / "a"))
         filler = fill(tmp_path / "node" / "orthanc", 100_000)

@@ -17,7 +17,7 @@ from HNSegmenterLib.service.worker.audit import Audit
 from HNSegmenterLib.service.worker.likely import TELLING, unlikely
 from HNSegmenterLib.service.worker.rules import judge
 from HNSegmenterLib.service.worker.segmenting import neutral, pixels_of
-from Testing.service.fixtures import make_node, redis_url  # noqa: F401
+from Testing.service.fixtures import make_node, redis_url
 from tools import measure_service
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -32,7 +32,9 @@ def test_one_sound_organ_of_the_head_makes_a_scan_likely():
     assert unlikely([organ("SpinalCord"), *lost], []).endswith(f"not found: {', '.join(TELLING)}.")
     assert "found, but not plausible: Eye_L." in unlikely([organ("Eye_L", checks=("It is too large.",)), *lost[1:]], [])
     assert unlikely([organ("Eye_L"), *lost[1:]], ["3 slices are missing."]) == ""
-    assert unlikely([organ("Heart", checks=("odd",)), organ("Eye_L", NOT_IN_MODEL)], []) == "", "a model without them cannot tell"
+    assert unlikely([organ("Heart", checks=("odd",)), organ("Eye_L", NOT_IN_MODEL)], []) == "", (
+        "a model without them cannot tell"
+    )
 
 
 def test_a_scan_that_looks_turned_is_held_whatever_was_found():
@@ -56,9 +58,23 @@ def test_sentences_of_the_table_name_no_folder_and_no_description(said, kept):
 
 def headers(count: int = 50, **changes: str) -> dict[str, dict]:
     """As the node tells them, for a sound series; changes are made in every instance."""
-    common = {"SOPClassUID": CT, "Modality": "CT", "SeriesInstanceUID": "1.2", "ImageOrientationPatient": "1\\0\\0\\0\\1\\0"}
-    common |= {"Rows": "512", "Columns": "512", "PixelSpacing": "1\\1", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", **changes}
-    return {str(k): {"SOPInstanceUID": f"1.2.{k}", "ImagePositionPatient": f"-256\\-256\\{3 * k}", **common} for k in range(count)}
+    common = {
+        "SOPClassUID": CT,
+        "Modality": "CT",
+        "SeriesInstanceUID": "1.2",
+        "ImageOrientationPatient": "1\\0\\0\\0\\1\\0",
+    }
+    common |= {
+        "Rows": "512",
+        "Columns": "512",
+        "PixelSpacing": "1\\1",
+        "ImageType": "ORIGINAL\\PRIMARY\\AXIAL",
+        **changes,
+    }
+    return {
+        str(k): {"SOPInstanceUID": f"1.2.{k}", "ImagePositionPatient": f"-256\\-256\\{3 * k}", **common}
+        for k in range(count)
+    }
 
 
 def test_a_sound_series_is_taken_whatever_is_not_said_of_it():
@@ -67,22 +83,45 @@ def test_a_sound_series_is_taken_whatever_is_not_said_of_it():
     assert judge(headers(), patterns) == ""
     assert judge(headers(BodyPartExamined="HEADNECK", SeriesDescription="x"), patterns) == ""
     assert judge(headers(BodyPartExamined="CHEST", SeriesDescription="HN planning"), patterns) == ""
-    assert judge(headers(BodyPartExamined="CHEST"), patterns) == "Its body part matches none of the patterns in [rules]."
+    assert (
+        judge(headers(BodyPartExamined="CHEST"), patterns) == "Its body part matches none of the patterns in [rules]."
+    )
     assert judge(headers(BodyPartExamined="CHEST"), Rules()) == "", "no pattern, no rule"
 
 
-RTSTRUCT = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3", "Modality": "RTSTRUCT", "SeriesInstanceUID": "1.2", "SOPInstanceUID": "1.3"}
-SCOUT = {"SOPClassUID": CT, "Modality": "CT", "SeriesInstanceUID": "1.2", "SOPInstanceUID": "1.4", "ImagePositionPatient": "0\\0\\0"}
-SCOUT |= {"ImageOrientationPatient": "1\\0\\0\\0\\0\\-1", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", "BodyPartExamined": "CHEST"}
+RTSTRUCT = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3",
+    "Modality": "RTSTRUCT",
+    "SeriesInstanceUID": "1.2",
+    "SOPInstanceUID": "1.3",
+}
+SCOUT = {
+    "SOPClassUID": CT,
+    "Modality": "CT",
+    "SeriesInstanceUID": "1.2",
+    "SOPInstanceUID": "1.4",
+    "ImagePositionPatient": "0\\0\\0",
+}
+SCOUT |= {
+    "ImageOrientationPatient": "1\\0\\0\\0\\0\\-1",
+    "ImageType": "ORIGINAL\\PRIMARY\\AXIAL",
+    "BodyPartExamined": "CHEST",
+}
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_what_else_is_in_the_series_decides_nothing(first):
     foreign = {"x": RTSTRUCT, "y": SCOUT}
-    mixed = {**foreign, **headers(BodyPartExamined="HEADNECK")} if first else {**headers(BodyPartExamined="HEADNECK"), **foreign}
+    mixed = (
+        {**foreign, **headers(BodyPartExamined="HEADNECK")}
+        if first
+        else {**headers(BodyPartExamined="HEADNECK"), **foreign}
+    )
     assert judge(mixed, Rules(body_part_patterns=("^head",))) == ""
     lost = {key: values for key, values in mixed.items() if key != "7"}
-    assert "1 slice is missing" in judge(lost, Rules()) and "Left out were: 1 RT Structure Set object, 1 image of another" in judge(lost, Rules())
+    assert "1 slice is missing" in judge(
+        lost, Rules()
+    ) and "Left out were: 1 RT Structure Set object, 1 image of another" in judge(lost, Rules())
     few = dict(list(headers(2).items()) + [(str(n + 10), RTSTRUCT) for n in range(2)])
     assert judge(few, Rules()).startswith("The series holds 2 CT images beside 2 RT Structure Set objects: no majority")
     assert pixels_of(mixed) == 50 * 512 * 512
@@ -91,7 +130,10 @@ def test_what_else_is_in_the_series_decides_nothing(first):
 def test_scans_between_one_another_and_rounded_positions_are_judged_as_by_the_reading():
     alternating = headers()
     for k, values in enumerate(alternating.values()):
-        values |= {"AcquisitionTime": f"12{k % 2 * 15:02d}{k // 2:02d}", "SeriesDescription": ("MILLER first", "MILLER second")[k % 2]}
+        values |= {
+            "AcquisitionTime": f"12{k % 2 * 15:02d}{k // 2:02d}",
+            "SeriesDescription": ("MILLER first", "MILLER second")[k % 2],
+        }
     reason = judge(alternating, Rules())
     assert "acquisition time and series description alternate" in reason and "MILLER" not in reason
     rounded = headers()
@@ -140,9 +182,12 @@ def test_the_audit_log_catches_up_when_it_can_be_written_again(tmp_path):
     assert (first["event"], second["state"]) == ("added", "segmenting") and "reason" not in first
 
 
-def test_the_measurement_segments_once_and_leaves_node_and_redis_as_they_were(make_node, redis_url, capsys):  # noqa: F811
+def test_the_measurement_segments_once_and_leaves_node_and_redis_as_they_were(make_node, redis_url, capsys):
     node = make_node()
-    assert measure_service.main(["--config", str(node.config), "--series", "1", "--workers", "1", "--queue", redis_url]) == 0
+    assert (
+        measure_service.main(["--config", str(node.config), "--series", "1", "--workers", "1", "--queue", redis_url])
+        == 0
+    )
     row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].split("|")]
     assert row[1:4] == ["redis", "1", "1"] and row[-2] == "0" and float(row[4]) > 0
     assert node.series() == []

@@ -17,21 +17,23 @@ from HNSegmenterLib.result import Result
 from HNSegmenterLib.service.node.client import Node
 from HNSegmenterLib.service.worker.likely import UNLIKELY
 from Testing.phantoms import edit, head_phantom, save, write_ct_series
-from Testing.service.fixtures import make_node, node, planning_system  # noqa: F401
-from Testing.service.serving import HEAD_SPACING, QUICK, arrived, identity, look, serve, small_head, write_head  # noqa: F401
+from Testing.service.fixtures import make_node, node, planning_system
+from Testing.service.serving import HEAD_SPACING, QUICK, arrived, identity, look, serve, small_head, write_head
 from Testing.service.worker.chest_phantom import SPACING_MM, chest_phantom
 
 
 @pytest.fixture
-def quick_node(make_node, planning_system):  # noqa: F811
+def quick_node(make_node, planning_system):
     return make_node(planning_port=planning_system.port, worker=QUICK)
 
 
-def test_heads_wait_for_review_whatever_their_tag_and_a_chest_tagged_head_is_held(node, serve, look, tmp_path):  # noqa: F811
+def test_heads_wait_for_review_whatever_their_tag_and_a_chest_tagged_head_is_held(node, serve, look, tmp_path):
     """The network really runs: a head without the tag, one with it, a chest that says HEADNECK."""
     arrived(node, write_head(tmp_path / "a", 1, slice(None)))
     arrived(node, write_head(tmp_path / "b", 2, slice(None), BodyPartExamined="HEADNECK"))
-    chest = write_ct_series(tmp_path / "c", chest_phantom(), SPACING_MM, patient=identity(3), tags={"BodyPartExamined": "HEADNECK"})
+    chest = write_ct_series(
+        tmp_path / "c", chest_phantom(), SPACING_MM, patient=identity(3), tags={"BodyPartExamined": "HEADNECK"}
+    )
     arrived(node, chest)
     worker, table = serve(node.config), look(node)
     jobs = table.until_settled(3, worker)
@@ -40,7 +42,11 @@ def test_heads_wait_for_review_whatever_their_tag_and_a_chest_tagged_head_is_hel
     assert held.state == "held" and held.reason.startswith(UNLIKELY) and "Eye_L" in held.reason
     for job in by_uid.values():
         assert (job.state, job.reason, job.attempts) == ("waiting", "", 1)
-        assert {organ["name"] for organ in job.summary["organs"] if organ["found"]} >= {"Brainstem", "Parotid_L", "Eye_R"}
+        assert {organ["name"] for organ in job.summary["organs"] if organ["found"]} >= {
+            "Brainstem",
+            "Parotid_L",
+            "Eye_R",
+        }
     _attached(node, next(iter(by_uid.values())))
     assert sorted(attachments(node, held.node_id)) == ["4201"], "a held series has no result to review"
     assert record(node, held.node_id)["reason"] == held.reason
@@ -50,7 +56,7 @@ def test_heads_wait_for_review_whatever_their_tag_and_a_chest_tagged_head_is_hel
     assert not list((node.config.parent / "worker" / "jobs").iterdir()), "no CT is left on the worker's disk"
 
 
-def _attached(node, job) -> None:  # noqa: F811
+def _attached(node, job) -> None:
     assert sorted(attachments(node, job.node_id)) == ["4200", "4201"]
     content = node.get(f"/series/{job.node_id}/attachments/4200/data").content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -66,11 +72,11 @@ def _attached(node, job) -> None:  # noqa: F811
     assert told["destinations"] == ["MONACO"] and len(told["organs"]) == 6
 
 
-def attachments(node, series: str) -> list[str]:  # noqa: F811
+def attachments(node, series: str) -> list[str]:
     return node.get(f"/series/{series}/attachments").json()
 
 
-def record(node, series: str) -> dict:  # noqa: F811
+def record(node, series: str) -> dict:
     return node.get(f"/series/{series}/attachments/4201/data").json()
 
 
@@ -93,9 +99,9 @@ def other_object(folder, kind: str, modality: str, number: int) -> list:
     return [save(dataset, folder / "object.dcm")]
 
 
-def test_what_is_no_planning_ct_is_held_with_the_reason(make_node, serve, look, tmp_path):  # noqa: F811
+def test_what_is_no_planning_ct_is_held_with_the_reason(make_node, serve, look, tmp_path):
     rules = {"body_part_patterns": ["head", "neck"], "description_patterns": ["^HN "]}
-    node = make_node(rules=rules, worker=QUICK)  # noqa: F811
+    node = make_node(rules=rules, worker=QUICK)
     head = small_head()
     cases = {
         "its modality is MR": other_object(tmp_path / "mr", MRImageStorage, "MR", 1),
@@ -103,18 +109,36 @@ def test_what_is_no_planning_ct_is_held_with_the_reason(make_node, serve, look, 
         "its modality is OT": other_object(tmp_path / "sc", SecondaryCaptureImageStorage, "OT", 3),
         "secondary captures": write_head(tmp_path / "ctsc", 4, slice(0, 3), SOPClassUID=SecondaryCaptureImageStorage),
         "has only 5 slices": write_ct_series(tmp_path / "scout", head[:5], HEAD_SPACING, patient=identity(5)),
-        "is a localizer": write_ct_series(tmp_path / "loc", head[:5], HEAD_SPACING, patient=identity(6), tags={"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
+        "is a localizer": write_ct_series(
+            tmp_path / "loc",
+            head[:5],
+            HEAD_SPACING,
+            patient=identity(6),
+            tags={"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        ),
         "22 slices: at least 40": write_head(tmp_path / "few", 7, FEW, SeriesDescription=""),
-        "covers 90 mm along": write_ct_series(tmp_path / "short", head[:45], (8, 8, 2), patient=identity(8), tags={"SeriesDescription": "HN plan"}),
-        "field of view is 192 mm": write_ct_series(tmp_path / "narrow", head[24:, 20:44, 8:56], HEAD_SPACING, patient=identity(9), tags={"BodyPartExamined": "NECK"}),
-        "4 images are missing: 26 were announced, 22 arrived": write_head(tmp_path / "announced", 10, FEW, BodyPartExamined="HEAD", ImagesInAcquisition=26),
+        "covers 90 mm along": write_ct_series(
+            tmp_path / "short", head[:45], (8, 8, 2), patient=identity(8), tags={"SeriesDescription": "HN plan"}
+        ),
+        "field of view is 192 mm": write_ct_series(
+            tmp_path / "narrow",
+            head[24:, 20:44, 8:56],
+            HEAD_SPACING,
+            patient=identity(9),
+            tags={"BodyPartExamined": "NECK"},
+        ),
+        "4 images are missing: 26 were announced, 22 arrived": write_head(
+            tmp_path / "announced", 10, FEW, BodyPartExamined="HEAD", ImagesInAcquisition=26
+        ),
         "description matches none": write_head(tmp_path / "other", 11, FEW),
         "body part and description match none": write_head(tmp_path / "pelvis", 12, FEW, BodyPartExamined="PELVIS"),
     }
     gap = write_head(tmp_path / "gap", 13, FEW, BodyPartExamined="HEAD")
     cases["slice is missing"] = gap[:12] + gap[13:]
     coronal = (1, 0, 0, 0, 0, -1)
-    cases["is a coronal reformat"] = write_ct_series(tmp_path / "coronal", head_phantom((22, 64, 64)), orientation=coronal, patient=identity(14))
+    cases["is a coronal reformat"] = write_ct_series(
+        tmp_path / "coronal", head_phantom((22, 64, 64)), orientation=coronal, patient=identity(14)
+    )
     expected = {}
     for reason, files in cases.items():
         expected[str(pydicom.dcmread(files[0]).SeriesInstanceUID)] = reason
@@ -128,8 +152,8 @@ def test_what_is_no_planning_ct_is_held_with_the_reason(make_node, serve, look, 
         assert "Secret" not in job.reason and job.attempts == 0
 
 
-def test_a_series_is_done_once_also_after_a_restart_and_anew_by_another_model(make_node, serve, look, tmp_path):  # noqa: F811
-    node = make_node(worker=QUICK)  # noqa: F811
+def test_a_series_is_done_once_also_after_a_restart_and_anew_by_another_model(make_node, serve, look, tmp_path):
+    node = make_node(worker=QUICK)
     files = write_head(tmp_path / "a")
     arrived(node, files)
     first = serve(node.config)
@@ -153,7 +177,7 @@ def test_a_series_is_done_once_also_after_a_restart_and_anew_by_another_model(ma
 
 
 @pytest.mark.parametrize("state", ["waiting", "segmenting"])
-def test_a_series_that_grows_is_done_anew_and_the_older_result_superseded(quick_node, serve, look, tmp_path, state):  # noqa: F811
+def test_a_series_that_grows_is_done_anew_and_the_older_result_superseded(quick_node, serve, look, tmp_path, state):
     files = write_head(tmp_path / "a")
     arrived(quick_node, files[:40])
     worker, table = serve(quick_node.config), look(quick_node)
@@ -162,13 +186,15 @@ def test_a_series_that_grows_is_done_anew_and_the_older_result_superseded(quick_
     older, newer = table.until_settled(2, worker)
     assert (older.state, older.superseded_by) == ("superseded", newer.id) and newer.state == "waiting"
     assert record(quick_node, newer.node_id)["job"] == newer.id
-    with zipfile.ZipFile(io.BytesIO(quick_node.get(f"/series/{newer.node_id}/attachments/4200/data").content)) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(quick_node.get(f"/series/{newer.node_id}/attachments/4200/data").content)
+    ) as archive:
         rtstruct = pydicom.dcmread(io.BytesIO(archive.read("rtstruct.dcm")))
     referred = rtstruct.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
     assert len(referred.ContourImageSequence) == len(files)
 
 
-def test_a_missing_slice_that_comes_later_frees_the_series(quick_node, serve, look, tmp_path):  # noqa: F811
+def test_a_missing_slice_that_comes_later_frees_the_series(quick_node, serve, look, tmp_path):
     files = write_head(tmp_path / "a")
     arrived(quick_node, files[:20] + files[21:])
     worker, table = serve(quick_node.config), look(quick_node)
@@ -179,7 +205,7 @@ def test_a_missing_slice_that_comes_later_frees_the_series(quick_node, serve, lo
     assert (held.state, done.state) == ("superseded", "waiting")
 
 
-def test_a_series_deleted_and_sent_again_gets_its_result_again(quick_node, serve, look, tmp_path):  # noqa: F811
+def test_a_series_deleted_and_sent_again_gets_its_result_again(quick_node, serve, look, tmp_path):
     files = write_head(tmp_path / "a")
     arrived(quick_node, files)
     worker, table = serve(quick_node.config), look(quick_node)
@@ -193,7 +219,7 @@ def test_a_series_deleted_and_sent_again_gets_its_result_again(quick_node, serve
     assert "4200" in attachments(quick_node, job.node_id)
 
 
-def test_single_images_that_cannot_be_used_hold_the_series_when_it_is_read(quick_node, serve, look, tmp_path):  # noqa: F811
+def test_single_images_that_cannot_be_used_hold_the_series_when_it_is_read(quick_node, serve, look, tmp_path):
     files = write_head(tmp_path / "a")
     edit(files[7], RescaleSlope=None)
     arrived(quick_node, files)
@@ -203,7 +229,7 @@ def test_single_images_that_cannot_be_used_hold_the_series_when_it_is_read(quick
     assert str(quick_node.config.parent) not in job.reason and "Secret" not in job.reason
 
 
-def test_the_queue_command_lists_and_tries_again(quick_node, serve, look, tmp_path, capsys):  # noqa: F811
+def test_the_queue_command_lists_and_tries_again(quick_node, serve, look, tmp_path, capsys):
     head = np.where(small_head() > -300, 40, -1000).astype(np.int16)
     arrived(quick_node, write_ct_series(tmp_path / "few", head[:30], HEAD_SPACING, patient=identity(1)))
     worker, table = serve(quick_node.config), look(quick_node)
@@ -217,7 +243,9 @@ def test_the_queue_command_lists_and_tries_again(quick_node, serve, look, tmp_pa
     assert main(["queue", "list", *options, "--state", "lost"]) == 64
     assert main(["queue", "retry", "zzzz", *options]) == 64
     worker.stop()
-    quick_node.config.write_text(quick_node.config.read_text() + "\n[rules]\nminimum_slices = 20\nminimum_coverage_mm = 100\n")
+    quick_node.config.write_text(
+        quick_node.config.read_text() + "\n[rules]\nminimum_slices = 20\nminimum_coverage_mm = 100\n"
+    )
     assert main(["queue", "retry", job.id[:6], *options]) == 0
     assert main(["queue", "retry", *options]) == 0, "a held job is not among those that failed"
     again = serve(quick_node.config, "again")

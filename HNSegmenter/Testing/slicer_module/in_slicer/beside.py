@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import qt  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, run, screenshot  # noqa: E402
+import qt
+import slicer
+from driver import WidgetTest, run, screenshot
 
 
 class Beside(WidgetTest):

@@ -211,7 +211,10 @@ def typed(text: str):
 
 def click(widget, x: int, y: int) -> None:
     """Press and release the left mouse button at a point of a widget."""
-    for kind, buttons in ((qt.QEvent.MouseButtonPress, qt.Qt.LeftButton), (qt.QEvent.MouseButtonRelease, qt.Qt.NoButton)):
+    for kind, buttons in (
+        (qt.QEvent.MouseButtonPress, qt.Qt.LeftButton),
+        (qt.QEvent.MouseButtonRelease, qt.Qt.NoButton),
+    ):
         event = qt.QMouseEvent(kind, qt.QPointF(x, y), qt.Qt.LeftButton, buttons, qt.Qt.NoModifier)
         qt.QCoreApplication.sendEvent(widget, event)
     slicer.app.processEvents()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import slicer  # noqa: E402
-from driver import WidgetTest, open_module, run, screenshot, wait  # noqa: E402
+import slicer
+from driver import WidgetTest, open_module, run, screenshot, wait
 
 
 class Interrupted(WidgetTest):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from driver import Stalls, WidgetTest, run, wait  # noqa: E402
+from driver import Stalls, WidgetTest, run, wait
 
-from HNSegmenterLib.scene import handover, results  # noqa: E402
-from HNSegmenterWidgets import importing  # noqa: E402
-from HNSegmenterWidgets.runs import process  # noqa: E402
+from HNSegmenterLib.scene import handover, results
+from HNSegmenterWidgets import importing
+from HNSegmenterWidgets.runs import process
 
 
 class Measure(WidgetTest):
@@ -42,14 +42,18 @@ class Measure(WidgetTest):
             stalls.stop()
         print(f"  click on Segment: {click}; of it the CT is written: {said(parts['create'])}")
         print(f"  the run itself: {network[0]}; the longest event heard: {said([max(parts['_read'])])}")
-        print(f"  contours loaded: {stalls.restart()}; each step: {said(parts['_step'])}; segments made: {said(parts['_fill'])}")
+        print(
+            f"  contours loaded: {stalls.restart()}; each step: {said(parts['_step'])}; segments made: {said(parts['_fill'])}"
+        )
         stalls.stop()
 
     def save(self):
         stalls = Stalls()
         begin = time.monotonic(), time.thread_time()
         self.ui.saveButton.click()
-        print(f"save: {time.monotonic() - begin[0]:.3f} s (Slicer's thread worked {time.thread_time() - begin[1]:.3f} s)")
+        print(
+            f"save: {time.monotonic() - begin[0]:.3f} s (Slicer's thread worked {time.thread_time() - begin[1]:.3f} s)"
+        )
         print(f"  longest block: {stalls.restart()}")
         stalls.stop()
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import slicer  # noqa: E402
-from driver import WidgetTest, chosen_path, run, screenshot  # noqa: E402
+import slicer
+from driver import WidgetTest, chosen_path, run, screenshot
 
-from HNSegmenterLib.errors import Cancelled, HNSegmenterError  # noqa: E402
-from HNSegmenterWidgets import packages  # noqa: E402
+from HNSegmenterLib.errors import Cancelled, HNSegmenterError
+from HNSegmenterWidgets import packages
 
 PROBE = "hnseg-offline-probe"
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
 
-import numpy as np  # noqa: E402
-import pydicom  # noqa: E402
-import qt  # noqa: E402
-import SimpleITK as sitk  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, chosen_item, chosen_path, run, screenshot, wait  # noqa: E402
+import numpy as np
+import pydicom
+import qt
+import SimpleITK as sitk
+import slicer
+from driver import WidgetTest, chosen_item, chosen_path, run, screenshot, wait
 
-from HNSegmenterLib.sample import sample_volume, write_dicom  # noqa: E402
-from HNSegmenterLib.sample.series import sample_patient  # noqa: E402
-from Testing.phantoms import AXIAL, slice_positions, write_ct_series  # noqa: E402
+from HNSegmenterLib.sample import sample_volume, write_dicom
+from HNSegmenterLib.sample.series import sample_patient
+from Testing.phantoms import AXIAL, slice_positions, write_ct_series
 
 
 class OtherSeries(WidgetTest):
@@ -58,7 +58,9 @@ class OtherSeries(WidgetTest):
         said = self.segmented_and_saved("tilted", AXIAL, (0.0, 0.17, 0.0))  # 5 degrees of 2 mm
         timer.stop()
         self.assertIn("tilted", said)
-        self.assertTrue([text for text in shown if "Reading the files" in text], "the window did not paint at the click")
+        self.assertTrue(
+            [text for text in shown if "Reading the files" in text], "the window did not paint at the click"
+        )
 
     def test_oblique_series(self):
         cosine, sine = np.cos(np.radians(8)), np.sin(np.radians(8))
@@ -70,7 +72,9 @@ class OtherSeries(WidgetTest):
         ct = sample_volume()[0]
         spacing, origin = ct.GetSpacing(), ct.GetOrigin()
         positions = slice_positions(ct.GetDepth(), spacing[2], origin, orientation, shear)
-        write_ct_series(self.folder / name, sitk.GetArrayFromImage(ct), spacing, orientation=orientation, positions=positions)
+        write_ct_series(
+            self.folder / name, sitk.GetArrayFromImage(ct), spacing, orientation=orientation, positions=positions
+        )
         self.drop(self.folder / name)
         self.segmented()
         screenshot(name)
@@ -79,9 +83,14 @@ class OtherSeries(WidgetTest):
         said = self.ui.saveStatus.text
         self.assertIn("Saved and read back", said)
         written = pydicom.dcmread(Path(self.ui.saveFolderEdit.currentPath) / "rtstruct.dcm")
-        originals = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in (self.folder / name).iterdir()}
+        originals = {
+            str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)
+            for file in (self.folder / name).iterdir()
+        }
         contours = [contour for roi in written.ROIContourSequence for contour in roi.ContourSequence]
-        self.assertLessEqual({contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}, originals)
+        self.assertLessEqual(
+            {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}, originals
+        )
         return said
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import slicer  # noqa: E402
-import vtk  # noqa: E402
-from driver import WidgetTest, run, screenshot, wait  # noqa: E402
+import slicer
+import vtk
+from driver import WidgetTest, run, screenshot, wait
 
 
 class OtherVolumes(WidgetTest):

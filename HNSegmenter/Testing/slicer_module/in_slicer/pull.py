@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from driver import WidgetTest, run, screenshot, typed, wait  # noqa: E402
+from driver import WidgetTest, run, screenshot, typed, wait
 
 
 class Pull(WidgetTest):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import pydicom  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, chosen_item, paint, run, screenshot  # noqa: E402
+import pydicom
+import slicer
+from driver import WidgetTest, chosen_item, paint, run, screenshot
 
-from HNSegmenterLib.rtstruct import pair  # noqa: E402
+from HNSegmenterLib.rtstruct import pair
 
 
 class Targets(WidgetTest):

@@ -10,16 +10,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402
-import pydicom  # noqa: E402
-import SimpleITK as sitk  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, chosen_path, click, paint, run, screenshot, wait  # noqa: E402
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+import slicer
+from driver import WidgetTest, chosen_path, click, paint, run, screenshot, wait
 
-from HNSegmenterLib import scene  # noqa: E402
-from HNSegmenterLib.sample.series import MadeUp, write_series  # noqa: E402
+from HNSegmenterLib import scene
+from HNSegmenterLib.sample.series import MadeUp, write_series
 
-WHO = MadeUp("TEST^Validation", "HNSEG-VALIDATION", "De-identified", "Planning CT", "De-identified research CT", "validation CT")
+WHO = MadeUp(
+    "TEST^Validation", "HNSEG-VALIDATION", "De-identified", "Planning CT", "De-identified research CT", "validation CT"
+)
 
 
 class ValidationCt(WidgetTest):
@@ -66,9 +68,13 @@ class ValidationCt(WidgetTest):
     def check_names(self, written, edited):
         algorithms = {roi.ROIName: roi.ROIGenerationAlgorithm for roi in written.StructureSetROISequence}
         self.assertEqual({name for name, algorithm in algorithms.items() if algorithm == "SEMIAUTOMATIC"}, {edited})
-        originals = {str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in Path(self.ct).iterdir()}
+        originals = {
+            str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in Path(self.ct).iterdir()
+        }
         contours = [contour for roi in written.ROIContourSequence for contour in roi.ContourSequence]
-        self.assertLessEqual({contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}, originals)
+        self.assertLessEqual(
+            {contour.ContourImageSequence[0].ReferencedSOPInstanceUID for contour in contours}, originals
+        )
 
     def check_voxels(self, path, volume, drawn):
         """As Slicer's own import (SlicerRT) reads the file, on the CT's voxels."""
@@ -82,7 +88,9 @@ class ValidationCt(WidgetTest):
         read = (set(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) - before).pop()
         read.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         for name, mask in voxels(read, volume).items():
-            overlap = 2 * np.count_nonzero(mask & drawn[name]) / (np.count_nonzero(mask) + np.count_nonzero(drawn[name]))
+            overlap = (
+                2 * np.count_nonzero(mask & drawn[name]) / (np.count_nonzero(mask) + np.count_nonzero(drawn[name]))
+            )
             print(f"{name}: Dice {overlap:.4f} of {np.count_nonzero(drawn[name])} voxels")
             self.assertGreaterEqual(overlap, 0.99, name)
         self.assertEqual(len(read.GetSegmentation().GetSegmentIDs()), len(drawn))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import pydicom  # noqa: E402
-import slicer  # noqa: E402
-from driver import Stalls, WidgetTest, click, paint, run, screenshot, wait  # noqa: E402
+import pydicom
+import slicer
+from driver import Stalls, WidgetTest, click, paint, run, screenshot, wait
 
-from HNSegmenterLib import scene  # noqa: E402
+from HNSegmenterLib import scene
 
 ORGANS = {"Brainstem", "SpinalCord", "Parotid_L", "Parotid_R"}
 

@@ -14,21 +14,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np  # noqa: E402
-import pydicom  # noqa: E402
-import qt  # noqa: E402
-import slicer  # noqa: E402
-from driver import Stalls, WidgetTest, open_module, run, screenshot, wait  # noqa: E402
+import numpy as np
+import pydicom
+import qt
+import slicer
+from driver import Stalls, WidgetTest, open_module, run, screenshot, wait
 
-from HNSegmenterLib import scene  # noqa: E402
-from HNSegmenterLib.rtstruct import pair  # noqa: E402
-from HNSegmenterLib.service import settings as service  # noqa: E402
-from HNSegmenterWidgets import packages  # noqa: E402
+from HNSegmenterLib import scene
+from HNSegmenterLib.rtstruct import pair
+from HNSegmenterLib.service import settings as service
+from HNSegmenterWidgets import packages
 
 CONFIG = os.environ["HNSEG_TEST_SERVICE"]
 
 
-@unittest.skipIf(packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there")
+@unittest.skipIf(
+    packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there"
+)
 class Inbox(WidgetTest):
     def test_review(self):
         for section in (self.ui.loadSection, self.ui.segmentSection, self.ui.saveSection):
@@ -143,7 +145,10 @@ class Inbox(WidgetTest):
             self.said.append(text_of(dialog))
 
         with self.another_file():
-            self.dialogs.answers = {"HNSegmenterApprove": ("Approve and send", fill), "HNSegmenterAgree": ("Cancel", read)}
+            self.dialogs.answers = {
+                "HNSegmenterApprove": ("Approve and send", fill),
+                "HNSegmenterAgree": ("Cancel", read),
+            }
             self.ui.inboxApproveButton.click()
             wait(lambda: "Cancelled" in self.ui.inboxStatus.text, 120)
             self.assertEqual(self.jobs(), [])
@@ -154,7 +159,9 @@ class Inbox(WidgetTest):
         before, changed = self.said[:2]
         self.assertIn("Noticed while it was written.", before)
         self.assertIn("1 contour lies inside another of the same organ: taken as holes.", changed)
-        self.assertEqual(self.filled, [(False, ""), {"MONACO", "SECOND"}, (True, "TEST Reviewer"), {"MONACO", "SECOND"}])
+        self.assertEqual(
+            self.filled, [(False, ""), {"MONACO", "SECOND"}, (True, "TEST Reviewer"), {"MONACO", "SECOND"}]
+        )
         wait(lambda: "SECOND: not yet" in self.ui.inboxStatus.text, 120)
         self.assertIn("being sent", self.ui.inboxReviewLabel.text)
         screenshot("inbox-trying")

@@ -12,17 +12,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import qt  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, run, screenshot, wait  # noqa: E402
+import qt
+import slicer
+from driver import WidgetTest, run, screenshot, wait
 
-from HNSegmenterLib import scene  # noqa: E402
-from HNSegmenterWidgets import packages  # noqa: E402
+from HNSegmenterLib import scene
+from HNSegmenterWidgets import packages
 
 PASSWORD = os.environ["HNSEG_TEST_PASSWORD"]
 
 
-@unittest.skipIf(packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there")
+@unittest.skipIf(
+    packages.missing(packages.INBOX), "Slicer's Python lacks what requirements-inbox.txt names: install it there"
+)
 class InboxFaults(WidgetTest):
     def setUp(self):
         super().setUp()
@@ -73,7 +75,9 @@ class InboxFaults(WidgetTest):
         settings.sync()
         self.assertFalse([key for key in settings.allKeys() if PASSWORD in str(settings.value(key))])
         self.assertNotIn(PASSWORD, os.environ.get("HNSEG_NODE_PASSWORD", ""))
-        self.assertNotIn(PASSWORD, slicer.app.recentLogFiles() and Path(slicer.app.recentLogFiles()[0]).read_text(errors="replace"))
+        self.assertNotIn(
+            PASSWORD, slicer.app.recentLogFiles() and Path(slicer.app.recentLogFiles()[0]).read_text(errors="replace")
+        )
 
     def test_4_a_patient_that_was_loaded_before_from_a_folder_that_is_gone(self):
         """The database knows slices whose files are gone: what is opened now is copied into it."""
@@ -89,7 +93,7 @@ class InboxFaults(WidgetTest):
         self.assertTrue(all(file.is_relative_to(slicer.dicomDatabase.databaseDirectory) for file in files))
 
     def answer(self, text):
-        fill = lambda dialog: dialog.setTextValue(text)  # noqa: E731
+        fill = lambda dialog: dialog.setTextValue(text)
         self.dialogs.answers = {"HNSegmenterNodePassword": ("OK", fill)}
 
 

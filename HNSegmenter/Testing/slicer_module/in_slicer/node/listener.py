@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import qt  # noqa: E402
-import slicer  # noqa: E402
-from driver import WidgetTest, run, wait  # noqa: E402
+import qt
+import slicer
+from driver import WidgetTest, run, wait
 
 
 def use_programs_of_the_system() -> None:
@@ -21,7 +21,9 @@ def use_programs_of_the_system() -> None:
     from DICOMLib import DICOMProcess
 
     if not Path(DICOMProcess.getDCMTKToolsPath(), "storescp").exists():
-        DICOMProcess.POSSIBLE_DCMTK_PATHS.insert(0, "/" + os.path.relpath(os.environ["HNSEG_TEST_DCMTK"], slicer.app.slicerHome))
+        DICOMProcess.POSSIBLE_DCMTK_PATHS.insert(
+            0, "/" + os.path.relpath(os.environ["HNSEG_TEST_DCMTK"], slicer.app.slicerHome)
+        )
 
 
 class Listener(WidgetTest):
@@ -38,7 +40,16 @@ class Listener(WidgetTest):
         slicer.modules.DICOMInstance.startListener()
         self.addCleanup(slicer.modules.DICOMInstance.stopListener)
         wait(lambda: self.listens(int(port)), 30)
-        command = [os.environ["HNSEG_TEST_SCANNER"], "-aet", "CT1", "-aec", "SLICER", "127.0.0.1", port, *map(str, files)]
+        command = [
+            os.environ["HNSEG_TEST_SCANNER"],
+            "-aet",
+            "CT1",
+            "-aec",
+            "SLICER",
+            "127.0.0.1",
+            port,
+            *map(str, files),
+        ]
         scanner = subprocess.Popen(command, env=slicer.util.startupEnvironment())
         wait(lambda: scanner.poll() is not None, 120)
         self.assertEqual(scanner.returncode, 0)

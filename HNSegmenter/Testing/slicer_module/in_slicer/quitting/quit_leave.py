@@ -6,9 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import slicer  # noqa: E402
-from DICOMLib import DICOMUtils  # noqa: E402
-from driver import Answers, drop, open_module, wait  # noqa: E402
+import slicer
+from DICOMLib import DICOMUtils
+from driver import Answers, drop, open_module, wait
 
 DICOMUtils.openTemporaryDatabase(os.environ["HNSEG_TEST_CT"] + "-database")
 widget = open_module()

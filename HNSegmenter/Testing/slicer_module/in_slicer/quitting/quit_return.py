@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from DICOMLib import DICOMUtils  # noqa: E402
-from driver import open_module, run, screenshot, wait  # noqa: E402
+from DICOMLib import DICOMUtils
+from driver import open_module, run, screenshot, wait
 
 
 class Return(unittest.TestCase):
