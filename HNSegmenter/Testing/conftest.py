@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from Testing.machine import DATA, ROOT, require
+
+ON_THE_ENGINE = re.compile(r"mark\.docker|\bour_image\b|two_organ_image|runtimes\.docker\.fixtures")
+"""Files with one of these share the one Docker engine, and look at what is left on it."""
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side (pytest -n): a file's tests stay together, and all files of the engine are one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return side(nodeid.partition("::")[0])
+
+    return ByFile(config, log)
+
+
+@cache
+def side(file: str) -> str:
+    return "engine" if ON_THE_ENGINE.search((ROOT / file).read_text(encoding="utf-8")) else file
 
 
 @pytest.fixture(scope="session")

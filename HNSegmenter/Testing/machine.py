@@ -41,14 +41,16 @@ def wait_for(condition, seconds: float = 20.0) -> None:
 
 
 _handed_out: set[int] = set()
+SIDE_BY_SIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+OWN = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def free_port() -> int:
-    """Another one at each call: the system may name a port again that the caller has yet to use."""
+    """Another one at each call: the system may name a port again that the caller, or a run beside, has yet to use."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        if port not in _handed_out:
+        if port not in _handed_out and port // 2 % SIDE_BY_SIDE == OWN:  # // 2: Linux hands out even ones
             _handed_out.add(port)
             return port

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tomllib
 from collections import Counter
 
 import pytest
 
+from HNSegmenterLib import __version__
 from Testing.machine import ROOT
 from tools import imports, picture
 
@@ -35,6 +38,12 @@ def test_picture_and_table_in_the_docs_are_those_of_now(files):
     assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(files, among), "run  python -m tools.picture"
     page = picture.PAGE.read_text(encoding="utf-8")
     assert picture.table(among) in page and picture.page(page, among) == page, "run  python -m tools.picture"
+
+
+def test_everybody_says_the_version_of_the_library():
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    network = tomllib.loads((ROOT / "docker" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {cited[1], network["version"]} == {__version__}
 
 
 def test_no_folder_is_too_full():

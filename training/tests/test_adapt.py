@@ -92,6 +92,18 @@ def test_the_shipped_settings_can_be_read():
     assert settings.load(ROOT / "adapt.toml").old.unknown == ("SpinalCord",)
 
 
+def test_only_those_teach_who_shall(chosen, model, tmp_path):
+    def taught_by(*who: str) -> set[str]:
+        alone = dataclasses.replace(chosen, patients=dataclasses.replace(chosen.patients, teach=who))
+        prepared = settings.training_config(alone, model, tmp_path / "out")
+        found = prepare.volumes(alone, prepared, hands.cases(alone.patients))
+        return {folder.name for folders in found.values() for folder in folders if folder.name.startswith("case_1")}
+
+    assert taught_by() == {"case_1.a", "case_1.b"} and taught_by("b") == {"case_1.b"}
+    with pytest.raises(config.ConfigError, match="case_1 has no contours by c or d, who alone teach"):
+        taught_by("c", "d")
+
+
 def test_fine_contours_are_used_where_they_lie(chosen):
     case = hands.cases(chosen.patients)[1]
     assert (

@@ -14,6 +14,7 @@ from pathlib import Path
 import docker.errors
 from docker.utils.build import create_archive, exclude_paths
 
+from .. import __version__
 from ..errors import EngineFault, HNSegmenterError, WrongUsage
 from ..events import CancelToken, Emit, Event
 from .engine import Engine
@@ -217,6 +218,7 @@ def _context_files(sources: Path) -> set[str]:
 
 def _build_arguments(sources: Path, base_image: str | None, index_url: str | None) -> dict[str, str]:
     arguments = {name: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)}
+    arguments["VERSION"] = __version__
     if base_image:
         arguments["BASE_IMAGE"] = base_image
     if index_url:

@@ -74,6 +74,15 @@ def find(folder: Path, settings: Patients) -> Case | None:
     return Case(folder.name, image, fine, {hand: files.get(hand, file) for hand, file in fine.items()})
 
 
+def teachers(case: Case, settings: Patients) -> list[str]:
+    """The hands whose contours teach; raises ConfigError if nobody is left."""
+    found = [hand for hand in case.fine if not settings.teach or hand in settings.teach]
+    if not found:
+        who = " or ".join(settings.teach)
+        raise ConfigError(f"[patients] {case.name} has no contours by {who}, who alone teach: correct teach, or leave him out.")
+    return found
+
+
 @dataclass(frozen=True)
 class Contours:
     """Label values (z, y, x), and where they lie on a CT: their index = (CT index) * scale + shift, all (z, y, x)."""

@@ -15,10 +15,10 @@ from .settings import Old, Settings
 
 
 def volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> dict[str, list[Path]]:
-    """Prepares every hand's contours of every patient where files or settings changed; folders by the patient's name."""
+    """Prepares the contours of every hand that teaches, of every patient, where files or settings changed; folders by the patient's name."""
     root, ready = Path(config.data.cache) / "volumes" / "patients", {}
     for case in cases:
-        for hand in case.fine:
+        for hand in hands.teachers(case, settings.patients):
             target = root / f"{case.name}.{hand}"
             entry = hands.index_entry(settings.patients.index, case)
             made_of = [config.grid.spacing_mm, config.grid.resolution_mm, settings.patients.labels, entry]

@@ -22,6 +22,7 @@ class Patients:
     images: str = ""
     index: str = ""
     hands: tuple[str, ...] = ()
+    teach: tuple[str, ...] = ()
     least_context: float = 0.5
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import docker
+from HNSegmenterLib import __version__
 from HNSegmenterLib.errors import Cancelled, EngineFault, WrongUsage
 from HNSegmenterLib.events import CancelToken, ignore
 from HNSegmenterLib.runtimes import image_store, images
@@ -172,7 +173,7 @@ class TestFile:
         with pytest.raises(EngineFault, match="is no whole image .*copy it again"):
             image_store.load(engine, half, ignore, CancelToken())
 
-    @pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text")])
+    @pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text", mtime=0)])
     def test_no_archive(self, engine, tmp_path, content):
         file = tmp_path / "x.tar"
         file.write_bytes(content)
@@ -243,10 +244,11 @@ ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE}
 ARG CA_BUNDLE=
 ARG MODEL_DIGEST=
+ARG VERSION=
 COPY ${CA_BUNDLE:-hn_network} /ca
 COPY . /all
 LABEL org.hnsegmenter.contract="1" org.hnsegmenter.data="/data" org.hnsegmenter.results="/results" \
-      org.hnsegmenter.model.digest="${MODEL_DIGEST}"
+      org.hnsegmenter.model.digest="${MODEL_DIGEST}" org.opencontainers.image.version="${VERSION}"
 USER 10001
 VOLUME ["/data", "/results"]
 ENTRYPOINT ["cat", "/ca", "/all/secret"]
@@ -264,6 +266,8 @@ class TestBuild:
         image_store.build(engine, sources, tag, recorder, CancelToken(), base_image=BASE, ca_bundle=bundle)
         info = images.inspect(engine, tag)
         assert info.model_digest == "sha256:" + hashlib.sha256(b"made up\n").hexdigest()
+        labels = engine.client.images.get(tag).labels
+        assert labels["org.opencontainers.image.version"] == __version__
         said = subprocess.run(
             [require_program("docker"), "run", "--rm", "--network", "none", tag], capture_output=True, text=True
         )
