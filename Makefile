@@ -6,10 +6,15 @@ TRAINING := .venv-training
 PYDICOM2 := .venv-pydicom2
 SLICER_CORE := .venv-slicer-5.12.4.0 .venv-slicer-5.13.31053.0
 
-.PHONY: demo test test-library test-training test-pydicom2 test-slicer-core benchmark image clean
+.PHONY: demo lint test test-library test-training test-pydicom2 test-slicer-core benchmark image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hn-segmenter demo
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 test: test-training test-pydicom2 test-slicer-core test-library
 
@@ -46,6 +51,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]'
+	touch $@
+
+# With what the tests need: mypy reads their libraries' types.
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test,lint]'
 	touch $@
 
 $(PYDICOM2)/.test: pyproject.toml constraints.txt

@@ -34,9 +34,9 @@ class HNSegmenter(ScriptedLoadableModule):
         parent.dependencies = ["Segmentations", "SegmentEditor", "DICOM"]
         parent.contributors = ["The HN Segmenter contributors"]
         parent.helpText = _(
-            "Contours the organs at risk of the head and neck on a planning CT, and saves them as DICOM RTSTRUCT on the "
-            "original CT series.<br>1. <b>Load</b> a CT folder, 2. <b>Segment</b>, review every contour, 3. <b>Save</b>; or review what a DICOM node has "
-            "segmented, from its 4. <b>Inbox</b>.<br>"
+            "Contours the organs at risk of the head and neck on a planning CT, and saves them as DICOM RTSTRUCT on "
+            "the original CT series.<br>1. <b>Load</b> a CT folder, 2. <b>Segment</b>, review every contour, "
+            "3. <b>Save</b>; or review what a DICOM node has segmented, from its 4. <b>Inbox</b>.<br>"
             "<b>Research use, not a medical device: a clinician must review every contour.</b>"
         )
         parent.acknowledgementText = _(
@@ -246,7 +246,8 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
     def load(self, path, seriesUid=None, onEvent=None, copy=False):
         """A DICOM folder or a NIfTI, NRRD or MetaImage file -> volume node, shown in a soft-tissue window.
 
-        copy: into the DICOM database, for a folder that will go away. Raises UnusableInput; its candidates list the series where several could be the planning CT.
+        copy: into the DICOM database, for a folder that will go away. Raises UnusableInput; its candidates list the
+            series where several could be the planning CT.
         """
         volume = scene.load(Path(path), seriesUid, onEvent, copy)
         scene.show_ct(volume)
@@ -268,15 +269,17 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
     def exportToNifti(self, volume, onWait=None):
         """The volume as img.nii in a new folder of this user -> scene.HandOver, whose remove() deletes it.
 
-        Tilted and uneven series are read from their DICOM files again; onWait() is called between files, to paint the window.
+        Tilted and uneven series are read from their DICOM files again;
+        onWait() is called between files, to paint the window.
         """
         return scene.HandOver.create(volume, emit=lambda _event: onWait() if onWait else None)
 
     def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None, onWait=None):
-        """Begin to segment, in a child process; returns at once. runtime: auto, docker or local. onWait: see exportToNifti.
+        """Begin to segment, in a child process; returns at once. runtime: auto, docker or local.
+        onWait: see exportToNifti.
 
-        onEvent(dict) hears all events, onEnd(run) the end, run.state says which. poll(), cancel(), abandon() and release()
-        are Runner's. Raises WrongUsage if a run goes on.
+        onEvent(dict) hears all events, onEnd(run) the end, run.state says which. poll(), cancel(), abandon() and
+        release() are Runner's. Raises WrongUsage if a run goes on.
         """
         self.refuseSecond()
         job = self.exportToNifti(volume, onWait)
@@ -292,14 +295,16 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
             return []
 
     def importSteps(self, job, replace=None):
-        """importResults for a window that must stay alive: a generator of scene.show_in_steps; the job is the caller's to remove."""
+        """importResults for a window that must stay alive: a generator of scene.show_in_steps;
+        the job is the caller's to remove."""
         volume = job.volume(slicer.mrmlScene) or job.load_volume()
         return scene.show_in_steps(job.results, volume, replace)
 
     def importResults(self, job, replace=None):
         """Labelmaps of a run that is done -> segmentation node beside its CT; then the job's folder is removed.
 
-        The CT is loaded again if it is gone. replace: an earlier result of ours (scene.own_results), whose place it takes.
+        The CT is loaded again if it is gone. replace: an earlier result of ours (scene.own_results),
+        whose place it takes.
         """
         volume = job.volume(slicer.mrmlScene) or job.load_volume()
         node = scene.show_results(job.results, volume, replace)
@@ -315,7 +320,8 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
     # Save
 
     def exportDicomRt(self, segmentation, folder, types=None, slicerRt=True, onEvent=None):
-        """Write the RTSTRUCT on the original CT series into a new or empty folder -> scene.Saved, read back and compared.
+        """Write the RTSTRUCT on the original CT series into a new or empty folder -> scene.Saved,
+        read back and compared.
 
         types: {segment name: "GTV"} where name and terminology do not tell; slicerRt False draws with our own tracer;
         onEvent(dict) hears what is being done.

@@ -10,7 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 for package in ("scipy", "pydicom", "PIL", "openvino_telemetry"):
     sys.modules.setdefault(package, None)
 
-from hn_network.main import main
+from hn_network.main import main  # noqa: E402 - what it loads reads the lines above
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,8 +4,8 @@
     python tools/compare_tracers.py [label.nii.gz]
 
 Without a file the organs are made up (ellipsoids with a rough surface, one hollow), 512 x 512 x 130. With one, every
-label above 0 is an organ. Each slice is traced, rounded to 0.01 mm, and rasterised again by scikit-image (pixel centres,
-even-odd); Dice is the worst of the organs, "exact" says how many slices came back voxel by voxel.
+label above 0 is an organ. Each slice is traced, rounded to 0.01 mm, and rasterised again by scikit-image (pixel
+centres, even-odd); Dice is the worst of the organs, "exact" says how many slices came back voxel by voxel.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def own_rings(mask: np.ndarray) -> Rings:
     """Marching squares in NumPy, linked in Python: no dependency, rings only."""
     padded = np.pad(mask, 1).astype(int)
     code = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, 1:] + 8 * padded[1:, :-1]
-    # Ends of the directed pieces in each of the 16 cells, as (row, column) in halves of a pixel: top, right, bottom, left.
+    # Ends of the directed pieces in each of the 16 cells, as (row, column) in halves of a pixel:
+    # top, right, bottom, left.
     top, right, bottom, left = (0, 1), (1, 2), (2, 1), (1, 0)
     pieces = {
         1: [(left, top)],

@@ -3,9 +3,10 @@
     python -m tools.measure_ranges DATA [-o ranges.json]
 
 DATA holds `tcia-labels/<scan>/label.nii.gz` (TCIA planning scans, Nikolov et al., arXiv:1809.04430) and
-`openkbp/{index.json, train/pt_N/{data,label}.nii.gz}` (OpenKBP, Babier et al., Medical Physics 48, 2021). Of the second, only
-organs whose surroundings are sound on 90 % of their slices count, and only the sound slices count for the HU. Organs that
-touch the end of their scan may be cut and give no volume, extent or position. Nothing but pooled percentiles is written.
+`openkbp/{index.json, train/pt_N/{data,label}.nii.gz}` (OpenKBP, Babier et al., Medical Physics 48, 2021). Of the
+second, only organs whose surroundings are sound on 90 % of their slices count, and only the sound slices count for the
+HU. Organs that touch the end of their scan may be cut and give no volume, extent or position.
+Nothing but pooled percentiles is written.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ OPENKBP_LABELS = {"Brainstem": 1, "SpinalCord": 2, "Parotid_L": 3, "Parotid_R": 
 SOUND = 0.9
 PERCENTILES = (1.0, 99.0)
 FACTOR, LENGTH, SHARE = "factor", "length", "share"
-# Beyond each percentile: a share of their distance, and no less than a few slices, a factor (volumes, in logarithms), 5 %.
+# Beyond each percentile: a share of their distance, and no less than a few slices,
+# a factor (volumes, in logarithms), 5 %.
 MARGIN = {FACTOR: 0.2, LENGTH: 0.4, SHARE: 0.4}
 LEAST = {FACTOR: 1.3, LENGTH: 8.0, SHARE: 0.05}
 SCALES = {
@@ -161,9 +163,10 @@ def main(arguments: list[str] | None = None) -> int:
     about = {
         "about": "Plausible ranges of expert contours of adults; mm, ml, mm2; offsets are second minus first organ.",
         "command": "python -m tools.measure_ranges DATA",
-        "rule": f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the pooled scans, widened each by a share of their "
-        f"distance: {MARGIN[LENGTH]:.0%} for offsets (at least {LEAST[LENGTH]:g} mm), {MARGIN[FACTOR]:.0%} in logarithms for sizes "
-        f"(at least a factor {LEAST[FACTOR]:g}), {MARGIN[SHARE]:.0%} for shares (at least {LEAST[SHARE]:.0%})",
+        "rule": f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the pooled scans, widened each by a share "
+        f"of their distance: {MARGIN[LENGTH]:.0%} for offsets (at least {LEAST[LENGTH]:g} mm), "
+        f"{MARGIN[FACTOR]:.0%} in logarithms for sizes (at least a factor {LEAST[FACTOR]:g}), "
+        f"{MARGIN[SHARE]:.0%} for shares (at least {LEAST[SHARE]:.0%})",
         "sources": [
             {
                 "name": "TCIA planning scans, oncologist's contours (Nikolov et al., arXiv:1809.04430)",

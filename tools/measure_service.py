@@ -1,7 +1,7 @@
 """How many patients an hour the service segments: `python -m tools.measure_service --config service.toml`.
 
-Sends copies of the sample patient to the node (a node for tests: they are deleted again), lets workers segment them from
-an empty table, and prints a table. Nothing else should run on the computer meanwhile.
+Sends copies of the sample patient to the node (a node for tests: they are deleted again), lets workers segment them
+from an empty table, and prints a table. Nothing else should run on the computer meanwhile.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def send(node: Node, count: int) -> list[str]:
 
 
 def measure(settings: ServiceSettings, series: list[str], workers: int, queue: str) -> Measured:
-    """Segment the series with so many workers, as `serve` runs them, on a fresh table (Redis: on one without jobs of ours)."""
+    """Segment the series with so many workers, as `serve` runs them,
+    on a fresh table (Redis: on one without jobs of ours)."""
     with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
         own = replace(settings, worker=replace(settings.worker, folder=Path(folder), queue=queue))
         table = open_table(own.worker)
@@ -138,13 +139,15 @@ def main(argv: list[str] | None = None) -> int:
             series = send(node, args.series)
             try:
                 print(
-                    "| queue | workers | patients | seconds | patients an hour | done twice |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+                    "| queue | workers | patients | seconds | patients an hour | done twice |\n"
+                    "| --- | ---: | ---: | ---: | ---: | ---: |"
                 )
                 for queue in args.queue:
                     for workers in args.workers:
                         got = measure(settings, series, workers, queue)
                         print(
-                            f"| {got.queue} | {got.workers} | {got.series} | {got.seconds:.1f} | {got.per_hour:.0f} | {got.twice} |",
+                            f"| {got.queue} | {got.workers} | {got.series} | {got.seconds:.1f} "
+                            f"| {got.per_hour:.0f} | {got.twice} |",
                             flush=True,
                         )
             finally:

@@ -2,19 +2,18 @@
 
     python -m tools.painted_eyes SHAPES OUT --on CT EYES [--on CT EYES ...]
 
-SHAPES: <scan>/label.nii.gz with 1 left and 2 right eye (expert contours that come without their CT). EYES: where a CT's own
-eyes are, 1 left and 2 right, by any method. OUT: a data set for  evaluate --labels tcia --organs Eye_L,Eye_R.
+SHAPES: <scan>/label.nii.gz with 1 left and 2 right eye (expert contours that come without their CT). EYES: where a CT's
+own eyes are, 1 left and 2 right, by any method. OUT: a data set for  evaluate --labels tcia --organs Eye_L,Eye_R.
 
 Everything is real but the eyeball's outline: the CT is brought to 512 x 512, and around each of its eyes the space is
 stretched radially so that its own contour comes to lie on the shape, fading out 10 mm beyond. On the outline a sclera
-is painted inside and, behind the equator, orbital fat outside, so that the edge is where the label says, also where the CT's own
-contour was a little off.
+is painted inside and, behind the equator, orbital fat outside, so that the edge is where the label says, also where the
+CT's own contour was a little off.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,7 +167,7 @@ def main() -> None:
         place.mkdir(parents=True)
         for image, name in zip(images, (CT, LABELS), strict=True):
             sitk.WriteImage(image, str(place / f".{name}"))
-            os.replace(place / f".{name}", place / name)
+            (place / f".{name}").replace(place / name)
         print(place)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import re
+from itertools import pairwise
 from textwrap import wrap
 
 from .imports import ROOT, File, Room, read, room_of, rooms
@@ -44,8 +45,8 @@ def edges(files: list[File], among: list[Room]) -> dict[str, set[str]]:
 def reduced(imports: dict[str, set[str]]) -> dict[str, set[str]]:
     """Without the arrows that follow from others."""
     below: dict[str, set[str]] = {}
-    for name in imports:  # from the ground up
-        below[name] = set().union(imports[name], *(below[other] for other in imports[name]))
+    for name, there in imports.items():  # from the ground up
+        below[name] = set().union(there, *(below[other] for other in there))
     return {
         name: {other for other in there if not any(other in below[third] for third in there)}
         for name, there in imports.items()
@@ -75,7 +76,7 @@ def places(
                 rows[node[2]].append(node)
     beside: dict[Node, list[Node]] = {node: [] for row in rows for node in row}
     for way in ways.values():
-        for one, next_ in zip(way, way[1:], strict=False):
+        for one, next_ in pairwise(way):
             beside[one].append(next_)
             beside[next_].append(one)
     x: dict[Node, float] = {}
@@ -138,8 +139,8 @@ def draw(files: list[File], among: list[Room]) -> str:
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for (name, other), way in sorted(ways.items()):
-        begin = x[name] + _port(x, name, way[1], [w[1] for (a, _), w in ways.items() if a == name])
-        end = x[other] + _port(x, other, way[-2], [w[-2] for (_, b), w in ways.items() if b == other])
+        begin = x[name] + _port(x, way[1], [w[1] for (a, _), w in ways.items() if a == name])
+        end = x[other] + _port(x, way[-2], [w[-2] for (_, b), w in ways.items() if b == other])
         points = [(begin, y(floor[name]) + HEIGHT)]
         for node in way[1:-1]:
             points += [(x[node], y(node[2])), (x[node], y(node[2]) + HEIGHT)]
@@ -152,7 +153,7 @@ def draw(files: list[File], among: list[Room]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _port(x: dict[Node, float], node: Node, neighbour: Node, neighbours: list[Node]) -> float:
+def _port(x: dict[Node, float], neighbour: Node, neighbours: list[Node]) -> float:
     """Where on a box's edge an arrow begins or ends: side by side in the order of where they go."""
     order = sorted(neighbours, key=lambda other: (x[other], str(other)))
     return (order.index(neighbour) - (len(order) - 1) / 2) * min(26, (WIDTH - 30) / len(order))
@@ -160,7 +161,7 @@ def _port(x: dict[Node, float], node: Node, neighbour: Node, neighbours: list[No
 
 def _curve(points: list[tuple[float, float]]) -> str:
     text = f"M{points[0][0]:g},{points[0][1]:g}"
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         text += f" L{x1:g},{y1:g}" if x0 == x1 else f" C{x0:g},{(y0 + y1) / 2:g} {x1:g},{(y0 + y1) / 2:g} {x1:g},{y1:g}"
     return text
 

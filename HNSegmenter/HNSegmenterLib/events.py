@@ -14,8 +14,8 @@ class Event:
     """One thing that happened.
 
     kind: "state" (stage names the job's new state), "progress" (stage, fraction 0..1 of the whole job, or None
-    where unknown), "warning", "error" (message), "changes" (data: sentences on what has to be agreed to, and their digest),
-    "done" (data).
+    where unknown), "warning", "error" (message), "changes" (data: sentences on what has to be agreed to, and their
+    digest), "done" (data).
     """
 
     kind: str
@@ -56,4 +56,4 @@ class CancelToken:
 
     def raise_if_cancelled(self) -> None:
         if self.cancelled:
-            raise Cancelled()
+            raise Cancelled

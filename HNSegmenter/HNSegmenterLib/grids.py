@@ -11,7 +11,8 @@ TOLERANCE_MM = 0.1  # NIfTI keeps float32
 
 
 def same_grid(first: sitk.Image | sitk.ImageFileReader, second: sitk.Image | sitk.ImageFileReader) -> bool:
-    """Equal size, and every corner voxel within a tenth of a millimetre of the other's; a reader has read its header."""
+    """Equal size, and every corner voxel within a tenth of a millimetre of the other's;
+    a reader has read its header."""
     same_size = first.GetSize() == second.GetSize()
     return same_size and np.allclose(_corners(first), _corners(second), rtol=0, atol=TOLERANCE_MM)
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -114,10 +115,8 @@ class Job:
                 "pid": os.getpid(),
                 "time": time.time(),
             }
-            try:
+            with suppress(OSError):  # a full disk: the step that needs the room says so
                 write_json(self.path / "state.json", values)
-            except OSError:  # a full disk: the step that needs the room says so
-                pass
 
 
 def _after(state: State) -> State:

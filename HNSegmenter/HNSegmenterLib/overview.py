@@ -1,12 +1,12 @@
 """overview.png: each organ's outline on an axial, a coronal and a sagittal slice, for a first look without a viewer.
 
-Every panel is sampled from the CT along the patient's axes, so any image direction, also an oblique one, and any voxel size
-come out upright and in proportion. Drawn as radiologists look: the patient's left is on the right of axial and coronal panels.
+Every panel is sampled from the CT along the patient's axes, so any image direction, also an oblique one, and any voxel
+size come out upright and in proportion. Drawn as radiologists look:
+the patient's left is on the right of axial and coronal panels.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,8 @@ def draw_overview(
     """Write overview.png: a row for each organ found, then the organs without contours.
 
     ct_image: int16 HU, any direction; labelmaps: binary uint8 on its grid, key TG-263 name; model: result.json's
-    "model" (name, version, digest), named in the title; remarks: on the whole scan, beneath the title. Nothing of the patient but the pictures goes in.
+    "model" (name, version, digest), named in the title; remarks: on the whole scan, beneath the title. Nothing of the
+    patient but the pictures goes in.
     """
     shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in organs if organ.name in labelmaps}
     shapes = {name: shape for name, shape in shapes.items() if shape is not None}
@@ -264,6 +265,6 @@ def _save(page: Image.Image, path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         page.save(partial, format="PNG", compress_level=3)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -73,7 +73,8 @@ def segment(
         labelmaps = _read_labelmaps(folder, result, image)
         if not labelmaps:
             raise UnusableInput(
-                f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as its Patient Position says?"
+                f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as "
+                "its Patient Position says?"
             )
         whole = _check(image, labelmaps, result, ct)
         for sentence in whole:

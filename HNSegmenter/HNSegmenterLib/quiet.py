@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
     Warnings, loggers and ITK's display belong to the whole process: the first of several threads that are within sets
     them, the last puts them back.
     """
-    global _inside
+    global _inside  # noqa: PLW0603 - one count, as what it guards is one for the process
     with _lock:
         _inside += 1
         if _inside == 1:

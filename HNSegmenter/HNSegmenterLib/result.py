@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -116,4 +115,4 @@ def write_json(path: Path, values: dict) -> None:
     """Write beside, then rename: a reader never sees half a file."""
     partial = path.with_name(path.name + ".part")
     partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)

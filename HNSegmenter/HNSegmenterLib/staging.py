@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,10 +43,10 @@ def move_in(staged: Path, out: Path, parts: Iterable[str | Path]) -> None:
             for source, target in ((out / part, staged / EARLIER / part), (staged / part, out / part)):
                 if source.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(source, target)
+                    source.replace(target)
                     moved.append((source, target))
     except OSError:
         for source, target in reversed(moved):
             with suppress(OSError):
-                os.replace(target, source)
+                target.replace(source)
         raise

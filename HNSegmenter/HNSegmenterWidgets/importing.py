@@ -10,7 +10,8 @@ from HNSegmenterLib.errors import HNSegmenterError
 
 
 class Importing:
-    """Works a generator off (scene.show_in_steps): onStep(fraction) after each step, then onDone(node) or onFault(sentence)."""
+    """Works a generator off (scene.show_in_steps):
+    onStep(fraction) after each step, then onDone(node) or onFault(sentence)."""
 
     def __init__(
         self,

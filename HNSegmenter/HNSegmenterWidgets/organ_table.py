@@ -72,11 +72,10 @@ class OrganTable:
     def _onClicked(self, number: int, _column: int) -> None:
         node = slicer.mrmlScene.GetNodeByID(self._nodeId)
         segment = self._rows[number].segment_id if number < len(self._rows) else None
-        if node is not None and segment is not None and node.GetSegmentation().GetSegment(segment) is not None:
-            if center := scene.organ_center(node, segment):
-                slicer.vtkMRMLSliceNode.JumpAllSlices(
-                    slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice
-                )
+        if node is None or segment is None or node.GetSegmentation().GetSegment(segment) is None:
+            return
+        if center := scene.organ_center(node, segment):
+            slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 
 def _statuses() -> dict[str, str]:

@@ -22,7 +22,8 @@ NOT_NEEDED = {"docker": LOCAL, "local": DOCKER, INBOX: LOCAL + DOCKER}
 
 
 def missing(purpose: str = "auto") -> list[str]:
-    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local") or the inbox that this Python does not meet."""
+    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local") or
+    the inbox that this Python does not meet."""
     wanted = _requirements(REQUIREMENTS) + (_requirements(INBOX_REQUIREMENTS) if purpose == INBOX else [])
     return [str(item) for item in wanted if item.name not in NOT_NEEDED.get(purpose, ()) and not _met(item)]
 
@@ -57,7 +58,8 @@ def ensure(purpose: str = "auto") -> None:
 
 
 def install(requirements: list[str], wheels: Path | None = None) -> None:
-    """Install with pip, from the folder wheels if given, without changing anything that Slicer brought (numpy above all).
+    """Install with pip, from the folder wheels if given,
+    without changing anything that Slicer brought (numpy above all).
 
     Raises HNSegmenterError with pip's own way out if that is not possible.
     """
@@ -73,8 +75,9 @@ def install(requirements: list[str], wheels: Path | None = None) -> None:
             where = _("in that folder") if wheels else _("on the network")
             raise HNSegmenterError(
                 _(
-                    "The Python packages could not be installed: pip did not find fitting ones {where}. Look at the Python "
-                    "console for its messages. On a computer without network, choose a folder of wheels (see the documentation)."
+                    "The Python packages could not be installed: pip did not find fitting ones {where}. Look at the "
+                    "Python console for its messages. On a computer without network, choose "
+                    "a folder of wheels (see the documentation)."
                 ).format(where=where)
             ) from error
     importlib.invalidate_caches()

@@ -65,7 +65,8 @@ class SaveSection:
         self._ui.saveButton.toolTip = _("It is saved. Choose another folder, or edit the contours, to save again.")
 
     def onDicomDialog(self) -> None:
-        """Slicer's own dialog on the study, for SlicerRT wants the CT too; on the contours alone where there is none."""
+        """Slicer's own dialog on the study, for SlicerRT wants the CT too;
+        on the contours alone where there is none."""
         constants = slicer.vtkMRMLSubjectHierarchyConstants
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         item = hierarchy.GetItemByDataNode(self._segmentation())
@@ -109,7 +110,8 @@ class SaveSection:
         return _("Saved {number} files in {folder}.").format(number=len(paths), folder=folder)
 
     def _propose(self, node, volume) -> None:
-        """A new folder beside the CT; one that was chosen for other contours, another patient's maybe, does not stay."""
+        """A new folder beside the CT; one that was chosen for other contours, another patient's maybe,
+        does not stay."""
         wanted = (node.GetID(), volume.GetID()) if volume is not None else None
         if wanted is None or wanted != self._proposedFor:
             self._ui.saveFolderEdit.currentPath = str(scene.propose_folder(volume)) if volume is not None else ""
@@ -178,6 +180,6 @@ def ask_types(node) -> dict[str, str]:
             text = _("What is {name}? Its name and terminology do not tell.").format(name=roi.name)
             chosen = dialogs.choose("HNSegmenterRoiType", _("HN Segmenter: save"), text, KINDS)
             if chosen is None:
-                raise Cancelled()
+                raise Cancelled
             types[roi.name] = KINDS[chosen]
     return types

@@ -131,7 +131,7 @@ class SegmentSection:
     def onImage(self) -> None:
         """Bring the container's image in: pulled by its name, or from a file."""
         try:
-            runtime, host = self._keepSettings()
+            _runtime, host = self._keepSettings()
             arguments = image_dialog.ask()
             if arguments is not None:
                 packages.ensure("docker")
@@ -169,7 +169,8 @@ class SegmentSection:
             self._log(message)
 
     def _log(self, text: str) -> None:
-        """But for what the child says of its own folder, which nobody will find, and of the RTSTRUCT, which comes later."""
+        """But for what the child says of its own folder, which nobody will find, and of the RTSTRUCT,
+        which comes later."""
         if text != self._logged and not text.endswith(NO_RTSTRUCT) and str(jobs_folder()) not in text:
             self._ui.logText.appendPlainText(text)
             self._logged = text
@@ -201,7 +202,7 @@ class SegmentSection:
         except HNSegmenterError as fault:
             self._importFailed(fault.sentence)
             return
-        self._importing = Importing(steps, lambda fraction: None, self._shown, self._importFailed)
+        self._importing = Importing(steps, lambda _fraction: None, self._shown, self._importFailed)
         self.update()
 
     def _shown(self, node) -> None:

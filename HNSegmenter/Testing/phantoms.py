@@ -68,7 +68,8 @@ def slice_positions(
     orientation: Sequence[float] = AXIAL,
     shear: Sequence[float] = (0, 0, 0),
 ) -> np.ndarray:
-    """ImagePositionPatient of every slice, (count, 3) mm; shear is added to the step between two slices (gantry tilt)."""
+    """ImagePositionPatient of every slice, (count, 3) mm;
+    shear is added to the step between two slices (gantry tilt)."""
     normal = np.cross(orientation[:3], orientation[3:])
     step = normal * spacing_z + np.asarray(shear, float)
     return np.asarray(origin, float) + np.arange(count)[:, None] * step

@@ -12,7 +12,8 @@ from pydicom.tag import Tag
 
 
 def put_bytes(files: Iterable[Path], contents: Mapping[str, bytes], vr: bytes | None = None) -> None:
-    """Exchange the values of elements that the files have, of a VR with a short length, for these bytes, whatever they are.
+    """Exchange the values of elements that the files have, of a VR with a short length, for these bytes,
+    whatever they are.
 
     vr: what the element is said to be instead, one with a long length (UN); for Explicit VR Little Endian alone.
     """

@@ -8,8 +8,7 @@ import pytest
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.errors import UnusableInput
 from HNSegmenterLib.pipeline import segment
-from Testing.container.test_input import KINDS
-from Testing.container.test_input import good as good  # a fixture
+from Testing.container.test_input import KINDS, good  # the second: a fixture
 from Testing.dicom.test_refused import REFUSED
 from Testing.phantoms import head_phantom
 

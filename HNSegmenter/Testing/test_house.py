@@ -74,7 +74,7 @@ BY_NAME = "from importlib import import_module\nHOMES = {'Top': 'high.top'}\nimp
 
 
 @pytest.mark.parametrize(
-    "text", (LAZY, FOR_TYPES, "import HNSegmenterLib.high.top\n", "from HNSegmenterLib.high import top as t\n")
+    "text", [LAZY, FOR_TYPES, "import HNSegmenterLib.high.top\n", "from HNSegmenterLib.high import top as t\n"]
 )
 def test_every_way_of_importing_upwards_is_seen(tmp_path, text):
     files = house(tmp_path, {"low/ground.py": text, "high/top.py": "from ..low.ground import later\n"})

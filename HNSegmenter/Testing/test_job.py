@@ -30,7 +30,7 @@ def test_states_are_told_and_progress_is_of_the_whole_job(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error, state", [(Cancelled(), "cancelled"), (RuntimeFault("x"), "failed"), (MemoryError(), "failed")]
+    ("error", "state"), [(Cancelled(), "cancelled"), (RuntimeFault("x"), "failed"), (MemoryError(), "failed")]
 )
 def test_a_job_that_fails_leaves_no_folder(tmp_path, error, state):
     events = []
@@ -113,7 +113,7 @@ def test_unusable_settings_are_said(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "text, says",
+    ("text", "says"),
     [
         ("", "result.json"),
         ("[]", "contract"),

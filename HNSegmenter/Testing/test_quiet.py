@@ -1,4 +1,5 @@
-"""Nothing of a patient's file on stderr, stdout, in result.json or a report, of whatever command: libraries quote what they stumble over."""
+"""Nothing of a patient's file on stderr, stdout, in result.json or a report, of whatever command:
+libraries quote what they stumble over."""
 
 from __future__ import annotations
 
@@ -26,7 +27,13 @@ TWO_ORGANS = ROOT / "training" / "fixtures" / "two_organs"
 def run(*arguments, code: int = 0) -> tuple[str, str]:
     command = [sys.executable, "-m", "HNSegmenterLib", *map(str, arguments)]
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="backslashreplace", timeout=300
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=300,
+        check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
@@ -45,8 +52,11 @@ def segmented(series, tmp_path_factory) -> tuple[Path, str, str]:
 
 
 def test_the_input_is_one_that_libraries_speak_of(series):
-    speaks = f"import pydicom; d = pydicom.dcmread({str(series / 'CT0001.dcm')!r}); [d.get(tag) for tag in list(d.keys()) if tag.group < 0x28]"
-    said = subprocess.run([sys.executable, "-c", speaks], capture_output=True, text=True).stderr
+    speaks = (
+        f"import pydicom; d = pydicom.dcmread({str(series / 'CT0001.dcm')!r}); [d.get(tag) "
+        "for tag in list(d.keys()) if tag.group < 0x28]"
+    )
+    said = subprocess.run([sys.executable, "-c", speaks], capture_output=True, text=True, check=False).stderr
     assert "XQCHARSET" in said and "0977001" in said
 
 
@@ -96,7 +106,10 @@ def test_evaluate_says_nothing_of_images_that_itk_warns_of(tmp_path):
     struct.pack_into("<f", data, 280, -5.0)  # the first of the sform, for voxels of 1 mm
     label.write_bytes(gzip.compress(bytes(data)))
     said = subprocess.run(
-        [sys.executable, "-c", f"import SimpleITK; SimpleITK.ReadImage({str(label)!r})"], capture_output=True, text=True
+        [sys.executable, "-c", f"import SimpleITK; SimpleITK.ReadImage({str(label)!r})"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "XQNAME" in said.stderr
     (tmp_path / "labels.json").write_text('{"1": "Brain"}')
@@ -148,5 +161,5 @@ thread = threading.Thread(target=fault)
 thread.start()
 thread.join()
 """
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
     assert done.stdout == "" and done.stderr == "An unforeseen fault (ValueError) beside the command.\n"

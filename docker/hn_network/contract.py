@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
-from .model import CONTRACT as VERSION
+from .model import CONTRACT as VERSION  # noqa: F401 - pipeline.py names it contract.VERSION
 from .model import Organ
 
 # Share of the whole run that is done when a stage begins (measured on 512 x 512 x 130, two cores).
@@ -74,7 +73,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         partial.write_bytes(content)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

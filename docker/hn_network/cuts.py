@@ -27,7 +27,8 @@ OUTERMOST, STRAY = 20, 0.05  # voxels, or as a share of the section of the patie
 REACH_MM = 20.0  # below what may be stray, the section must begin
 LEAST_CM2 = 40.0
 LEAST_SHARE = 0.8
-"""Of the section of the patient up to 20 mm below: a cut shows its section at once, below skin, however flat, it grows."""
+"""Of the section of the patient up to 20 mm below:
+a cut shows its section at once, below skin, however flat, it grows."""
 LEAST_PADDING = 0.9  # of what lies just beyond
 MOST_CUTS, MOST_TRIES = 3, 12
 EXTENSION_MM = 4.0  # or a voxel of the image, whichever is more
@@ -76,7 +77,8 @@ def extend(view: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def find_cuts(view: np.ndarray, spacing: np.ndarray) -> list[Cut]:
-    """Planes with nothing but padding beyond and a whole section of the patient at once behind. spacing: (z, y, x) mm."""
+    """Planes with nothing but padding beyond and a whole section of the patient at once behind.
+    spacing: (z, y, x) mm."""
     steps = [max(1, int(COARSE_MM / mm)) for mm in spacing]
     coarse = view[:: steps[0], :: steps[1], :: steps[2]]
     coarse_mm = spacing * steps
@@ -142,7 +144,8 @@ def _outermost(heights: np.ndarray, number: int = OUTERMOST) -> float:
 
 
 def _to_edge(cut: Cut, tissue: np.ndarray, spacing: np.ndarray, reach_mm: float = np.inf) -> Cut:
-    """The cut moved by at most so much to where, coming from beyond, a section of the patient begins. tissue: bool [z, y, x]."""
+    """The cut moved by at most so much to where, coming from beyond, a section of the patient begins.
+    tissue: bool [z, y, x]."""
     beyond, thickness = cut.beyond(tissue.shape, spacing), cut.thickness(spacing)
     heights = beyond[tissue & (beyond > -reach_mm) & (beyond < reach_mm)]
     down = heights.max() - heights
@@ -169,7 +172,8 @@ def _is_cut(cut: Cut, tissue: np.ndarray, image: np.ndarray, spacing: np.ndarray
 
 
 def _sections(below: np.ndarray, thickness: float) -> np.ndarray:
-    """Voxels in each of five layers of COARSE_MM from half a voxel down; a voxel is spread over as much of the way as it is thick."""
+    """Voxels in each of five layers of COARSE_MM from half a voxel down;
+    a voxel is spread over as much of the way as it is thick."""
     edges = thickness / 2 + COARSE_MM * np.arange(6)
     return np.diff(np.clip((edges[:, None] - below) / thickness + 0.5, 0, 1).sum(axis=1))
 

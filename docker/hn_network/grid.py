@@ -105,7 +105,8 @@ class Axis:
         return _hats(np.clip(points, coarse.start, coarse.stop - 1), coarse).astype(np.float32)
 
     def fine_range(self, coarse: slice) -> slice:
-        """The fine voxels between the centres of the first and last coarse one, to the image's end where that is the end."""
+        """The fine voxels between the centres of the first and last coarse one,
+        to the image's end where that is the end."""
         first = 0 if coarse.start == 0 else int(np.ceil(self.position(coarse.start)))
         last = self.fine if coarse.stop == self.coarse else int(np.floor(self.position(coarse.stop - 1))) + 1
         return slice(max(0, first), min(self.fine, last))
@@ -118,14 +119,14 @@ class Axis:
 
 
 def _width_against_aliases(step: float) -> float:
-    """sqrt(2 (s^2 - 1)) for coarse voxels s fine ones wide: with the linear interpolation (variance 1/6) that makes s^2/6, the
-    variance of a triangle two coarse voxels wide."""
+    """sqrt(2 (s^2 - 1)) for coarse voxels s fine ones wide: with the linear interpolation (variance 1/6) that makes
+    s^2/6, the variance of a triangle two coarse voxels wide."""
     return float(np.sqrt(2 * max(0.0, step**2 - 1)))
 
 
 def _width_of_larger_voxels(times: float) -> float:
-    """sqrt(3 (r^2 - 1)) for voxels r times as wide: what a voxel sees (variance 1/12) and the interpolation between voxels
-    (1/6) make 1/4 for the fine ones; with the mean r^2/4, as if the scanner had had the larger ones."""
+    """sqrt(3 (r^2 - 1)) for voxels r times as wide: what a voxel sees (variance 1/12) and the interpolation between
+    voxels (1/6) make 1/4 for the fine ones; with the mean r^2/4, as if the scanner had had the larger ones."""
     return float(np.sqrt(3 * max(0.0, times**2 - 1)))
 
 

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked_to_stop = _stop_on_signals()
     try:
         return _run(arguments)
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - every fault becomes a sentence and an exit code
         # Raised inside a library, Stopped may come out as anything: what counts is that a stop was asked for.
         return _report(Stopped(STOPPED) if asked_to_stop else failure)
 
@@ -64,8 +64,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="predict.py", description="Segments one head-and-neck CT. Research software, not a medical device."
     )
     parser.add_argument("--path", type=Path, required=True, help="the CT in HU, .nii or .nii.gz")
-    parser.add_argument("--output", type=Path, default=Path(os.environ.get("HNSEG_RESULTS", "/results")),
-                        help="folder for labelmaps and result.json (default: $HNSEG_RESULTS, else /results)")  # fmt: skip
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(os.environ.get("HNSEG_RESULTS", "/results")),
+        help="folder for labelmaps and result.json (default: $HNSEG_RESULTS, else /results)",
+    )
     parser.add_argument("--model", type=Path, default=PACKAGED, help="model folder (default: the packaged one)")
     parser.add_argument(
         "--threads", type=int, default=available_threads(), help="threads (default: the CPUs it may use)"
@@ -113,7 +117,7 @@ def _stop_on_signals() -> list[int]:
     """From now on SIGTERM and SIGINT raise Stopped; the list gets their numbers."""
     received: list[int] = []
 
-    def stop(number: int, frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         received.append(number)
         raise Stopped(STOPPED)
 

@@ -32,8 +32,9 @@ class Organ:
 class Preprocessing:
     """How the CT becomes the network's input: (HU clipped to hu_clip - shift) / scale on an LPS grid.
 
-    spacing_mm: (x, y, z); resolution_mm: voxels (x, y, z) that finer CTs are averaged to, those of the training CTs (0: not
-    averaged); patch: (z, y, x) voxels of one tile; overlap: share of a tile; multiple: spatial sizes must be divisible by it.
+    spacing_mm: (x, y, z); resolution_mm: voxels (x, y, z) that finer CTs are averaged to, those of the training CTs (0:
+    not averaged); patch: (z, y, x) voxels of one tile; overlap: share of a tile;
+    multiple: spatial sizes must be divisible by it.
     """
 
     spacing_mm: tuple[float, float, float]

@@ -1,4 +1,5 @@
-"""The network grid for an image whose axes are turned against the patient's: straight patient axes, sampled in space."""
+"""The network grid for an image whose axes are turned against the patient's:
+straight patient axes, sampled in space."""
 
 from __future__ import annotations
 

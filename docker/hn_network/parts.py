@@ -1,8 +1,9 @@
 """Which of the connected parts that the network marked are the organ.
 
-What lies apart from an organ is something else, so the organ is its largest part. The spinal cord is the exception: metal, its
-streaks or a gap in the scan interrupt it, and the part in a long scan's trunk is larger than the one in the neck. There every
-part is the organ that continues the others along the spine; what lies beside them, in an arm or a rib, is not.
+What lies apart from an organ is something else, so the organ is its largest part. The spinal cord is the exception:
+metal, its streaks or a gap in the scan interrupt it, and the part in a long scan's trunk is larger than the one in the
+neck. There every part is the organ that continues the others along the spine;
+what lies beside them, in an arm or a rib, is not.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ THICKNESS_MM2 = (
 END_MM = 5.0  # the middle of an end is that of so much of it
 OVERLAP_MM = 5.0  # from head to foot: more lies beside the cord
 ASIDE_MM = {"L": (10.0, 0.3, 30.0), "P": (15.0, 0.6, 60.0)}
-"""How far an end may lie aside from the next one: so much, and so much more for each mm of gap, at most. A spine bends far more
-to front and back than sideways."""
+"""How far an end may lie aside from the next one: so much, and so much more for each mm of gap, at most. A spine bends
+far more to front and back than sideways."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ STRAIGHT_DEGREES = 5.0
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """image: float32 [z, y, x], scaled; body: bool, same shape; box: where it lies in the network grid; void: bool on the
-    canonical image, where nothing was measured beyond a cut through the patient, None without one."""
+    """image: float32 [z, y, x], scaled; body: bool, same shape; box: where it lies in the network grid; void: bool on
+    the canonical image, where nothing was measured beyond a cut through the patient, None without one."""
 
     image: np.ndarray
     body: np.ndarray
@@ -66,7 +66,8 @@ def _network_grid(
 
 
 def _body_box(view: np.ndarray, affine: np.ndarray) -> Box:
-    """The box [z, y, x] of the image around its largest connected tissue, and around what a gap across the patient parts from it."""
+    """The box [z, y, x] of the image around its largest connected tissue,
+    and around what a gap across the patient parts from it."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)[::-1]
     steps = [max(1, int(BODY_STEP_MM / mm)) for mm in spacing]
     tissue = view[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
@@ -77,7 +78,8 @@ def _body_box(view: np.ndarray, affine: np.ndarray) -> Box:
     largest_ml = volumes_ml[by_size[0]]
     if largest_ml < SMALLEST_BODY_ML:
         raise UnusableInput(
-            f"The largest connected tissue in the image is {largest_ml:.0f} ml, there is no head in it: give the whole CT."
+            f"The largest connected tissue in the image is {largest_ml:.0f} ml, "
+            "there is no head in it: give the whole CT."
         )
     kept: list[Box] = []
     for part in by_size[volumes_ml[by_size] >= SMALLEST_BODY_ML]:

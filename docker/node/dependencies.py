@@ -2,9 +2,10 @@
 
 import sys
 import tomllib
+from pathlib import Path
 
 file, *extras = sys.argv[1:]
-with open(file, "rb") as opened:
+with Path(file).open("rb") as opened:
     project = tomllib.load(opened)["project"]
 requirements = [
     *project["dependencies"],

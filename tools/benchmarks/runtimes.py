@@ -1,8 +1,8 @@
 """ONNX Runtime and OpenVINO side by side on the shipped network: time, memory, size.
 
-Every measurement is a fresh process; the engines take turns, so that whatever else the machine does hits both. CPU seconds are
-told beside wall seconds, since they change less when it does. Two ways are tried for ONNX Runtime: as exported, and with
-the softmax over channels written as exp, sum and division, which it computes faster.
+Every measurement is a fresh process; the engines take turns, so that whatever else the machine does hits both. CPU
+seconds are told beside wall seconds, since they change less when it does. Two ways are tried for ONNX Runtime: as
+exported, and with the softmax over channels written as exp, sum and division, which it computes faster.
 
     python runtimes.py [--rounds 5] [--tile 112 128 144] [--threads 2]
 """
@@ -89,7 +89,8 @@ def load_onnxruntime(threads: int, own_softmax: bool):
 
 
 def with_own_softmax(network: Path) -> bytes:
-    """The network with its last node, a softmax over channels, in simpler operators; logits are small enough for exp."""
+    """The network with its last node, a softmax over channels, in simpler operators;
+    logits are small enough for exp."""
     import numpy as np
     import onnx
     from onnx import helper, numpy_helper

@@ -1,8 +1,9 @@
 """The thesis's way, to compare with: six two-class networks in a row, each from the CT's file to its labelmap's.
 
-Every one loads the CT, resamples the whole of it to 144 x 144 x 144, runs a two-class network, restores both classes' whole
-volume linearly to the CT's grid and writes the labelmap, as NiftyNet's resize aggregator does (scipy.ndimage.zoom).
-The two-class network is ours cut to two outputs, in the same runtime; the thesis's is a DenseVNet. What it finds is of no interest here.
+Every one loads the CT, resamples the whole of it to 144 x 144 x 144, runs a two-class network, restores both classes'
+whole volume linearly to the CT's grid and writes the labelmap, as NiftyNet's resize aggregator does
+(scipy.ndimage.zoom). The two-class network is ours cut to two outputs, in the same runtime; the thesis's is a
+DenseVNet. What it finds is of no interest here.
 
     python thesis_way.py CT.nii.gz OUTPUT_FOLDER      prints one JSON line with the seconds of each stage
 """

@@ -95,7 +95,8 @@ def _labels(
 
 
 def _twice(share: np.ndarray) -> np.ndarray:
-    """[k, j, i] with rows and columns at half the distance, as volume.py makes them: a sample, then one half-way to the next."""
+    """[k, j, i] with rows and columns at half the distance, as volume.py makes them:
+    a sample, then one half-way to the next."""
     for axis in (1, 2):
         first = np.moveaxis(share, axis, 0)
         following = np.concatenate([first[1:], first[-1:]])

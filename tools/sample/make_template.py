@@ -72,8 +72,9 @@ def average(patients: list[Patient], fields: list[np.ndarray]) -> dict[str, np.n
     """What is kept of the patients, on FINE.
 
     hu: their median, int16 [k, j, i]; count: of how many; histogram: voxels of the patients per HU from -1024, in and
-    close about the body; per organ the share of patients, float32 [k, j, i], who have it there. The cord counts between the
-    levels where each patient's contours begin and end; SpinalCord_ends: their median lower and upper level, as slices.
+    close about the body; per organ the share of patients, float32 [k, j, i], who have it there. The cord counts between
+    the levels where each patient's contours begin and end;
+    SpinalCord_ends: their median lower and upper level, as slices.
     """
     near = _near_the_body(patients, fields)
     points = FINE.points()[:, near]

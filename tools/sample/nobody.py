@@ -24,7 +24,8 @@ _STEP_MM = 4.0
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix and shift that carry source points (n, 3) onto target in the least squares (S. Umeyama, PAMI 13(4), 1991)."""
+    """Matrix and shift that carry source points (n, 3) onto target in the least
+    squares (S. Umeyama, PAMI 13(4), 1991)."""
     s, t = source - source.mean(0), target - target.mean(0)
     u, singular, v = np.linalg.svd(t.T @ s)
     sign = np.diag([1, 1, np.sign(np.linalg.det(u @ v))])
@@ -69,14 +70,16 @@ def main() -> None:
     nearest = np.nanmax(between, 1)
     print(f"{len(patients)} patients; correlation of HU, head and neck, {_STEP_MM:g} mm")
     print(
-        f"one patient with another: median {np.nanmedian(between):.3f}, the nearest other {np.median(nearest):.3f}, at most {np.nanmax(between):.3f}"
+        f"one patient with another: median {np.nanmedian(between):.3f}, the nearest other {np.median(nearest):.3f}, at "
+        f"most {np.nanmax(between):.3f}"
     )
     print(
         f"the sample with a patient: {to_sample.min():.3f} to {to_sample.max():.3f}, median {np.median(to_sample):.3f}"
     )
     first, second = np.sort(to_sample)[::-1][:2]
     print(
-        f"the patient nearest to the sample stands out by {first - second:.3f}; spread over patients {to_sample.std():.3f}"
+        f"the patient nearest to the sample stands out by {first - second:.3f}; spread over patients "
+        f"{to_sample.std():.3f}"
     )
 
 

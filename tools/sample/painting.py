@@ -1,4 +1,5 @@
-"""What the average does not hold: the globes, the couch and the head rest. Arrays [k, j, i] in HU; positions (x, y, z) mm."""
+"""What the average does not hold: the globes, the couch and the head rest. Arrays [k, j, i] in HU;
+positions (x, y, z) mm."""
 
 from __future__ import annotations
 

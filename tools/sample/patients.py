@@ -97,7 +97,7 @@ def _landmarks(labels: np.ndarray, spacing: np.ndarray, eyes: dict) -> np.ndarra
     ]
     cord = labels == LABELS["SpinalCord"]
     for below in _CORD_STEPS_MM:
-        k = int(round(levels[0] - 2 - below / spacing[2]))
+        k = round(levels[0] - 2 - below / spacing[2])
         if k < 0 or not cord[k].any():
             return None
         points.append(_centre(_only_slices(cord, [k])) * spacing)

@@ -59,7 +59,8 @@ def landmark_field(mean: np.ndarray, landmarks: np.ndarray, grid: Grid, smoothin
 
 
 def warp(patient: Patient, points: np.ndarray, order: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """The patient at points (3, ...) mm, x, y, z: HU float32 (...), and bool (...) where the patient's image says it."""
+    """The patient at points (3, ...) mm, x, y, z:
+    HU float32 (...), and bool (...) where the patient's image says it."""
     index = _voxels(points, patient.origin, patient.spacing)
     hu = map_coordinates(patient.hu, index, order=order, mode="nearest", output=np.float32)
     shape = np.array(patient.hu.shape)

@@ -1,4 +1,5 @@
-"""From a median of patients to tissue: sharpness, bone, the skin's edge, the vertex. Arrays [k, j, i] in HU on the grid FINE."""
+"""From a median of patients to tissue: sharpness, bone, the skin's edge, the vertex.
+Arrays [k, j, i] in HU on the grid FINE."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from scipy import ndimage
 AIR_HU, BRAIN_HU = -1000, 32  # the latter is the average's own
 _BONE_FROM_HU = 130
 _BONE_MOST_HU = 1900
-# Above the middle of the brainstem: tragion to vertex is 125 (women) to 131 (men) mm in ANSUR II, the tragion about 15 lower.
+# Above the middle of the brainstem: tragion to vertex is 125 (women) to 131 (men) mm in ANSUR II,
+# the tragion about 15 lower.
 _VERTEX_MM = (106, 118)
 
 
@@ -55,7 +57,8 @@ def _bone_as_in_patients(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray
 
 
 def crisp_air(hu: np.ndarray) -> np.ndarray:
-    """Half-way values between air and tissue pushed to either side, so that skin and airway have an edge; lung stays."""
+    """Half-way values between air and tissue pushed to either side,
+    so that skin and airway have an edge; lung stays."""
     return np.interp(
         hu, [-2000, -950, -800, -650, -350, -150, -80, 4000], [-1000, -1000, -920, -800, -150, -120, -80, 4000]
     )
@@ -66,8 +69,8 @@ def add_vertex(hu: np.ndarray, axes: list[np.ndarray], top: int) -> np.ndarray:
 
     Sections above are the outline, smaller as in an ellipsoid of the head's height and moved as the sections below move
     from slice to slice. A voxel takes the value that lies as deep under the dome, as a share of its radius, in slice
-    `top`: in the same direction near that slice, the median of all directions from 10 mm above it. What lies deeper than
-    the slice reaches is brain.
+    `top`: in the same direction near that slice, the median of all directions from 10 mm above it. What lies deeper
+    than the slice reaches is brain.
 
     axes: x, y, z in mm.
     """
@@ -114,7 +117,8 @@ def _centre(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _dome(hu: np.ndarray, z: np.ndarray, top: int) -> tuple[float, float]:
-    """Level (mm) of the head's widest section and the height (mm) of the ellipsoid above it: its sections shrink as the head's."""
+    """Level (mm) of the head's widest section and the height (mm) of the ellipsoid above it:
+    its sections shrink as the head's."""
     first = int(np.searchsorted(z, 25))
     areas = [float(ndimage.binary_fill_holes(plane > -400).sum()) for plane in hu[first : top + 1]]
     areas = ndimage.gaussian_filter1d(areas, 2)

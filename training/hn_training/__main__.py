@@ -1,4 +1,5 @@
-"""python -m hn_training train | adapt | ceiling | average | evaluate | tune | export | unpack | picture | limits | eyes."""
+"""python -m hn_training train | adapt | ceiling | average | evaluate | tune |
+export | unpack | picture | limits | eyes."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ class Data:
 class Grid:
     """Spacing in mm and patch in voxels, both x, y, z.
 
-    resolution_mm: finer CTs are averaged to look as if their voxels were as large, in training and when segmenting; 0: as they are.
+    resolution_mm: finer CTs are averaged to look as if their voxels were as large, in training and when segmenting;
+        0: as they are.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -184,7 +185,19 @@ def check_kind(table: str, name: str, kind: str, value) -> None:
 
 def check(config: Config) -> None:
     """Raises ConfigError where a value is of the right kind but cannot be meant."""
-    labels = config.data.labels
+    _check_labels(config.data.labels)
+    for table in (config.augment, config.optimise):
+        for name, value in asdict(table).items():
+            _check_number(name, value)
+    if config.network.name not in NETWORKS:
+        raise ConfigError(f"[network] name = {config.network.name!r}; there are {', '.join(NETWORKS)}.")
+    if not min(config.grid.spacing_mm) > 0:
+        raise ConfigError(f"[grid] spacing_mm = {list(config.grid.spacing_mm)}: every size must be above 0.")
+    if any(size % 16 or size == 0 for size in config.grid.patch):
+        raise ConfigError(f"[grid] patch = {list(config.grid.patch)}: every size must be divisible by 16.")
+
+
+def _check_labels(labels: dict[str, int]) -> None:
     unknown = sorted(set(labels) - set(ORGANS))
     if unknown or not labels:
         raise ConfigError(f"[data.labels] names {', '.join(unknown) or 'no organ'}; there are {', '.join(ORGANS)}.")
@@ -193,16 +206,11 @@ def check(config: Config) -> None:
     for left, right in SIDES.items():
         if (left in labels) != (right in labels):
             raise ConfigError(f"[data.labels] needs both {left} and {right}, or neither: mirroring swaps them.")
-    for table in (config.augment, config.optimise):
-        for name, value in asdict(table).items():
-            low, high = (0, 1) if name in SHARES else (1, None) if name in AT_LEAST_ONE else (0, None)
-            if isinstance(value, str):
-                continue
-            if value < low or (high is not None and value > high) or (name in OVER_ZERO and value == 0):
-                raise ConfigError(f"{name} = {value} is out of range.")
-    if config.network.name not in NETWORKS:
-        raise ConfigError(f"[network] name = {config.network.name!r}; there are {', '.join(NETWORKS)}.")
-    if not min(config.grid.spacing_mm) > 0:
-        raise ConfigError(f"[grid] spacing_mm = {list(config.grid.spacing_mm)}: every size must be above 0.")
-    if any(size % 16 or size == 0 for size in config.grid.patch):
-        raise ConfigError(f"[grid] patch = {list(config.grid.patch)}: every size must be divisible by 16.")
+
+
+def _check_number(name: str, value: float | str) -> None:
+    low, high = (0, 1) if name in SHARES else (1, None) if name in AT_LEAST_ONE else (0, None)
+    if isinstance(value, str):
+        return
+    if value < low or (high is not None and value > high) or (name in OVER_ZERO and value == 0):
+        raise ConfigError(f"{name} = {value} is out of range.")

@@ -56,8 +56,8 @@ def body_mapping(image: np.ndarray, spacing: Sequence[float], target: Sequence[f
 def sample(volume: np.ndarray, positions: Sequence[np.ndarray]) -> np.ndarray:
     """Linear interpolation of (…, z, y, x) at the outer product of `positions` (z, y, x); edges repeat."""
     out = volume.astype(np.float32)
-    for axis, at in zip((-3, -2, -1), positions):
-        at = np.clip(at, 0, out.shape[axis] - 1)
+    for axis, wanted in zip((-3, -2, -1), positions):
+        at = np.clip(wanted, 0, out.shape[axis] - 1)
         low = np.minimum(at.astype(int), max(out.shape[axis] - 2, 0))
         high = np.minimum(low + 1, out.shape[axis] - 1)
         weight = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in (-3, -2, -1)])

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hn_training import config
+from hn_training import config  # noqa: E402 - found by the line above
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_a_value_that_nobody_drew_and_a_broken_file_are_refused(chosen, model, t
         hands.index_entry(str(tmp_path / "index.json"), broken)
 
 
-def test_what_contradicts_the_better_contours_is_unknown(chosen, dataset):
+def test_what_contradicts_the_better_contours_is_unknown(chosen):
     data = prepare.old_data(chosen.old)
     patient = patients.read(
         patients.folders(chosen.old.folder)[0],
@@ -289,7 +289,7 @@ def test_early_stopping_keeps_the_best_and_ends_what_gets_worse(tmp_path, monkey
             path.write_text(str(self.step))
 
     fake = Run()
-    monkeypatch.setattr(run, "judged", lambda current, judges: {"Brainstem": next(means)})
+    monkeypatch.setattr(run, "judged", lambda _current, _judges: {"Brainstem": next(means)})
     for fake.step in (0, 1, 2):
         run.look(fake, [], tmp_path)
         assert not run.overdue(tmp_path, stop)
@@ -319,7 +319,7 @@ def test_the_ceiling_is_lower_on_a_coarser_grid(chosen, model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "table, values, message",
+    ("table", "values", "message"),
     [
         ("old", {"share": 1.0}, "share = 1.0 is out of range"),
         ("old", {"labels": {}}, r"\[old.labels\] names no organ"),

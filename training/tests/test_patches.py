@@ -29,7 +29,8 @@ def write(folder: Path, hu: np.ndarray, labels: np.ndarray) -> None:
 
 @pytest.fixture
 def eyes(dataset, tmp_path) -> config.Config:
-    """Three made-up heads of 40, 41 and 42 HU: eyes drawn and the lower slices blanked, eyes known to be absent, eyes unknown."""
+    """Three made-up heads of 40, 41 and 42 HU: eyes drawn and the lower slices blanked, eyes known to be absent,
+    eyes unknown."""
     z, y, x = np.ogrid[:40, :40, :40]
     head = ((y - 20) ** 2 + (x - 20) ** 2 < 18**2) & (z >= 0)
     index = {}
@@ -111,7 +112,7 @@ def test_the_void_is_filled_with_another_patients_tissue_that_teaches_nothing(ey
     plain, filled = (Patches(volumes, unchanged(eyes, fill=share), 60) for share in (0.0, 1.0))
     seen = 0
     for number in range(60):
-        patient, organ, centre = plain.place(np.random.default_rng((eyes.optimise.seed, number)))
+        patient, _organ, _centre = plain.place(np.random.default_rng((eyes.optimise.seed, number)))
         before, after = plain[number], filled[number]
         new = (before["image"] < -0.9) & (after["image"] > -0.2)
         if patient or not new.any():
@@ -171,7 +172,8 @@ def test_a_blanked_box_leaves_background_and_reaches_the_middle():
 
 
 def test_a_blanked_half_is_background_but_for_a_band_beyond_its_edge(dataset):
-    """Organs end half of the way down a soft edge; within BAND_MM from there they are unknown, deeper down background."""
+    """Organs end half of the way down a soft edge;
+    within BAND_MM from there they are unknown, deeper down background."""
     change = BlankHalfSpace(1.0, dataset.grid)
     soft = bands = middle = 0
     for seed in range(60):

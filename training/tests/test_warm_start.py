@@ -81,7 +81,7 @@ def test_runs_from_one_start_become_one(dataset, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "name, inner", [("densevnet", "stacks.1.layers.3.1"), ("monai-segresnet", "body.down_layers.0.1.norm2")]
+    ("name", "inner"), [("densevnet", "stacks.1.layers.3.1"), ("monai-segresnet", "body.down_layers.0.1.norm2")]
 )
 def test_a_model_folder_becomes_a_checkpoint_to_start_from(name, inner, dataset, tmp_path, monkeypatch, capsys):
     """It gives the same probabilities, and its batch norms know the statistics of what they meet."""
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_is_not_there_or_none_is_said_in_one_sentence(dataset,
 
 
 @pytest.mark.parametrize(
-    "table, values, message",
+    ("table", "values", "message"),
     [
         ("augment", {"fill": 1.5}, "fill = 1.5 is out of range"),
         ("optimise", {"steps": 0}, "steps = 0 is out of range"),

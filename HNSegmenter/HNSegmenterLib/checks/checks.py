@@ -1,7 +1,7 @@
 """Checks after every segmentation: is each organ where, and as large, as organs are?
 
-Each finding is one sentence for the clinician. The ranges come from expert contours of adults (ranges.json); a sentence says
-"look here", its absence says nothing about the contour's quality.
+Each finding is one sentence for the clinician. The ranges come from expert contours of adults (ranges.json); a sentence
+says "look here", its absence says nothing about the contour's quality.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ Findings = dict[str, list[str]]
 
 
 def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: list[Organ]) -> Findings:
-    """Organ name -> sentences (an empty list where nothing is odd); "" -> sentences on the whole scan, the gravest first.
+    """Organ name -> sentences (an empty list where nothing is odd);
+    "" -> sentences on the whole scan, the gravest first.
 
-    ct_image: int16 HU, any direction; labelmaps: binary uint8 on the CT's grid, key TG-263 name. Organs that the model does
-    not have are left out. Organs without measured ranges (another model's) get the generic checks only.
+    ct_image: int16 HU, any direction; labelmaps: binary uint8 on the CT's grid, key TG-263 name. Organs that the model
+    does not have are left out. Organs without measured ranges (another model's) get the generic checks only.
     """
     sought = [organ for organ in organs if organ.status != NOT_IN_MODEL]
     shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in sought if organ.name in labelmaps}
@@ -123,7 +124,10 @@ def gaps(ct: sitk.Image, shape: Shape) -> list[str]:
         f"at z = {heights[0]:.1f} mm" if count == 1 else f"between z = {heights.min():.1f} and {heights.max():.1f} mm"
     )
     return [
-        f"{readable(shape.name)} is interrupted, without a contour on {count} slice{'s' * (count > 1)} {where}: fill the gap."
+        (
+            f"{readable(shape.name)} is interrupted, without a contour on {count} slice{'s' * (count > 1)} "
+            f"{where}: fill the gap."
+        )
     ]
 
 
@@ -139,7 +143,10 @@ def outside(body: Body, shape: Shape) -> list[str]:
     if share <= OUTSIDE_SHARE:
         return []
     return [
-        f"{share:.0%} of {in_sentence(shape.name)} lies outside the body, in the air, the couch or the mask: correct it."
+        (
+            f"{share:.0%} of {in_sentence(shape.name)} lies outside the body, in "
+            "the air, the couch or the mask: correct it."
+        )
     ]
 
 
@@ -193,7 +200,8 @@ def wrong_side(organs: list[Organ], shapes: dict[str, Shape], body: Body) -> dic
         if middles and (shape.centre[0] > np.median(middles)) != (side == "left"):
             other = "right" if side == "left" else "left"
             wrong[organ.name] = (
-                f"{readable(organ.name)} lies in the {other} half of the patient: left and right may be swapped, or it is another organ."
+                f"{readable(organ.name)} lies in the {other} half of the patient: left and "
+                "right may be swapped, or it is another organ."
             )
     return wrong
 
@@ -217,8 +225,10 @@ def position_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
         sentences.append(
             (
                 culprit,
-                f"{readable(culprit)} lies {max(1, round(abs(excess)))} mm beyond the plausible towards the {TOWARDS[axis][excess > 0]}, "
-                f"compared with {relative}: check its place.",
+                (
+                    f"{readable(culprit)} lies {max(1, round(abs(excess)))} mm beyond the plausible towards the "
+                    f"{TOWARDS[axis][excess > 0]}, compared with {relative}: check its place."
+                ),
             )
         )
         odd = {pair: offset for pair, offset in odd.items() if culprit not in pair}
@@ -255,8 +265,10 @@ def pair_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
             sentences.append(
                 (
                     small,
-                    f"{readable(small)} has {volumes[small]:.1f} ml, {in_sentence(large)} {volumes[large]:.1f} ml: "
-                    "check whether one is incomplete.",
+                    (
+                        f"{readable(small)} has {volumes[small]:.1f} ml, {in_sentence(large)} {volumes[large]:.1f} ml: "
+                        "check whether one is incomplete."
+                    ),
                 )
             )
     if "Brainstem" in shapes and "SpinalCord" in shapes:

@@ -1,8 +1,9 @@
-"""Does the patient lie in the scan as it says? Told before any organ is judged by itself, for the network contours much of a
-patient who was scanned head first and called feet first, or lay prone and was called supine.
+"""Does the patient lie in the scan as it says? Told before any organ is judged by itself, for the network contours much
+of a patient who was scanned head first and called feet first, or lay prone and was called supine.
 
-Upside down is told by the organs: they lie to one another as in other patients, but for head and feet. Which way the face looks
-is told by the air: throat and windpipe run in front of the cord, and nothing of the kind behind or beside it.
+Upside down is told by the organs: they lie to one another as in other patients, but for head and feet. Which way the
+face looks is told by the air: throat and windpipe run in front of the cord,
+and nothing of the kind behind or beside it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def turned(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:
     if not seen:
         return None
     return (
-        f"{LOOKS}{', and '.join(seen)}; left and right may be swapped with it: use none of its contours, check Patient Position "
-        "(head or feet first, supine or prone) at the scanner, and send the scan again with the right one."
+        f"{LOOKS}{', and '.join(seen)}; left and right may be swapped with it: use none of its contours, check Patient "
+        "Position (head or feet first, supine or prone) at the scanner, and send the scan again with the right one."
     )
 
 
@@ -97,7 +98,8 @@ def _airways_ml(ct: sitk.Image, cord: Shape, body: Body) -> dict[str, float]:
 
 
 def _aside(points: np.ndarray, cord: np.ndarray) -> np.ndarray:
-    """(n, 2) mm towards L and P of points from the cord's middle at their height; those above and below the cord are left out.
+    """(n, 2) mm towards L and P of points from the cord's middle at their height;
+    those above and below the cord are left out.
 
     points, cord: (n, 3) LPS mm.
     """

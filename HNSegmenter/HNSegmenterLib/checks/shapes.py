@@ -1,7 +1,7 @@
 """What the checks measure of one labelmap: size, place and pieces, in patient coordinates.
 
-Patient coordinates are DICOM's: L, P and S grow to the patient's left, back and head, in mm, whatever the image's direction.
-Arrays are [k, j, i] as SimpleITK gives them. Everything but the box is computed inside the organ's box only.
+Patient coordinates are DICOM's: L, P and S grow to the patient's left, back and head, in mm, whatever the image's
+direction. Arrays are [k, j, i] as SimpleITK gives them. Everything but the box is computed inside the organ's box only.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Shape:
     """One organ of one scan.
 
     box: slices (k, j, i) that hold every voxel; mask: the labelmap within, bool; volume_ml: of all voxels;
-    pieces_ml: volumes of the 26-connected pieces, largest first; own_pieces: how many of them are the organ, 1, of the cord
-    those that continue one another; loose_ml: of the others; faces: sides of the image that it touches, as patient directions
-    ("S-" is the end towards the feet). The rest leaves crumbs aside (others under a fifth of the volume):
-    centre, top, bottom: (3,) LPS mm, middle of all voxels and of the uppermost and lowest 5 mm; low, high: (3,) LPS mm, outer
-    faces of the extreme voxels along L, P, S; slices: the k that hold some.
+    pieces_ml: volumes of the 26-connected pieces, largest first; own_pieces: how many of them are the organ, 1, of the
+    cord those that continue one another; loose_ml: of the others; faces: sides of the image that it touches, as patient
+    directions ("S-" is the end towards the feet). The rest leaves crumbs aside (others under a fifth of the volume):
+    centre, top, bottom: (3,) LPS mm, middle of all voxels and of the uppermost and lowest 5 mm; low, high: (3,) LPS mm,
+    outer faces of the extreme voxels along L, P, S; slices: the k that hold some.
     """
 
     name: str
@@ -111,7 +111,8 @@ def measure(name: str, labelmap: sitk.Image) -> Shape | None:
 
 
 def _line(points: np.ndarray, numbers: np.ndarray, counts: np.ndarray, ml: float) -> np.ndarray:
-    """Which pieces (bool, of each count) are the cord: its largest, and those that lie above and below, none beside another.
+    """Which pieces (bool, of each count) are the cord:
+    its largest, and those that lie above and below, none beside another.
 
     points: (n, 3) LPS mm of all voxels; numbers: (n,) of their pieces, from 1.
     """
@@ -160,7 +161,8 @@ def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def face(image: sitk.Image, axis: int, towards: int) -> str:
-    """Patient direction ("L+", "S-", ...) in which index axis (0 i, 1 j, 2 k) points most, or its opposite (towards -1)."""
+    """Patient direction ("L+", "S-", ...) in which index axis (0 i, 1 j, 2 k) points most,
+    or its opposite (towards -1)."""
     vector = direction(image)[:, axis] * towards
     along = int(np.argmax(np.abs(vector)))
     return AXES[along] + ("+" if vector[along] > 0 else "-")

@@ -26,10 +26,10 @@ def air_share(ct: sitk.Image, shape: Shape, skip: Sequence[int] = ()) -> float:
 class Body:
     """The patient's body, air within included, on every n-th voxel of the CT.
 
-    It is the largest connected tissue, what a gap across the patient parts from that, and what both enclose; table, mask and
-    arm rests beside it are outside.
-    tissue, inside: bool [k, j, i] of the sampled voxels, without and with what is enclosed; steps: (k, j, i) voxels between
-    samples; sample_ml: what one stands for.
+    It is the largest connected tissue, what a gap across the patient parts from that, and what both enclose; table,
+    mask and arm rests beside it are outside.
+    tissue, inside: bool [k, j, i] of the sampled voxels, without and with what is enclosed; steps: (k, j, i) voxels
+    between samples; sample_ml: what one stands for.
     """
 
     def __init__(self, ct: sitk.Image):
@@ -66,7 +66,8 @@ class Body:
         return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
 
     def airways(self, most_cm2: float) -> np.ndarray:
-        """Samples (bool [k, j, i]) of air that the body encloses in its slices from head to foot, though it be open to the nose.
+        """Samples (bool [k, j, i]) of air that the body encloses in its slices from head to foot,
+        though it be open to the nose.
 
         Places of more than most_cm2, as lungs or a hollow couch are, are left out.
         """
@@ -83,7 +84,8 @@ class Body:
         return air
 
     def covered(self, side: str, least_mm: float) -> np.ndarray:
-        """Samples (bool [k, j, i]) from which the next tissue towards a side ("L+", "P-", ...) is so thick: flesh, no couch or mask."""
+        """Samples (bool [k, j, i]) from which the next tissue towards a side ("L+", "P-", ...) is so thick:
+        flesh, no couch or mask."""
         axis, ahead = self._along(side[0])
         order = slice(None, None, -1 if ahead == (side[1] == "+") else 1)
         tissue = np.moveaxis(self.tissue, axis, 0)[order]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from .segment import add_runtime_options
@@ -19,8 +20,9 @@ def add_parser(sub) -> None:
     parser = sub.add_parser(
         "benchmark",
         help="measure time and memory on this computer",
-        description="Segments the sample patient (planning size) in fresh processes, with the page cache emptied (cold, "
-        "where the system allows it) and full (warm), and beside it the thesis's way: six networks in a row.",
+        description="Segments the sample patient (planning size) in fresh processes, with the page cache emptied "
+        "(cold, where the system allows it) and full (warm), and beside it "
+        "the thesis's way: six networks in a row.",
     )
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="warm runs, the median counts (default: 3)")
     parser.add_argument("--without-thesis", action="store_true", help="leave the thesis's way out (it takes minutes)")
@@ -93,7 +95,9 @@ def _thesis(series: Path, folder: Path) -> dict:
     if not script.is_file():
         raise WrongUsage("The thesis's way is measured from the sources alone: add --without-thesis.")
     begin = time.perf_counter()
-    run = subprocess.run([sys.executable, str(script), str(image), str(folder)], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, str(script), str(image), str(folder)], capture_output=True, text=True, check=False
+    )
     seconds = time.perf_counter() - begin
     if run.returncode:
         raise HNSegmenterError(f"The thesis's way could not be measured: {run.stderr.strip().splitlines()[-1]}")
@@ -106,7 +110,7 @@ def _show(runs: dict, where: str, ui) -> None:
     rows = []
     for name, one in runs.items():
         marks = [one.marks.get(stage, one.wall_s) for stage in STAGES] + [one.wall_s]
-        spans = [round(later - earlier, 2) for earlier, later in zip(marks, marks[1:], strict=False)]
+        spans = [round(later - earlier, 2) for earlier, later in pairwise(marks)]
         megabytes = round(one.peak / 1e6)
         rows.append((name, round(marks[0], 2), *spans, round(marks[2], 2), round(one.wall_s, 2), megabytes))
     columns = ("Run", "start", "read", "net", "check", "write", "end", "to maps", "all", "MB")

@@ -12,7 +12,9 @@ def add_parser(sub) -> None:
     parser = sub.add_parser(
         "demo",
         help="segment the bundled sample patient",
-        description="Writes the sample patient as a DICOM series, segments it, and compares the result with its known organs.",
+        description=(
+            "Writes the sample patient as a DICOM series, segments it, and compares the result with its known organs."
+        ),
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("out/demo"), metavar="OUT", help="default: out/demo")
     add_runtime_options(parser)

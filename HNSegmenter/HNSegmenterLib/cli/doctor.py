@@ -35,7 +35,9 @@ def add_parser(sub) -> None:
     parser = sub.add_parser(
         "doctor",
         help="check this computer: engine, image, disk, memory, versions",
-        description="Checks what segmenting needs here and says how to mend what is missing. Exit code 1 if something is.",
+        description=(
+            "Checks what segmenting needs here and says how to mend what is missing. Exit code 1 if something is."
+        ),
     )
     parser.add_argument("--docker-host", metavar="URL", help="engine (default: settings, DOCKER_HOST, Docker context)")
     parser.add_argument("--image", metavar="NAME", help="image (default: the settings')")

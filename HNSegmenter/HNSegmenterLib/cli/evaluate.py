@@ -10,7 +10,8 @@ from .segment import add_runtime_options, choose_runtime
 
 FAULT = 1
 VARIATIONS = (
-    "again", "void-filled", "half-blanked", "planning-ct", "rotated", "noise", "hu+30", "hu-30", "cut", "mirrored", "reoriented",
+    "again", "void-filled", "half-blanked", "planning-ct", "rotated", "noise", "hu+30", "hu-30", "cut",
+    "mirrored", "reoriented",
 )  # fmt: skip
 ALL = "all"
 
@@ -46,7 +47,10 @@ def add_parser(sub) -> None:
         "--through",
         choices=("labelmaps", "rtstruct"),
         default="labelmaps",
-        help="what is compared: the labelmaps, or, each CT given as a DICOM series, the contours of the RTSTRUCT (default: labelmaps)",
+        help=(
+            "what is compared: the labelmaps, or, each CT given as a DICOM series, the "
+            "contours of the RTSTRUCT (default: labelmaps)"
+        ),
     )
     parser.add_argument(
         "--variation",
@@ -54,7 +58,10 @@ def add_parser(sub) -> None:
         default=[],
         choices=(*VARIATIONS, ALL),
         metavar="NAME",
-        help=f"segment each CT varied as well, and show what is lost: {', '.join(VARIATIONS)}, or {ALL}; may be given several times",
+        help=(
+            f"segment each CT varied as well, and show what is lost: {', '.join(VARIATIONS)}, "
+            f"or {ALL}; may be given several times"
+        ),
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what the variations draw (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in REPORT")

@@ -58,7 +58,7 @@ def run(args, ui) -> int:
     )
 
 
-def _list(args, ui, engine) -> int:
+def _list(_args, ui, engine) -> int:
     from ..errors import HNSegmenterError
     from ..runtimes import images
 

@@ -1,4 +1,5 @@
-"""hn-segmenter inbox: patients that wait for a review on the node, what to do with them, and whether the connections work."""
+"""hn-segmenter inbox: patients that wait for a review on the node, what to do with them,
+and whether the connections work."""
 
 from __future__ import annotations
 
@@ -159,7 +160,8 @@ def _approve(args, ui, settings) -> int:
 
 
 def _agreed(args, ui, changes) -> bool:
-    """Tell the reviewer what would be changed, and ask back where somebody is there. Raises Cancelled if that is declined."""
+    """Tell the reviewer what would be changed, and ask back where somebody is there.
+    Raises Cancelled if that is declined."""
     for sentence in changes.sentences:
         ui.emit(Event("warning", message=sentence))
     if args.yes or args.agreed == changes.digest:
@@ -182,7 +184,7 @@ def _reject(args, ui, settings) -> int:
     return 0
 
 
-def _connections(args, ui, settings) -> int:
+def _connections(_args, ui, settings) -> int:
     from ..service.peers.lights import connections
 
     lights = connections(settings)

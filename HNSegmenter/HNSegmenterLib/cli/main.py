@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         ui.error(Cancelled().sentence, Cancelled.exit_code)
         return Cancelled.exit_code
-    except Exception as error:  # a bug: say so plainly; what it held may be a patient's, so no details unasked
+    except Exception as error:  # noqa: BLE001 - a bug: say so plainly; what it held may be a patient's: no details unasked
         if "--debug" in argv:
             traceback.print_exc()
         ui.error(f"An unforeseen fault ({type(error).__name__}). Run again with --debug and report it.", FAULT)

@@ -12,7 +12,9 @@ def add_parser(sub) -> None:
     parser = sub.add_parser(
         "segment",
         help="contour the organs at risk of one CT",
-        description="Writes rtstruct.dcm (for DICOM), segmentations/<organ>.nii.gz, result.json and overview.png into OUT.",
+        description=(
+            "Writes rtstruct.dcm (for DICOM), segmentations/<organ>.nii.gz, result.json and overview.png into OUT."
+        ),
     )
     parser.add_argument("input", type=_named, metavar="INPUT", help="DICOM folder, or a CT as .nii or .nii.gz")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")

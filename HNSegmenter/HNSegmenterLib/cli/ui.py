@@ -39,7 +39,7 @@ class JsonUi:
     def say(self, text: str) -> None:
         self._line({"event": "message", "message": text})
 
-    def lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> bool:
+    def lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> bool:  # noqa: ARG002 - called as TerminalUi's
         """Lists are for people, as tables are."""
         return False
 
@@ -108,7 +108,8 @@ class TerminalUi:
         self._out.print(text, markup=False, emoji=False)
 
     def lines(self, columns: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> bool:
-        """One line a row, as wide as the terminal: of its cells the first `whole` stand whole, the others are cut to what is left.
+        """One line a row, as wide as the terminal: of its cells the first `whole` stand whole,
+        the others are cut to what is left.
 
         Returns whether something was cut. Into a file or a pipe, where nobody gave a width, nothing is.
         """
@@ -137,7 +138,8 @@ class TerminalUi:
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence], title: str = "", whole: Sequence[str] = ()
     ) -> None:
-        """A cell may be anything; numbers align to the right. whole: columns that are not broken where others can be."""
+        """A cell may be anything; numbers align to the right.
+        whole: columns that are not broken where others can be."""
         from rich.table import Table
         from rich.text import Text
 

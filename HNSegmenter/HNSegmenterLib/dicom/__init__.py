@@ -15,7 +15,7 @@ _HOMES = {
     "PlanningCT": "reading",
     "CtSlice": "reading",
 }
-__all__ = sorted(_HOMES)
+__all__ = tuple(sorted(_HOMES))
 
 
 def __getattr__(name: str):

@@ -29,8 +29,9 @@ APART = "Export each as a series of its own, and choose one."
 
 @dataclass(frozen=True)
 class Arranged:
-    """The slices of a scan in order. ordered: all of them; copies: pairs (kept, copy) of these at one place; kept: without
-    the copies, where the files say; rounded: how they lay before their positions were rounded, None where they were not."""
+    """The slices of a scan in order. ordered: all of them; copies: pairs (kept, copy) of these at one place; kept:
+    without the copies, where the files say; rounded: how they lay before their positions were rounded,
+    None where they were not."""
 
     ordered: Stack
     copies: list[tuple[int, int]]
@@ -101,9 +102,9 @@ def _missing(even: Stack, gaps: Sequence[Gap], usual: float, uid: str) -> str:
     unit, low, high = rounding_unit(even), even.steps.min(), even.steps.max()
     if unit and high - low <= unit + SAME_POSITION_MM and not numbers_missing(even, gaps):
         return (
-            f"The slices of series {uid} lie at {UNIT_NAMES[unit]}, {low:g} or {high:g} mm apart: either their positions were rounded or "
-            f"{count} missing, and neither Slice Thickness, Spacing Between Slices nor Slice Location says which. "
-            "Export the series again with exact positions."
+            f"The slices of series {uid} lie at {UNIT_NAMES[unit]}, {low:g} or {high:g} mm apart: either their "
+            f"positions were rounded or {count} missing, and neither Slice Thickness, Spacing Between Slices nor Slice "
+            "Location says which. Export the series again with exact positions."
         )
     places = "; ".join(_place(even, gap.lower, gap.upper) for gap in gaps[:5])
     return f"{count} missing in series {uid}: nothing lies between {places} (usual distance {usual:.2f} mm). {AGAIN}"
@@ -133,7 +134,10 @@ def _check_pixels(header: Header) -> str | None:
         return f"holds {frames:g} frames, where the others are single slices. {AGAIN}"
     samples, colours = header.number("SamplesPerPixel"), header.text("PhotometricInterpretation")
     if samples != 1 or colours != "MONOCHROME2":
-        return f"is not a greyscale CT image ({samples or 0:g} samples per pixel, {colours or 'no photometric interpretation'}). {AGAIN}"
+        return (
+            f"is not a greyscale CT image ({samples or 0:g} samples per pixel, "
+            f"{colours or 'no photometric interpretation'}). {AGAIN}"
+        )
     allocated, stored, high = (header.number(word) for word in ("BitsAllocated", "BitsStored", "HighBit"))
     if allocated != BITS_ALLOCATED:
         return (
@@ -167,7 +171,10 @@ def _check_geometry(header: Header) -> str | None:
     if not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in spacing) or not all(
         FIELD_MM[0] <= mm <= FIELD_MM[1] for mm in field
     ):
-        return f"has an absurd Pixel Spacing ({spacing[0]:g} x {spacing[1]:g} mm, image {field[0]:.0f} x {field[1]:.0f} mm). {AGAIN}"
+        return (
+            f"has an absurd Pixel Spacing ({spacing[0]:g} x {spacing[1]:g} mm, image "
+            f"{field[0]:.0f} x {field[1]:.0f} mm). {AGAIN}"
+        )
     if position_of(header) is None:
         return f"has no usable Image Position (Patient): where it lies is unknown. {AGAIN}"
     cosines = header.numbers("ImageOrientationPatient", 6)
@@ -184,7 +191,10 @@ def _difference(first: Header, other: Header) -> str | None:
     if first.text("StudyInstanceUID") != other.text("StudyInstanceUID"):
         return f"belong to different studies. {AGAIN}"
     if first.text("Modality") != other.text("Modality"):
-        return f"are of different modalities ({first.text('Modality') or 'none'} and {other.text('Modality') or 'none'}). {AGAIN}"
+        return (
+            f"are of different modalities ({first.text('Modality') or 'none'} and "
+            f"{other.text('Modality') or 'none'}). {AGAIN}"
+        )
     if first.text("FrameOfReferenceUID") != other.text("FrameOfReferenceUID"):
         return f"have different Frames of Reference: how they lie to each other is unknown. {AGAIN}"
     size = [f"{h.number('Columns'):g} x {h.number('Rows'):g}" for h in (first, other)]
@@ -204,8 +214,8 @@ def _check_orientations(headers: tuple[Header, ...], uid: str) -> None:
     if len(off):
         names = " and ".join(headers[n].path.name for n in sorted((usual, off[0])))
         raise UnusableInput(
-            f"{names} of series {uid} have different orientations, as have {len(off)} of its {len(headers)} images from the others. "
-            "Export each orientation as a series of its own."
+            f"{names} of series {uid} have different orientations, as have {len(off)} of its {len(headers)} images "
+            "from the others. Export each orientation as a series of its own."
         )
 
 

@@ -64,7 +64,10 @@ def problem(series: Series) -> str | None:
         return "has several Series Instance UIDs"
     if contents.others >= contents.images > 0:
         count = some(contents.images, "CT image", "CT images")
-        return f"holds {count} beside {contents.left_out}: no majority says what it is (export them as series of their own)"
+        return (
+            f"holds {count} beside {contents.left_out}: no majority says what "
+            "it is (export them as series of their own)"
+        )
     if series.modality != "CT":
         return f"is no CT (its modality is {series.modality})"
     if ENHANCED_CT & {header.text("SOPClassUID") for header in series.headers if not contents.images} or _frames(

@@ -1,4 +1,5 @@
-"""What was filed under one Series Instance UID: the slices of its scan, and everything else, told by what most of it is.
+"""What was filed under one Series Instance UID:
+the slices of its scan, and everything else, told by what most of it is.
 
 File names count for nothing here.
 """
@@ -17,23 +18,21 @@ from .headers import Header
 from .rounding import unrounded
 
 # Values of Image Type of images computed from a scan, whose voxels are no longer the scan's own.
-REFORMATS = set(
-    [
-        "MPR",
-        "MPR THICK",
-        "CSA MPR",
-        "REFORMATTED",
-        "CURVED",
-        "MIP",
-        "CSA MIP",
-        "MINIP",
-        "MAX_IP",
-        "MIN_IP",
-        "VRT",
-        "SSD",
-        "PROJECTION IMAGE",
-    ]
-)
+REFORMATS = {
+    "MPR",
+    "MPR THICK",
+    "CSA MPR",
+    "REFORMATTED",
+    "CURVED",
+    "MIP",
+    "CSA MIP",
+    "MINIP",
+    "MAX_IP",
+    "MIN_IP",
+    "VRT",
+    "SSD",
+    "PROJECTION IMAGE",
+}
 DICOM_ROOT = "1.2.840.10008."  # of the UIDs that the standard defines; others are vendors' own
 ANOTHER_VIEW = np.cos(np.radians(45))  # of the angle between two normals: no gantry tilts so far, no scout so little
 
@@ -62,7 +61,8 @@ class Contents:
 
 
 def sort(headers: tuple[Header, ...]) -> Contents:
-    """Tell the slices from the rest. Where no majority decides between images, all of them stay, for the checks to refuse."""
+    """Tell the slices from the rest. Where no majority decides between images, all of them stay,
+    for the checks to refuse."""
     images = tuple(header for header in headers if _is_image(header))
     aside = Counter(_kind(header) for header in headers if not _is_image(header))
     others = sum(aside.values())
@@ -76,7 +76,8 @@ def sort(headers: tuple[Header, ...]) -> Contents:
 
 
 def common(headers: tuple[Header, ...], keyword: str) -> str:
-    """The text that most of them have, "" only where none has one; of two equally frequent the first in the alphabet."""
+    """The text that most of them have, "" only where none has one;
+    of two equally frequent the first in the alphabet."""
     counts = Counter(text for header in headers if (text := header.text(keyword)))
     return min(counts, key=lambda text: (-counts[text], text), default="")
 
@@ -115,7 +116,8 @@ def _measured(images: tuple[Header, ...]) -> tuple[Header, ...]:
 def _placed(images: tuple[Header, ...]) -> tuple[Header, ...]:
     """Without screen saves and the like.
 
-    One that has no position but an orientation may be a damaged slice: it stays where one is missing, or it may be one at an end.
+    One that has no position but an orientation may be a damaged slice:
+    it stays where one is missing, or it may be one at an end.
     """
     found = _majority(images, tuple(filter(_has_place, images)))
     rest = tuple(header for header in found if header.has("ImagePositionPatient"))
@@ -169,7 +171,8 @@ def _within(slanted: list[Header], rest: tuple[Header, ...]) -> bool:
 
 
 def _whole(slices: tuple[Header, ...]) -> Stack | None:
-    """The stack that these slices make; None where it is uneven, or where one of them does not say where and how it lies."""
+    """The stack that these slices make; None where it is uneven,
+    or where one of them does not say where and how it lies."""
     if not all(position_of(header) and cosines_of(header) for header in slices):
         return None
     whole = stack(slices)
@@ -181,7 +184,8 @@ def _whole(slices: tuple[Header, ...]) -> Stack | None:
 
 
 def _depths(header: Header, whole: Stack) -> np.ndarray | None:
-    """Where an image's corners (4,) lie along the normal of a stack, in mm from its first slice; None where it does not say."""
+    """Where an image's corners (4,) lie along the normal of a stack, in mm from its first slice;
+    None where it does not say."""
     position, spacing = position_of(header), header.numbers("PixelSpacing", 2)
     columns, rows = header.number("Columns"), header.number("Rows")
     if position is None or spacing is None or columns is None or rows is None:

@@ -201,12 +201,18 @@ def _walk(folder: Path, cancel: CancelToken, deep: bool = True) -> tuple[list[Pa
             if _is_folder(entry):
                 if deep and not entry.name.startswith("."):
                     pending.append(path)
-            elif entry.is_symlink():
-                if path.is_file() or not path.exists():
-                    files.setdefault(os.path.realpath(path), path)
-            elif entry.is_file():
-                files[os.path.join(real, entry.name)] = path
+            else:
+                _take(entry, path, real, files)
     return sorted(files.values()), closed
+
+
+def _take(entry: os.DirEntry, path: Path, real: str, files: dict[str, Path]) -> None:
+    """Put a file of the folder `real` under its real path, where it goes before links to it."""
+    if entry.is_symlink():
+        if path.is_file() or not path.exists():
+            files.setdefault(os.path.realpath(path), path)
+    elif entry.is_file():
+        files[str(Path(real, entry.name))] = path
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

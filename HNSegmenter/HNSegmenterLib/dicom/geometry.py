@@ -86,7 +86,8 @@ class Stack:
         return are_oblique((self.row, self.column, self.normal))
 
     def gaps(self, unit: float = 0.0) -> list[Gap]:
-        """Places where slices are missing; see _is_gap and _is_thinned for the two rules. unit: mm to which positions are rounded."""
+        """Places where slices are missing; see _is_gap and _is_thinned for the two rules.
+        unit: mm to which positions are rounded."""
         found = []
         steps = self.steps
         local = [_local_step(steps, n, unit) for n in range(len(steps))]
@@ -138,7 +139,8 @@ class Stack:
 
 
 def are_oblique(axes: Iterable[np.ndarray]) -> bool:
-    """Whether one of an image's axes (unit vectors, LPS or RAS) is off the patient's axes by more than OBLIQUE_DEGREES."""
+    """Whether one of an image's axes (unit vectors, LPS or RAS) is off the
+    patient's axes by more than OBLIQUE_DEGREES."""
     return any(np.degrees(np.arccos(min(1.0, np.abs(axis).max()))) > OBLIQUE_DEGREES for axis in axes)
 
 
@@ -168,7 +170,8 @@ def most_shared(values: np.ndarray, tolerance: float) -> int:
 
 
 def stack(headers: tuple[Header, ...]) -> Stack:
-    """Sort slices of one orthonormal orientation (already checked) along their normal; ties by instance number, UID, path."""
+    """Sort slices of one orthonormal orientation (already checked) along their normal;
+    ties by instance number, UID, path."""
     cosines = np.median([header.numbers("ImageOrientationPatient", 6) for header in headers], axis=0)
     row = cosines[:3] / np.linalg.norm(cosines[:3])
     column = cosines[3:] - (cosines[3:] @ row) * row

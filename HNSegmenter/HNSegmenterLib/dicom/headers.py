@@ -127,13 +127,13 @@ def value_of(dataset: Dataset, keyword: str):
     """The value as pydicom converts it; None where absent or unreadable."""
     try:
         return dataset.get(keyword)
-    except Exception:  # pydicom converts a raw value on first access and raises a dozen kinds for damaged ones
+    except Exception:  # noqa: BLE001 - pydicom converts when first asked, and raises a dozen kinds for damaged values
         return None
 
 
 def read_header(path: Path) -> Header:
     """Read the attributes of KEYWORDS of one file. Raises NotDicom; OSError where the file cannot be opened."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(PREAMBLE + 4)
         bare = start[PREAMBLE:] != b"DICM"
         if bare and start[:2] not in BARE_STARTS:
@@ -152,7 +152,8 @@ def read_header(path: Path) -> Header:
 
 
 def _transfer_syntax(dataset: Dataset) -> str | None:
-    """What the meta header says, once where it says it twice; where it says nothing, what pydicom told from the bytes."""
+    """What the meta header says, once where it says it twice;
+    where it says nothing, what pydicom told from the bytes."""
     meta = getattr(dataset, "file_meta", None)
     stated = _text(value_of(meta, "TransferSyntaxUID")) if meta is not None else ""
     if stated:
@@ -165,7 +166,7 @@ def _transfer_syntax(dataset: Dataset) -> str | None:
 def _text(value) -> str:
     try:
         return "\\".join(str(part).strip(PADDING) for part in _as_list(value))
-    except Exception:  # names are decoded only here, and nested items only here printed
+    except Exception:  # noqa: BLE001 - names are decoded only here, and nested items only here printed
         return ""
 
 

@@ -18,7 +18,8 @@ MOST_SLOPE, MOST_INTERCEPT = 1e3, 1e5  # in use: 1 and -8192 at the most
 # a head; real ones have over 1 % of each, some blanked outside a region of interest 0.13 % of tissue.
 AIR_BELOW_HU, TISSUE_HU, LEAST_SHARE = -500, (-200, 200), 0.001
 SHIFT_HU = 1024  # what an intercept that is applied twice, or not at all, is off by (some scanners': 1000)
-# Of what is denser than air, so much is soft tissue in any CT: 0.76 to 0.94 in 204 real ones; 0.22 to 0.47 of their bones alone.
+# Of what is denser than air, so much is soft tissue in any CT: 0.76 to 0.94 in 204 real ones;
+# 0.22 to 0.47 of their bones alone.
 LEAST_SOFT = 0.6
 LEAST_BODY = 0.02  # of all voxels; less is the bones of one
 AIR_HU, BELOW_AIR_HU, LEAST_BELOW = (-1124, -876), -1500, 0.1
@@ -36,34 +37,41 @@ def unit_problem(text: str) -> str | None:
 
 
 def unit_warning(headers: tuple[Header, ...], uid: str) -> str | None:
-    """What to say of a series whose Rescale Type is not HU, but its values are. DICOM calls a CT's HU where it has none."""
+    """What to say of a series whose Rescale Type is not HU, but its values are.
+    DICOM calls a CT's HU where it has none."""
     stated = {header.text("RescaleType") for header in headers if "RescaleType" in header.dataset}
     if odd := sorted(re.sub(r"[^A-Za-z ._]", "", text)[:16] or "empty" for text in stated - {"HU", "HU_MOD"}):
-        return f"The Rescale Type of series {uid} is {', '.join(odd)} in place of HU: its values look like Hounsfield units, and were taken as such."
+        return (
+            f"The Rescale Type of series {uid} is {', '.join(odd)} in place of HU: its values look like Hounsfield "
+            "units, and were taken as such."
+        )
     return None
 
 
 def check_hu(volume: np.ndarray, headers: tuple[Header, ...], uid: str) -> None:
-    """Raise UnusableInput where the values are not those of a CT of a body in HU; volume: [k, j, i], nothing cut off."""
+    """Raise UnusableInput where the values are not those of a CT of a body in HU;
+    volume: [k, j, i], nothing cut off."""
     if shift := _shift(volume):
         where, why = (
             ("low", "the stored values seem to be HU already") if shift < 0 else ("high", "it seems to be lost")
         )
         raise UnusableInput(
-            f"The values of series {uid} are not those of a CT in Hounsfield units: air and soft tissue lie about {SHIFT_HU} too {where}. "
-            f"The Rescale Intercept is {headers[0].number('RescaleIntercept'):g}, and {why}. Export the original CT images."
+            f"The values of series {uid} are not those of a CT in Hounsfield units: air and soft tissue lie about "
+            f"{SHIFT_HU} too {where}. The Rescale Intercept is {headers[0].number('RescaleIntercept'):g}, and {why}. "
+            "Export the original CT images."
         )
     air, tissue, _ = _shares(volume[::4, ::8, ::8])
     if air < LEAST_SHARE or tissue < LEAST_SHARE:
         what = "no air around the patient" if air < LEAST_SHARE else "no soft tissue"
         raise UnusableInput(
-            f"The values of series {uid} are not those of a CT in Hounsfield units: from {volume.min()} to {volume.max()} "
-            f"with {what}. Export the original CT images."
+            f"The values of series {uid} are not those of a CT in Hounsfield units: from {volume.min()} to "
+            f"{volume.max()} with {what}. Export the original CT images."
         )
 
 
 def _shift(volume: np.ndarray) -> int:
-    """How far values are off the HU of a CT where they look like one but for that; 0 where they do as they are, or never."""
+    """How far values are off the HU of a CT where they look like one but for that;
+    0 where they do as they are, or never."""
     rows, columns = (max(1, n // SAMPLED) for n in volume.shape[1:])
     sample = volume[::4, ::rows, ::columns].astype(np.int32)
     inner = sample[:, _disc(volume.shape[1:])[::rows, ::columns]]

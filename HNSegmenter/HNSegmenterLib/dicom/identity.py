@@ -21,8 +21,8 @@ UNREADABLE = "\ufffd"  # what pydicom puts for bytes that do not fit
 
 @dataclass(frozen=True)
 class Identity:
-    """What an object says of its patient, without what does not count: padding, spaces around a value (PS3.5 6.2), letter
-    case and empty components of a name (PS3.4 C.2.2.2.1). name: its representations, each of its components."""
+    """What an object says of its patient, without what does not count: padding, spaces around a value (PS3.5 6.2),
+    letter case and empty components of a name (PS3.4 C.2.2.2.1). name: its representations, each of its components."""
 
     patient_id: str
     issuer: str
@@ -41,7 +41,8 @@ class Identity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """decisive: the attribute by which they are two patients, None if they are one; others: further ones that differ."""
+    """decisive: the attribute by which they are two patients, None if they are one;
+    others: further ones that differ."""
 
     decisive: str | None
     others: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ def _stated(dataset: Dataset, keyword: str) -> bytes | str:
 def _identity(terms: tuple[str, ...], stated: tuple[bytes | str, ...]) -> Identity:
     try:
         codecs = convert_encodings(list(terms))
-    except Exception:  # pydicom raises several kinds for a damaged one
+    except Exception:  # noqa: BLE001 - pydicom raises several kinds for a damaged one
         codecs = ["latin-1"]
     patient_id, issuer, name, birth_date = (_text(value, codecs) for value in stated)
     return Identity(patient_id, issuer, _name(name), birth_date.replace(".", ""))
@@ -113,7 +114,7 @@ def _text(value: bytes | str, codecs: list[str]) -> str:
     if isinstance(value, bytes):
         try:
             text = decode_bytes(value, codecs, _DELIMITERS)
-        except Exception:  # a codec of that name that is for no texts
+        except Exception:  # noqa: BLE001 - a codec of that name that is for no texts
             text = UNREADABLE
         value = value.decode("latin-1") if UNREADABLE in text else text
     return value.strip("\0 ")

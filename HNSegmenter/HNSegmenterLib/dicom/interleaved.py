@@ -1,7 +1,7 @@
 """Scans in one series whose slices lie between one another: told by what takes turns from slice to slice.
 
-One scan may have several values of an attribute one after another (blocks, rotations, a number or time of its own for each
-slice): only values that come back over a good part of the stack count.
+One scan may have several values of an attribute one after another (blocks, rotations, a number or time of its own for
+each slice): only values that come back over a good part of the stack count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -57,7 +57,9 @@ MOST_SCANS = 4
 LEAST_SLICES = 3  # that each of two scans has where they lie between one another
 LEAST_SHARE = 1 / 12  # of all slices that a scan has
 LEAST_PART = 1 / 3  # of an even stack over which two scans lie between one another
-CHANGES = 0.5  # share of the slices there that differ from the one below: 1 where two scans take turns, 2/3 where one has two of three
+# Share of the slices there that differ from the one below:
+# 1 where two scans take turns, 2/3 where one has two of three.
+CHANGES = 0.5
 # The same for values in order, which in anonymised files may be those of writing, in any order (that is 0.5).
 CHANGES_IN_ORDER = 0.75
 
@@ -88,15 +90,17 @@ def alternating(stack: Stack) -> list[str]:
 def pixels_alternate(stack: Stack, volume: np.ndarray) -> bool:
     """Whether slices are less like their neighbours than these are like each other; volume: HU [k, j, i] of the stack.
 
-    unlikeness() of 204 real CTs with slices 1.5 to 3.3 mm apart: 0.56 to 0.70, with noise of 100 HU in pixels of 4 mm up to 0.91;
-    with a second pass of the same half-way between the slices, 4 mm aside: 1.3 and more. A pass that lies right shows nothing.
+    unlikeness() of 204 real CTs with slices 1.5 to 3.3 mm apart: 0.56 to 0.70, with noise of 100 HU in pixels of 4 mm
+    up to 0.91; with a second pass of the same half-way between the slices, 4 mm aside: 1.3 and more.
+    A pass that lies right shows nothing.
     """
     found = unlikeness(stack, volume)
     return found > FAR or (found > NEITHER and any(_takes_turns(keyword, stack) for keyword in MAKING))
 
 
 def unlikeness(stack: Stack, volume: np.ndarray) -> float:
-    """Mean difference between slices 1 (1 and 2) apart over that between slices 2 (3) apart, the larger of both; median of all slices."""
+    """Mean difference between slices 1 (1 and 2) apart over that between slices 2 (3) apart, the larger of both;
+    median of all slices."""
     spacing = stack.headers[0].numbers("PixelSpacing", 2)
     sample = _sample(volume, max(1, round(PIXEL_MM / min(spacing))))
     one, two, three = (np.abs(sample[n:] - sample[:-n]).mean(axis=(1, 2)) for n in (1, 2, 3))
@@ -106,7 +110,8 @@ def unlikeness(stack: Stack, volume: np.ndarray) -> float:
 
 
 def what_differs(one: Header, two: Header) -> str:
-    """The first of SIGNS in which two slices differ, for a sentence; "" where none does. What people typed is not quoted."""
+    """The first of SIGNS in which two slices differ, for a sentence; "" where none does.
+    What people typed is not quoted."""
     for keyword, name in (SIGNS | {"SliceThickness": "thickness"}).items():
         values = [header.text(keyword) or "none" for header in (one, two)]
         if values[0] != values[1]:
@@ -136,7 +141,7 @@ def _takes_turns(keyword: str, stack: Stack) -> bool:
 
 
 def _comes_back(values: list[str]) -> bool:
-    return 1 + sum(a != b for a, b in zip(values, values[1:])) > len(set(values))
+    return 1 + sum(a != b for a, b in pairwise(values)) > len(set(values))
 
 
 def _mixed(values: Sequence, part: float, changes: float) -> bool:
@@ -150,16 +155,17 @@ def _mixed(values: Sequence, part: float, changes: float) -> bool:
         if last - first + 1 < part:
             continue
         shared = [value for value in values[first : last + 1] if value in pair]
-        if np.mean([a != b for a, b in zip(shared, shared[1:])]) >= changes:
+        if np.mean([a != b for a, b in pairwise(shared)]) >= changes:
             return True
     return False
 
 
 def _zigzag(numbers: np.ndarray) -> bool:
-    """Whether every second (third, fourth) slice's numbers are all lower than the others', as of one scan after the other."""
+    """Whether every second (third, fourth) slice's numbers are all lower than the others',
+    as of one scan after the other."""
     for scans in range(2, MOST_SCANS + 1):
         parts = sorted((numbers[n::scans] for n in range(scans)), key=min)
-        if all(lower.max() < upper.min() for lower, upper in zip(parts, parts[1:])):
+        if all(lower.max() < upper.min() for lower, upper in pairwise(parts)):
             return True
     return False
 

@@ -36,7 +36,8 @@ LOSSY = {"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.
 
 
 def can_decode(syntax: str | None) -> bool:
-    """A file without a stated syntax is a native one, and pydicom tells from the bytes which; so it does where both are named."""
+    """A file without a stated syntax is a native one, and pydicom tells from the bytes which;
+    so it does where both are named."""
     return syntax is None or syntax in NATIVE | COMPRESSED or set(syntax.split("\\")) <= LITTLE_ENDIAN
 
 
@@ -133,7 +134,8 @@ def _decoded(path: Path) -> np.ndarray:
 def _padding_hu(dataset: Dataset, header: Header) -> tuple[int, int] | None:
     """HU range (low, high) of the pixels outside the scan, or None.
 
-    A padding value inside the range of a body's HU is a writer's mistake and would punch holes into tissue: not applied.
+    A padding value inside the range of a body's HU is a writer's mistake and
+    would punch holes into tissue: not applied.
     """
     ends = [value_of(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     ends = [_as_stored(value, header) for value in ends if isinstance(value, int)]

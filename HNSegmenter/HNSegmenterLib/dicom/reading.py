@@ -97,8 +97,8 @@ def read_series(
         np.maximum(volume, AIR_HU, out=volume)
         if pixels_alternate(arranged.kept, volume):
             raise UnusableInput(
-                f"Series {series.uid} mixes several acquisitions whose slices lie between one another: every slice is less like its "
-                f"neighbours than these are like each other. {APART}"
+                f"Series {series.uid} mixes several acquisitions whose slices lie between one another: every slice is "
+                f"less like its neighbours than these are like each other. {APART}"
             )
         ct = _planning_ct(arranged, volume, series.uid, cancel)
     ct.warnings[:0] = warnings
@@ -186,11 +186,14 @@ def _copies(arranged: Arranged, cancel: CancelToken) -> list[str]:
         one, two = sorted((ordered.headers[first], ordered.headers[other]), key=lambda header: header.path)
         shift = np.abs(ordered.offsets[first] - ordered.offsets[other])[:2].max()
         if shift > 0.01 or not np.array_equal(*(np.maximum(read_hu(header), AIR_HU) for header in (one, two))):
-            place = f"{one.path.name} and {two.path.name} are two different images at z = {ordered.positions[first][2]:.1f} mm"
+            place = (
+                f"{one.path.name} and {two.path.name} are two different images at "
+                f"z = {ordered.positions[first][2]:.1f} mm"
+            )
             if unit := shared_by_rounding(ordered):
                 raise UnusableInput(
-                    f"{place}: the slices lie nearer to each other than {unit:g} mm, and their positions are rounded to "
-                    f"{UNIT_NAMES[unit]}. Export the series again with exact positions."
+                    f"{place}: the slices lie nearer to each other than {unit:g} mm, and their positions are rounded "
+                    f"to {UNIT_NAMES[unit]}. Export the series again with exact positions."
                 )
             raise UnusableInput(
                 f"{place}{what_differs(one, two)}: the series mixes phases, energies or reconstructions. {APART}"
@@ -209,15 +212,18 @@ def _series_warnings(inventory: Inventory, series: Series) -> list[str]:
         found.append(left_out)
     if unreadable := inventory.ignored_counts()[UNREADABLE]:
         found.append(
-            f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check that no slice is missing at its ends."
+            f"{some(unreadable, 'file or folder', 'files or folders')} beside series {uid} could not be read: check "
+            "that no slice is missing at its ends."
         )
     if damaged := _look_alikes(inventory, headers):
         found.append(
-            f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no slice is missing at its ends."
+            f"{some(damaged, 'file', 'files')} beside series {uid} named like its slices, but not DICOM: check that no "
+            "slice is missing at its ends."
         )
     if nameless := inventory.find(""):
         found.append(
-            f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check that no slice is missing at its ends."
+            f"{some(len(nameless.headers), 'file', 'files')} beside series {uid} without Series Instance UID: check "
+            "that no slice is missing at its ends."
         )
     if any(header.transfer_syntax in LOSSY or header.text("LossyImageCompression") == "01" for header in headers):
         found.append(f"Series {uid} was compressed with loss: its values are not exactly the scanner's.")
@@ -246,13 +252,13 @@ def _geometry_warnings(arranged: Arranged, uid: str, step: float, tilted: bool) 
     found, stack = [], arranged.even
     if rounded := arranged.rounded:
         found.append(
-            f"The positions of series {uid} are rounded to {UNIT_NAMES[rounded.unit]}: the network sees its slices {step:.2f} mm apart, "
-            "as they were scanned; contours are drawn where the files say."
+            f"The positions of series {uid} are rounded to {UNIT_NAMES[rounded.unit]}: the network sees its slices "
+            f"{step:.2f} mm apart, as they were scanned; contours are drawn where the files say."
         )
     if tilted:
         found.append(
-            f"Series {uid} was scanned with a tilted gantry ({stack.tilt_degrees:.1f} degrees): most planning systems refuse "
-            "tilted series and their contours."
+            f"Series {uid} was scanned with a tilted gantry ({stack.tilt_degrees:.1f} degrees): most planning systems "
+            "refuse tilted series and their contours."
         )
     elif not stack.upright:
         found.append(
@@ -265,7 +271,8 @@ def _geometry_warnings(arranged: Arranged, uid: str, step: float, tilted: bool) 
     if not stack.even:
         low, high = stack.steps.min(), stack.steps.max()
         found.append(
-            f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): the network sees an interpolated image, contours are drawn on the real slices."
+            f"The slices of series {uid} are unevenly spaced ({low:.2f} to {high:.2f} mm): the network sees an "
+            "interpolated image, contours are drawn on the real slices."
         )
     if stack.steps.max() > THICK_MM:
         found.append(f"The slices of series {uid} are up to {stack.steps.max():.1f} mm apart: contours will be coarse.")
@@ -276,6 +283,7 @@ def _geometry_warnings(arranged: Arranged, uid: str, step: float, tilted: bool) 
     thickness = stack.headers[0].number("SliceThickness")
     if stack.even and thickness and stack.step > 1.9 * thickness:
         found.append(
-            f"The slices of series {uid} are {step:.2f} mm apart but {thickness:.2f} mm thick: check that not every second one is missing."
+            f"The slices of series {uid} are {step:.2f} mm apart but {thickness:.2f} mm thick: "
+            "check that not every second one is missing."
         )
     return found

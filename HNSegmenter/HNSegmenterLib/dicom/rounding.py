@@ -22,8 +22,8 @@ DISTANCES = ("SpacingBetweenSlices", "SliceThickness")
 
 @dataclass(frozen=True)
 class Rounded:
-    """unit: mm to which the positions were rounded. stack: at even positions, without gaps. gaps: where slices are missing,
-    counted as if the positions had not been rounded; the stack is the stated one then."""
+    """unit: mm to which the positions were rounded. stack: at even positions, without gaps. gaps: where slices are
+    missing, counted as if the positions had not been rounded; the stack is the stated one then."""
 
     unit: float
     step: float
@@ -62,7 +62,8 @@ def rounding_unit(stack: Stack) -> float | None:
 
 
 def shared_by_rounding(stack: Stack) -> float | None:
-    """The unit to which positions were rounded where several slices of one scan share one by that; None where it is not so."""
+    """The unit to which positions were rounded where several slices of one scan share one by that;
+    None where it is not so."""
     unit = rounding_unit(stack)
     said = [header.number(word) for header in stack.headers for word in DISTANCES]
     return unit if unit and any(value and abs(value) < unit for value in said) else None
@@ -80,14 +81,16 @@ def _numbered(stack: Stack) -> np.ndarray:
 
 
 def _moving_axis(stack: Stack) -> int | None:
-    """The patient's axis along which alone the slices lie one after another (of tilted ones too); None for oblique ones."""
+    """The patient's axis along which alone the slices lie one after another (of tilted ones too);
+    None for oblique ones."""
     moving = np.flatnonzero(np.ptp(stack.positions, axis=0) > SAME_POSITION_MM)
     return int(moving[0]) if len(moving) == 1 else None
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """along: ascending positions (n,) on the axis; steps: between them; slope: mm along the normal for a mm of the axis."""
+    """along: ascending positions (n,) on the axis; steps: between them;
+    slope: mm along the normal for a mm of the axis."""
 
     stack: Stack
     along: np.ndarray
@@ -132,7 +135,8 @@ def _whole(scan: _Scan) -> float | None:
 
 
 def _flattest(values: np.ndarray, numbers: np.ndarray, unit: float) -> float:
-    """The step that leaves the least spread (highest minus lowest) of values - step * numbers. It is convex in the step."""
+    """The step that leaves the least spread (highest minus lowest) of values - step * numbers.
+    It is convex in the step."""
     mean = (values[-1] - values[0]) / numbers[-1]
     low, high = mean - 2 * unit / numbers[-1], mean + 2 * unit / numbers[-1]
     for _ in range(60):
@@ -210,8 +214,8 @@ def _steps_to_try(scan: _Scan) -> Iterator[float]:
 
 
 def _counted(along: np.ndarray, unit: float, step: float) -> np.ndarray | None:
-    """How many steps lie between neighbours (n-1,), as few as rounding allows; None where it does not explain every position,
-    or the step is a multiple of the unit."""
+    """How many steps lie between neighbours (n-1,), as few as rounding allows; None where it does not explain every
+    position, or the step is a multiple of the unit."""
     if step < unit or abs(step - unit * np.rint(step / unit)) * len(along) < unit:
         return None
     counts, number = [], 0

@@ -1,7 +1,7 @@
 """Data elements that keep the bytes of their file.
 
-pydicom decodes a text when it is first asked for and writes it anew: bytes that do not fit the stated Specific Character
-Set, padding, and much that is written otherwise than the standard has it come out changed.
+pydicom decodes a text when it is first asked for and writes it anew: bytes that do not fit the stated Specific
+Character Set, padding, and much that is written otherwise than the standard has it come out changed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read(source: Path | bytes, **options) -> Dataset:
 
     Of these, what cannot be read at all (a damaged sequence) goes. options and exceptions are pydicom.dcmread's.
     """
-    with open(source, "rb") if isinstance(source, Path) else BytesIO(source) as file:
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
         dataset = pydicom.dcmread(file, **options)
         _keep_character_set(dataset, file)
     for keyword in CARRIED:
@@ -90,7 +90,8 @@ def character_set(dataset: Dataset) -> list[str]:
 
 
 def _keep_character_set(dataset: Dataset, file: BinaryIO) -> None:
-    """pydicom has asked for this one while reading, so its bytes are looked up (in a deflated file they are not found)."""
+    """pydicom has asked for this one while reading,
+    so its bytes are looked up (in a deflated file they are not found)."""
     element = dataset.get(Tag(0x0008, 0x0005))
     if element is None or element.file_tell is None:
         return
@@ -109,7 +110,7 @@ def _keep(dataset: Dataset, tag: BaseTag) -> None:
     raw = dataset.get_item(tag)
     try:
         element = dataset[tag]
-    except Exception:  # pydicom raises a dozen kinds for damaged values
+    except Exception:  # noqa: BLE001 - pydicom raises a dozen kinds for damaged values
         element = None
     kept = _kept(raw, element)
     if kept is not None:
@@ -141,7 +142,8 @@ def _item(item: Dataset) -> Dataset:
 
 
 def _vr(raw: RawDataElement | DataElement) -> str:
-    """The dictionary's, whatever the file states; the file's for what is not in it, or not a sequence as it should be."""
+    """The dictionary's, whatever the file states;
+    the file's for what is not in it, or not a sequence as it should be."""
     try:
         known = dictionary_VR(raw.tag)
     except KeyError:

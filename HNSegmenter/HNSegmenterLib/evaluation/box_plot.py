@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from .evaluate import Row
@@ -34,7 +33,7 @@ def draw_box_plot(rows: list[Row], path: Path) -> bool:
         axes.grid(axis="y", alpha=0.3)
     partial = path.with_name(path.name + ".part")
     figure.savefig(partial, format="png", dpi=120)
-    os.replace(partial, path)
+    partial.replace(path)
     return True
 
 

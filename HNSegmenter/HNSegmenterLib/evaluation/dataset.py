@@ -28,14 +28,14 @@ PRESETS: dict[str, dict[int, str]] = {
     "openkbp": _OPENKBP,
     "openkbp-eyes": _OPENKBP | {8: "Eye_L", 9: "Eye_R"},
     "structseg": {  # the head-and-neck organs of StructSeg 2019, task 1
-        1: "Eye_L", 2: "Eye_R", 3: "Lens_L", 4: "Lens_R", 5: "OpticNrv_L", 6: "OpticNrv_R", 7: "OpticChiasm", 8: "Pituitary",
-        9: "Brainstem", 10: "Lobe_Temporal_L", 11: "Lobe_Temporal_R", 12: "SpinalCord", 13: "Parotid_L", 14: "Parotid_R",
-        15: "Ear_Internal_L", 16: "Ear_Internal_R", 17: "Ear_Middle_L", 18: "Ear_Middle_R", 19: "Joint_TM_L", 20: "Joint_TM_R",
-        21: "Bone_Mandible_L", 22: "Bone_Mandible_R",
+        1: "Eye_L", 2: "Eye_R", 3: "Lens_L", 4: "Lens_R", 5: "OpticNrv_L", 6: "OpticNrv_R", 7: "OpticChiasm",
+        8: "Pituitary", 9: "Brainstem", 10: "Lobe_Temporal_L", 11: "Lobe_Temporal_R", 12: "SpinalCord",
+        13: "Parotid_L", 14: "Parotid_R", 15: "Ear_Internal_L", 16: "Ear_Internal_R", 17: "Ear_Middle_L",
+        18: "Ear_Middle_R", 19: "Joint_TM_L", 20: "Joint_TM_R", 21: "Bone_Mandible_L", 22: "Bone_Mandible_R",
     },
     "tcia": {
-        1: "Eye_L", 2: "Eye_R", 3: "Brainstem", 4: "SpinalCord", 5: "Parotid_L", 6: "Parotid_R", 7: "Bone_Mandible", 8: "Brain",
-        9: "SpinalCanal",
+        1: "Eye_L", 2: "Eye_R", 3: "Brainstem", 4: "SpinalCord", 5: "Parotid_L", 6: "Parotid_R", 7: "Bone_Mandible",
+        8: "Brain", 9: "SpinalCanal",
     },
 }  # fmt: skip
 
@@ -91,7 +91,8 @@ class Patient:
         return context is not None and context >= 1.0 and not reference.any()
 
     def counted_slices(self, organ: str, reference: np.ndarray) -> np.ndarray:
-        """bool per slice k of the reference mask: not named in index.json; of the cord only from its first to its last."""
+        """bool per slice k of the reference mask: not named in index.json;
+        of the cord only from its first to its last."""
         counted = np.ones(len(reference), bool)
         blank = (self.entry or {}).get("slices_without_context", {}).get(organ, [])
         counted[[k for k in blank if k < len(counted)]] = False
@@ -111,8 +112,8 @@ class Dataset:
 
     @classmethod
     def read(cls, folder: Path, index: Path | None = None, needs_ct: bool = True) -> Dataset:
-        """Find the patients below a folder. index: an index.json; without it the one in the folder or its parent is used,
-        if there is one. Raises UnusableInput."""
+        """Find the patients below a folder. index: an index.json; without it the one in the folder or its parent is
+        used, if there is one. Raises UnusableInput."""
         if not folder.is_dir():
             raise UnusableInput(
                 f"{folder} is no folder: give the folder that holds <patient>/{CT} and <patient>/{LABELS}."
@@ -142,7 +143,8 @@ class Dataset:
         return cls(folder, patients, index, warnings)
 
     def only(self, names: list[str]) -> Dataset:
-        """Those of the patients; a name is the folder's, or the path below the data set's. Raises WrongUsage if there is none of a name."""
+        """Those of the patients; a name is the folder's, or the path below the data set's.
+        Raises WrongUsage if there is none of a name."""
         wanted = [name.strip() for name in names]
         chosen = [patient for patient in self.patients if patient.name in wanted or patient.folder.name in wanted]
         found = {name for patient in chosen for name in (patient.name, patient.folder.name)}

@@ -1,4 +1,5 @@
-"""Compares predictions with the references of a data set, organ by organ and patient by patient. Nothing is dropped unsaid."""
+"""Compares predictions with the references of a data set, organ by organ and patient by patient.
+Nothing is dropped unsaid."""
 
 from __future__ import annotations
 
@@ -32,8 +33,9 @@ LEAST_IN_VIEW = 0.25  # of an organ: what a varied CT shows less of is not score
 class Row:
     """One organ of one patient, on the CT as it is or varied.
 
-    agreement: of rows compared or missed (Dice 0, no distances); slices: how many counted. ends: of the cord; centre_mm:
-    distance of an eye's centre. unchanged: of a varied CT, how the prediction on the CT as it is agrees where both are in view.
+    agreement: of rows compared or missed (Dice 0, no distances); slices: how many counted. ends: of the cord;
+    centre_mm: distance of an eye's centre. unchanged: of a varied CT,
+        how the prediction on the CT as it is agrees where both are in view.
     """
 
     patient: str
@@ -66,7 +68,8 @@ Predict = Callable[[Patient], Prediction]
 
 
 def stored_predictions(folder: Path, contours: bool = False) -> Predict:
-    """Predictions that exist: folder/<patient>[/segmentations]/<TG-263 name>.nii.gz or folder/<patient>/rtstruct.dcm."""
+    """Predictions that exist: folder/<patient>[/segmentations]/<TG-263 name>.nii.gz or
+    folder/<patient>/rtstruct.dcm."""
 
     def predict(patient: Patient) -> Prediction:
         place = folder / patient.name
@@ -95,7 +98,8 @@ class Case:
 def try_patient(
     patient: Patient, labels: dict[int, str], predict: Predict, organs: Iterable[str] | None = None
 ) -> tuple[Trial, Case | None]:
-    """A row for each organ on the CT as it is, and what was found on the way; one row that says so if the prediction failed.
+    """A row for each organ on the CT as it is, and what was found on the way;
+    one row that says so if the prediction failed.
 
     labels: value in label.nii.gz -> TG-263 name; organs: which of them, None for those that the prediction has files of
     or, by its result.json, looked for. Case: None if the prediction failed. Raises Cancelled.
@@ -160,7 +164,8 @@ def compare_organ(case: Case, organ: str, predicted: np.ndarray, sound: np.ndarr
 
 
 def compare_varied(case: Case, organ: str, predicted: np.ndarray, in_view: np.ndarray, variation: str) -> Row:
-    """The organ on a varied CT, where that still shows it, beside the CT as it is; masks bool [k, j, i] on the case's grid."""
+    """The organ on a varied CT, where that still shows it, beside the CT as it is;
+    masks bool [k, j, i] on the case's grid."""
     reference = case.references[organ]
     if row := _not_compared(case, organ, predicted & in_view):
         return replace(row, variation=variation)

@@ -1,4 +1,5 @@
-"""What must not happen at all, whatever the mean Dice: organs that are not there, swapped sides, silence about a missing one."""
+"""What must not happen at all, whatever the mean Dice:
+organs that are not there, swapped sides, silence about a missing one."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ class Finding:
 def swapped_sides(
     predicted: dict[str, np.ndarray], references: dict[str, np.ndarray], grid: sitk.Image
 ) -> list[tuple[str, str]]:
-    """(organ, note) of each left organ whose centre lies further right than its fellow's, and of each organ that covers more of
-    its fellow's reference than of its own. Masks [k, j, i] without a voxel are passed over."""
+    """(organ, note) of each left organ whose centre lies further right than its fellow's, and of each organ that covers
+    more of its fellow's reference than of its own. Masks [k, j, i] without a voxel are passed over."""
     found = {name: mask for name, mask in predicted.items() if mask.any()}
     swapped = []
     for name, mask in found.items():
@@ -63,7 +64,8 @@ def swapped_sides(
 
 
 def unannounced(prediction: Prediction, masks: dict[str, np.ndarray | None]) -> list[tuple[str, str]]:
-    """(organ, note) of each organ without a voxel of which result.json, or the RTSTRUCT where that was read, says nothing.
+    """(organ, note) of each organ without a voxel of which result.json, or the RTSTRUCT where that was read,
+    says nothing.
 
     masks: those that were read. Without a result.json nothing can be said, and nothing is.
     """

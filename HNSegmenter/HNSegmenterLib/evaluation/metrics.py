@@ -1,11 +1,11 @@
 """How well a contour agrees with a reference: Dice, surface distances, volume error.
 
-Definitions. A surface is the set of centres of a mask's voxels of which at least one of the six neighbours is not in the mask.
-The directed distances run from each surface voxel of one mask to the nearest one of the other, in mm. HD95 is the larger of
-the two directed 95th percentiles (linear between ranks); MSD the mean of the two directed means. The distances are those of
-SimpleITK's exact Maurer maps, which know anisotropic spacing.
-Only what counts takes part: a slice or voxel that does not, or the image's end, neither makes nor unmakes a surface, so that
-a reference which stops with them has no lid there.
+Definitions. A surface is the set of centres of a mask's voxels of which at least one of the six neighbours is not in
+the mask. The directed distances run from each surface voxel of one mask to the nearest one of the other, in mm. HD95 is
+the larger of the two directed 95th percentiles (linear between ranks); MSD the mean of the two directed means. The
+distances are those of SimpleITK's exact Maurer maps, which know anisotropic spacing.
+Only what counts takes part: a slice or voxel that does not, or the image's end, neither makes nor unmakes a surface, so
+that a reference which stops with them has no lid there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Agreement:
 def compare(
     reference: np.ndarray, predicted: np.ndarray, spacing: tuple[float, float, float], counted: np.ndarray | None = None
 ) -> Agreement:
-    """Compare two bool masks [k, j, i] of one grid; spacing in mm (x, y, z); counted: bool per slice k or voxel, None for all.
+    """Compare two bool masks [k, j, i] of one grid; spacing in mm (x, y, z);
+    counted: bool per slice k or voxel, None for all.
 
     Raises ValueError if the reference is empty where it counts.
     """
@@ -74,7 +75,8 @@ def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
 
 
 def _surface(mask: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Voxels that count with a neighbour off the mask; neighbours beyond the array or that don't count do not matter."""
+    """Voxels that count with a neighbour off the mask;
+    neighbours beyond the array or that don't count do not matter."""
     inner = mask.copy()
     for axis in range(3):
         lower, upper = _neighbours(axis)

@@ -23,9 +23,9 @@ PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices be
 def read_contours(path: Path, grid: sitk.Image) -> dict[str, np.ndarray]:
     """ROI Name -> bool [k, j, i] on the grid, whose slices k are those that the contours lie in.
 
-    A voxel is in an ROI if an odd number of its contours on the slice surround the voxel's centre, so that holes are holes;
-    a contour that is there twice counts once. Raises UnusableInput if the file is unreadable, a contour lies in no slice or
-    crosses another of its ROI, or it cannot be told whose it is.
+    A voxel is in an ROI if an odd number of its contours on the slice surround the voxel's centre, so that holes are
+    holes; a contour that is there twice counts once. Raises UnusableInput if the file is unreadable, a contour lies in
+    no slice or crosses another of its ROI, or it cannot be told whose it is.
     """
     try:
         dataset = pydicom.dcmread(path)

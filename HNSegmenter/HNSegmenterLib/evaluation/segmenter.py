@@ -33,9 +33,11 @@ class Progress:
 
 
 class Segmenter:
-    """Runs the pipeline for one patient after the other, into folder/predictions/<patient> and folder/variations/<name>/<patient>.
+    """Runs the pipeline for one patient after the other, into folder/predictions/<patient> and
+    folder/variations/<name>/<patient>.
 
-    contours: each CT is written as a DICOM series of made-up identity, and the RTSTRUCT's contours are what is compared.
+    contours: each CT is written as a DICOM series of made-up identity,
+        and the RTSTRUCT's contours are what is compared.
     """
 
     def __init__(self, runtime, folder: Path, contours: bool, cancel, emit: Callable):

@@ -17,8 +17,8 @@ Spread = tuple[float, float | None]
 class Summary:
     """One organ over all patients, on the CTs as they are.
 
-    Dice with the missed ones as 0, distances' means without them; hd95_median_mm has them as infinite. None where there is
-    nothing to average. top_mm, bottom_mm: median of the ends of the cord; centre_mm: median of the eyes' distances.
+    Dice with the missed ones as 0, distances' means without them; hd95_median_mm has them as infinite. None where there
+    is nothing to average. top_mm, bottom_mm: median of the ends of the cord; centre_mm: median of the eyes' distances.
     """
 
     organ: str
@@ -37,7 +37,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Loss:
-    """One organ on one kind of varied CT: Dice there and of the same patients on their CTs as they are, both on what is in view."""
+    """One organ on one kind of varied CT: Dice there and of the same patients on their CTs as they are,
+    both on what is in view."""
 
     variation: str
     organ: str
@@ -54,7 +55,8 @@ class Loss:
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """In the order of the organs' first appearance; organs without any comparison are in with 0 patients. Varied CTs are left out."""
+    """In the order of the organs' first appearance; organs without any comparison are in with 0 patients.
+    Varied CTs are left out."""
     plain = [row for row in rows if not row.variation]
     organs = dict.fromkeys(row.organ for row in plain if row.organ)
     return [_summary(organ, [row for row in plain if row.organ == organ and row.agreement]) for organ in organs]

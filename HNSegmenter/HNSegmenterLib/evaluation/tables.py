@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -62,7 +61,7 @@ medians, and not in the means of the distances. Mean and standard deviation over
 reference. Ends of the cord: predicted minus reference, positive towards the head, where the reference ends within sound slices.
 Centre: distance of an eye's middle from its reference's; beyond {FAR_MM:g} mm it is listed. Varied CTs: what was found there is
 brought back onto the CT's own grid and compared where the varied CT still shows the organ (at least {LEAST_IN_VIEW:.0%} of it), and so
-is what was found on the CT as it is; the loss is the difference of the two means."""
+is what was found on the CT as it is; the loss is the difference of the two means."""  # noqa: E501 - written into the report as it stands
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
@@ -181,7 +180,10 @@ def write_text(rows: list[Row], findings: list[Finding], dataset: Dataset, how: 
     parts = [
         "# Evaluation",
         f"{len(dataset.patients)} patients, {compared} comparisons. {how}",
-        "Research software: the figures say how far contours agree with this data set's, not that they may be used unreviewed.",
+        (
+            "Research software: the figures say how far contours agree with this data "
+            "set's, not that they may be used unreviewed."
+        ),
         _markdown(SUMMARY_COLUMNS, summary_rows(summarise(rows))),
     ]
     if picture:
@@ -202,7 +204,7 @@ def write_text(rows: list[Row], findings: list[Finding], dataset: Dataset, how: 
 def write_beside(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _whose(row: Row) -> str:

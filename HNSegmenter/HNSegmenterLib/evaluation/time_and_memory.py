@@ -46,9 +46,10 @@ def drop_caches() -> bool:
 
 
 def run_measured(command: list[str]) -> Measured:
-    """Run a command that prints JSON events, and watch it. Raises HNSegmenterError with its own sentence if it fails."""
+    """Run a command that prints JSON events, and watch it.
+    Raises HNSegmenterError with its own sentence if it fails."""
     measured = Measured()
-    known = {path for path in _container_cgroups()}
+    known = set(_container_cgroups())
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, encoding="utf-8")
     watcher = threading.Thread(target=_watch, args=(process, measured, known), daemon=True)
@@ -66,7 +67,7 @@ def run_measured(command: list[str]) -> Measured:
     measured.wall_s = time.perf_counter() - begin
     watcher.join()
     if process.returncode == Cancelled.exit_code:
-        raise Cancelled()
+        raise Cancelled
     if process.returncode:
         raise HNSegmenterError(error or f"The measured command ended with code {process.returncode}.")
     return measured

@@ -31,7 +31,8 @@ PredictVaried = Callable[[Patient, str, sitk.Image], Prediction]
 
 @dataclass
 class Donors:
-    """Patients whose tissue fills others' voids: those of the data set with the most whole slices. None is kept in memory."""
+    """Patients whose tissue fills others' voids: those of the data set with the most whole slices.
+    None is kept in memory."""
 
     dataset: Dataset
     labels: dict[int, str]
@@ -56,7 +57,8 @@ class Donors:
 
 
 def try_variation(name: str, case: Case, predict: PredictVaried, donors: Donors, axial: bool, seed: int = 0) -> Trial:
-    """Vary, predict and compare, every row beside the unchanged CT's on what both show. axial: see Draw. Raises Cancelled."""
+    """Vary, predict and compare, every row beside the unchanged CT's on what both show. axial: see Draw.
+    Raises Cancelled."""
     trial = Trial(case.patient.name, name)
     random = np.random.default_rng([seed, crc32(f"{name} {case.patient.name}".encode())])
     draw = Draw(random, lambda: donors.other_than(case.patient, random), axial)
@@ -122,10 +124,11 @@ def _or_empty(mask: np.ndarray | None, case: Case) -> np.ndarray:
 
 
 def _look_for_inventions(trial: Trial, case: Case, masks: dict[str, np.ndarray | None], in_view: np.ndarray) -> None:
-    """Organs of which much is found although all of their reference is out of view, and that was not found there before.
+    """Organs of which much is found although all of their reference is out of view,
+    and that was not found there before.
 
-    Two neighbours may be told apart a little higher or lower than in the reference: what was there on the CT as it is, is no
-    invention of the variation.
+    Two neighbours may be told apart a little higher or lower than in the reference: what was there on the CT as it is,
+    is no invention of the variation.
     """
     for organ, mask in masks.items():
         reference, before = case.references[organ], case.mask(organ) & in_view

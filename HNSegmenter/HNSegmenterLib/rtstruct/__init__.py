@@ -12,5 +12,6 @@ from .tracing.contours import SliceContour, trace
 from .writer import build
 
 __all__ = [
-    "NameTable", "Options", "Report", "Roi", "SliceContour", "agreement", "build", "complete", "pair", "placed", "trace", "write", "write_rtstruct",
+    "NameTable", "Options", "Report", "Roi", "SliceContour", "agreement", "build", "complete", "pair", "placed",
+    "trace", "write", "write_rtstruct",
 ]  # fmt: skip

@@ -50,7 +50,8 @@ class CharacterSet:
 
     @property
     def codecs(self) -> list[str]:
-        """Python's names, as pydicom wants them. Of one that is not known only what all have in common is used: ASCII."""
+        """Python's names, as pydicom wants them. Of one that is not known only
+        what all have in common is used: ASCII."""
         if not self.known or not self.terms or self.terms == ("ISO_IR 6",):
             return ["ascii"]
         return convert_encodings(list(self.terms))

@@ -38,8 +38,8 @@ class Options:
 
     label: Structure Set Label, 1 to 16 characters. names: the clinic's own ROI names. algorithms: TG-263 name ->
     AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
-    all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. remarks: sentences on the whole
-    scan, for the description. series_description: LO, 64 characters. now: the time written in the file.
+    all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. remarks: sentences on the
+    whole scan, for the description. series_description: LO, 64 characters. now: the time written in the file.
     """
 
     label: str = "HN Segmenter"
@@ -57,17 +57,18 @@ def complete(
     model: dict | None,
     organs: Sequence[Organ],
     options: Options | None = None,
-    warn: Callable[[str], None] = lambda sentence: None,
+    warn: Callable[[str], None] = lambda _sentence: None,
 ) -> Dataset:
     """A new RTSTRUCT on the original CT with the ROI names, colours and contours of `dataset`.
 
     Contours are matched to the slices of `ct` by geometry: the slices and series that `dataset` names count for
     nothing (SlicerRT makes them refer to a copy of the CT). Contours inside others of the same ROI become holes by
     keyhole, those without area or of no ROI go, as do repeats; `warn` gets a sentence for each such change. An organ of
-    the model without a contour gets a line in the description. model: name, version and digest, or None if none was used.
+    the model without a contour gets a line in the description.
+    model: name, version and digest, or None if none was used.
 
-    Raises UnusableInput if the contours belong to another patient or CT, cannot be told to be one ROI's, lie in no slice's
-    plane or outside the image, cross, or none is left; WrongUsage if a name or option cannot be written.
+    Raises UnusableInput if the contours belong to another patient or CT, cannot be told to be one ROI's, lie in no
+    slice's plane or outside the image, cross, or none is left; WrongUsage if a name or option cannot be written.
     """
     with quiet():
         return _completed(dataset, ct, model, organs, options or Options(), warn)
@@ -104,7 +105,7 @@ def _check_options(options: Options, organs: Sequence[Organ]) -> None:
     unknown = set(options.algorithms.values()) - {AUTOMATIC, SEMIAUTOMATIC, MANUAL}
     if unknown:
         raise WrongUsage(
-            f"{sorted(unknown)[0]!r} is no ROI Generation Algorithm: use {AUTOMATIC}, {SEMIAUTOMATIC} or {MANUAL}."
+            f"{min(unknown)!r} is no ROI Generation Algorithm: use {AUTOMATIC}, {SEMIAUTOMATIC} or {MANUAL}."
         )
     options.names.check_against(organ.name for organ in organs)
 
@@ -115,14 +116,16 @@ def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str]
     if drawn.stated:
         if decisive := compare(own, drawn).decisive:
             raise UnusableInput(
-                f"The structure set belongs to another patient than the CT (their {decisive} differs): choose the CT it was drawn on."
+                f"The structure set belongs to another patient than the CT (their {decisive} "
+                "differs): choose the CT it was drawn on."
             )
         if said := remark([own, drawn], "The structure set and the CT"):
             warn(said)
     study = str(dataset.get("StudyInstanceUID") or "").strip()
     if study and study != ct.study_uid and ct.frame_of_reference_uid not in _frames(dataset):
         raise UnusableInput(
-            "The structure set names another study and another Frame of Reference than the CT: choose the CT it was drawn on."
+            "The structure set names another study and another Frame of Reference "
+            "than the CT: choose the CT it was drawn on."
         )
 
 
@@ -207,7 +210,8 @@ def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, o
 
 
 def _replace_unencodable(dataset: Dataset) -> None:
-    """Sentences come from elsewhere: a character that the character set lacks becomes a question mark, never a fault."""
+    """Sentences come from elsewhere: a character that the character set lacks becomes a question mark,
+    never a fault."""
     stated = CharacterSet.of(dataset)
     dataset.StructureSetDescription = stated.fitted(dataset.StructureSetDescription)
     for item in dataset.StructureSetROISequence:

@@ -50,7 +50,8 @@ def _encoded(dataset: Dataset, codecs: list[str], implicit: bool) -> bytes:
             raise
         except Exception as error:  # pydicom raises a dozen kinds; what they say quotes the value
             raise RuntimeFault(
-                f"The RTSTRUCT cannot be written: {keyword_for_tag(tag) or tag} holds what DICOM cannot. Use plain ASCII letters there."
+                f"The RTSTRUCT cannot be written: {keyword_for_tag(tag) or tag} holds what "
+                "DICOM cannot. Use plain ASCII letters there."
             ) from error
     return buffer.getvalue()
 

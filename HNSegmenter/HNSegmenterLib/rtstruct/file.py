@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,8 +26,8 @@ def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContou
 
     What is written is read and compared before, and once more from the disk, where it lies beside `path` until it is
     renamed to it. asked: ROI name -> the contours that its author drew, to be compared too; None where the author does
-    that. Raises RuntimeFault if a text cannot be written or something comes out as another, HNSegmenterError if the disk
-    refuses or gives back something else; nothing is left then.
+    that. Raises RuntimeFault if a text cannot be written or something comes out as another, HNSegmenterError if the
+    disk refuses or gives back something else; nothing is left then.
     """
     path = Path(path)
     content = dicom_file(dataset)
@@ -44,7 +43,7 @@ def write(dataset: Dataset, path: Path, asked: Mapping[str, Sequence[SliceContou
             raise HNSegmenterError(
                 "The RTSTRUCT did not read back as it was written: nothing was kept. Try another disk."
             )
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         raise HNSegmenterError(
             f"The RTSTRUCT could not be written to {path} ({error.strerror or error}): check space and rights there."

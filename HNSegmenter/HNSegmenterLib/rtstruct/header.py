@@ -59,8 +59,8 @@ def choose_character_set(ct: PlanningCT, dataset: Dataset, texts: list[str]) -> 
                 return
     bad = next(text for text in texts if not stated.holds(text))
     raise WrongUsage(
-        f"The name {bad!r} cannot be written in the CT's character set ({stated if stated.known else 'not a known one'}): "
-        "use plain ASCII letters in the name table."
+        f"The name {bad!r} cannot be written in the CT's character set "
+        f"({stated if stated.known else 'not a known one'}): use plain ASCII letters in the name table."
     )
 
 

@@ -80,7 +80,8 @@ class NameTable:
 
 
 def check_roi_name(name: object, what: str) -> None:
-    """Raises WrongUsage unless `name` can be an ROI Name (LO: 1 to 64 characters, no backslash or control character)."""
+    """Raises WrongUsage unless `name` can be an ROI Name (LO: 1 to 64
+    characters, no backslash or control character)."""
     if not isinstance(name, str) or not name.strip():
         raise WrongUsage(f"{_start(what)} is empty or no text: give 1 to {LONGEST_ROI_NAME} characters.")
     if name != name.strip():

@@ -19,7 +19,8 @@ _EXPORT_ANEW = "open the structure set in the program that it comes from, and ex
 
 @dataclass(frozen=True)
 class PairedRoi:
-    """One ROI. item: of the Structure Set ROI Sequence; drawn, observations: of the ROI Contour and RT ROI Observations Sequence."""
+    """One ROI. item: of the Structure Set ROI Sequence;
+    drawn, observations: of the ROI Contour and RT ROI Observations Sequence."""
 
     number: int
     name: str
@@ -47,13 +48,15 @@ class PairedRoi:
 
     @property
     def codes(self) -> set[tuple[str, str, str]]:
-        """What its observations say that it is: code values, their schemes, and the values of a modifier (the side) or ""."""
+        """What its observations say that it is: code values, their schemes,
+        and the values of a modifier (the side) or ""."""
         return {_code(item) for seen in self.observations for item in _items(seen, "RTROIIdentificationCodeSequence")}
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """rois in the order of the Structure Set ROI Sequence; nameless: ROI Number (None: none) -> contours that no ROI owns."""
+    """rois in the order of the Structure Set ROI Sequence;
+    nameless: ROI Number (None: none) -> contours that no ROI owns."""
 
     rois: list[PairedRoi]
     nameless: dict[int | None, int]
@@ -76,7 +79,8 @@ class Pairing:
 def pair(dataset: Dataset) -> Pairing:
     """Every ROI of an RTSTRUCT with what refers to it.
 
-    Raises UnusableInput if an ROI has no readable name or no number of its own, so that its contours could be another's.
+    Raises UnusableInput if an ROI has no readable name or no number of its own,
+    so that its contours could be another's.
     """
     rois = [_roi(item) for item in _items(dataset, "StructureSetROISequence")]
     _require_own_numbers(rois)
@@ -110,12 +114,12 @@ def _name(item: Dataset) -> str:
     """Raises UnusableInput if it does not fit the character set that the structure set states."""
     try:
         name = str(item.get("ROIName") or "").strip()
-    except Exception:  # a codec of that name that is for no texts
+    except Exception:  # noqa: BLE001 - a codec of that name that is for no texts
         name = UNREADABLE
     if UNREADABLE in name:
         raise UnusableInput(
-            f"The name of ROI {item.get('ROINumber')} cannot be read: it does not fit the character set that the structure set "
-            "states. Name it anew in plain ASCII letters."
+            f"The name of ROI {item.get('ROINumber')} cannot be read: it does not fit the character set that the "
+            "structure set states. Name it anew in plain ASCII letters."
         )
     return name
 
@@ -145,7 +149,7 @@ def _number(item: Dataset, keyword: str) -> int | None:
     """None if it is missing, empty or no whole number."""
     try:
         return int(item.get(keyword))
-    except Exception:  # pydicom converts a value when it is asked for, and stumbles over a damaged one in many ways
+    except Exception:  # noqa: BLE001 - pydicom converts when asked, and stumbles over damaged values in many ways
         return None
 
 

@@ -110,8 +110,8 @@ class Placer:
         found, repeats, holes = joined(name, outlines)
         if repeats and xor:
             raise UnusableInput(
-                f"Two contours of {name} are the same on {repeats[0].place}. By their type, {_XOR}, they undo each other: "
-                "delete one of them, or both."
+                f"Two contours of {name} are the same on {repeats[0].place}. By their type, {_XOR}, they undo each "
+                "other: delete one of them, or both."
             )
         self.repeats += len(repeats)
         self.holes += holes
@@ -167,6 +167,7 @@ def _writable(name: str, outline: Outline) -> np.ndarray:
         points = rounded(to_patient(outline.slice_, without_collinear(np.round(pixels, 3))))
     if points is None or len(encode(points)) > LONGEST_VALUE:
         raise UnusableInput(
-            f"A contour of {name} has {len(outline.points)} points, more than DICOM can hold in one: smooth or divide it."
+            f"A contour of {name} has {len(outline.points)} points, more than DICOM "
+            "can hold in one: smooth or divide it."
         )
     return points

@@ -96,14 +96,14 @@ def fill(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 
 
 def fill_ring(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """bool [row, column]: pixels whose centres one closed ring surrounds by the even-odd rule; ring (n, 2) of (column, row).
+    """bool [row, column]: pixels whose centres one closed ring surrounds by the even-odd rule;
+    ring (n, 2) of (column, row).
 
     Each edge changes the state of every pixel on its right, in the rows that it crosses.
     """
     crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
-    for (ax, ay), (bx, by) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        if ay > by:
-            ax, ay, bx, by = bx, by, ax, ay
+    for one, other in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        (ax, ay), (bx, by) = (other, one) if one[1] > other[1] else (one, other)
         rows = np.arange(max(0, ceil(ay)), min(shape[0], ceil(by)))  # ay <= row < by
         if len(rows):
             reached = np.ceil(ax + (rows - ay) * (bx - ax) / (by - ay)).astype(int)

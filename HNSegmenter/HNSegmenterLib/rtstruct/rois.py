@@ -16,7 +16,8 @@ _SPARE_COLORS = ((255, 127, 0), (127, 201, 127), (190, 174, 212), (191, 91, 23),
 
 @dataclass
 class Roi:
-    """name: TG-263 or the clinic's; organ: the model's organ behind it, if any; interpreted_type: RT ROI Interpreted Type."""
+    """name: TG-263 or the clinic's; organ: the model's organ behind it, if any;
+    interpreted_type: RT ROI Interpreted Type."""
 
     name: str
     organ: Organ | None
@@ -61,8 +62,8 @@ def roi_description(organ: Organ | None, algorithm: str, model: dict | None, lim
 def set_description(
     model: dict | None, client: str, missing: Sequence[str], remarks: Sequence[str] = (), limit: int = 1024
 ) -> str:
-    """Structure Set Description (ST): the review sentence, remarks on the whole scan, client, model, digest, and a line per
-    organ without an ROI."""
+    """Structure Set Description (ST): the review sentence, remarks on the whole scan, client, model, digest, and a line
+    per organ without an ROI."""
     digest = (model or {}).get("digest") or ""
     for shown in (digest, _short(digest)):
         drawn = (

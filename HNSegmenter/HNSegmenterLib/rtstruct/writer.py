@@ -1,4 +1,5 @@
-"""The sequences of an RTSTRUCT that hold the ROIs: Structure Set ROI, ROI Contour, RT ROI Observations (PS3.3 C.8.8)."""
+"""The sequences of an RTSTRUCT that hold the ROIs:
+Structure Set ROI, ROI Contour, RT ROI Observations (PS3.3 C.8.8)."""
 
 from __future__ import annotations
 

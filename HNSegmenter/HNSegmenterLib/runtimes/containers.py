@@ -1,7 +1,7 @@
 """Our containers: made hardened, named and labelled by the job's random id, always removed again.
 
-A record in the jobs folder says which process of which computer a container belongs to, so that a later client can tell a job that
-goes on from one that nobody waits for, and remove what an engine that stopped half-way left behind.
+A record in the jobs folder says which process of which computer a container belongs to, so that a later client can tell
+a job that goes on from one that nobody waits for, and remove what an engine that stopped half-way left behind.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def remove(engine: Engine, job_id: str) -> bool:
             return True
         except docker.errors.NotFound:
             return True
-        except Exception:  # a removal already under way (409), an engine that restarts, a connection lost
+        except Exception:  # noqa: BLE001 - a removal already under way (409), an engine that restarts, a connection lost
             time.sleep(0.5 * attempt)
     return False
 
@@ -112,7 +113,8 @@ def remove(engine: Engine, job_id: str) -> bool:
 @dataclass(frozen=True)
 class LeftContainer:
     """A container of ours on an engine. state: Docker's (created, running, exited ...); ours: this user's client
-    made it; in_use: by a process that lives, or that another computer with the same home folder can tell; keep: someone means to fetch its result."""
+    made it; in_use: by a process that lives, or that another computer with the same home folder can tell;
+    keep: someone means to fetch its result."""
 
     job_id: str
     state: str
@@ -201,10 +203,8 @@ def _in_use(record: dict) -> bool:
 def forget(job_id: str) -> None:
     folder = _records_folder()
     (folder / f"{job_id}.json").unlink(missing_ok=True)
-    try:
+    with suppress(OSError):  # other jobs' records, or already gone
         folder.rmdir()
-    except OSError:  # other jobs' records, or already gone
-        pass
 
 
 def list_records() -> list[str]:

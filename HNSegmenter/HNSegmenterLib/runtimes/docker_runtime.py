@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -114,7 +113,7 @@ class DockerRuntime:
             check_results(part)
             with transfer.disk_faults():
                 shutil.rmtree(job.results, ignore_errors=True)
-                os.replace(part, job.results)
+                part.replace(job.results)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         emit(Event("progress", stage="download", fraction=1.0))
@@ -149,7 +148,8 @@ def check_results(folder: Path) -> None:
     for organ in Result.read(folder / "result.json").organs:
         if organ.file is not None and not (Path(organ.file).name == organ.file and (folder / organ.file).is_file()):
             raise RuntimeFault(
-                f"The container names a labelmap of {organ.name} and did not write it: the image does not keep its contract."
+                f"The container names a labelmap of {organ.name} and did not write "
+                "it: the image does not keep its contract."
             )
 
 

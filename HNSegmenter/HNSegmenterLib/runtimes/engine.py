@@ -226,7 +226,7 @@ def _check_version(about: dict, endpoint: Endpoint) -> None:
 def check_ssh(endpoint: Endpoint) -> None:
     """Ask for the engine's version over ssh without any prompt, so that a missing key cannot hang the client."""
     try:
-        import paramiko
+        import paramiko  # noqa: F401 - docker-py would load it, and say less
     except ImportError as error:
         raise EngineFault(
             f"An engine over ssh ({endpoint.url}) needs the package paramiko: pip install 'docker[ssh]'."
@@ -248,7 +248,7 @@ def _run_ssh(command: list[str], endpoint: Endpoint, said: TextIO) -> int:
     """The exit code; all output goes to `said`."""
     try:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=3 * CONNECT_TIMEOUT_S
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=3 * CONNECT_TIMEOUT_S, check=False
         ).returncode
     except FileNotFoundError as error:
         raise EngineFault(f"The program ssh is missing, {endpoint.url} needs it: install an OpenSSH client.") from error

@@ -95,7 +95,7 @@ def save(engine: Engine, reference: str, file: Path, emit: Emit, cancel: CancelT
                 target.write(chunk)
                 written += len(chunk)
                 emit(Event("progress", "save", min(written / size, 0.99), f"{written / MB:.0f} MB"))
-        os.replace(partial, file)
+        partial.replace(file)
     except OSError as error:
         raise EngineFault(
             f"The image cannot be written to {file} ({error.strerror}): free space or name another file."
@@ -240,7 +240,10 @@ def _build_sentence(error: str, lines: Iterable[str]) -> str:
     if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", said):
         return "The build does not trust the network's TLS proxy: give its certificates with --ca-bundle FILE."
     if re.search("pull access denied|manifest unknown|not found: manifest|registry|https?://[^ ]+/v2/", text):
-        return f"The base image cannot be had ({text[:200]}): load it first (docker load), or name one here with --base IMAGE."
+        return (
+            f"The base image cannot be had ({text[:200]}): load it first (docker "
+            "load), or name one here with --base IMAGE."
+        )
     return f"The build failed ({text[:200]}). Its last line: {said.splitlines()[-1][:200] if said else 'none'}"
 
 
@@ -255,9 +258,6 @@ def _messages(engine: Engine, start: Callable[[], Iterable], doing: str, cancel:
         raise
     except Exception as error:
         for answer in chain(error):
-            if isinstance(answer, docker.errors.APIError) and answer.explanation:
-                if doing.startswith("Pulling"):
-                    raise EngineFault(
-                        _pull_sentence(doing.removeprefix("Pulling "), str(answer.explanation))
-                    ) from error
+            if isinstance(answer, docker.errors.APIError) and answer.explanation and doing.startswith("Pulling"):
+                raise EngineFault(_pull_sentence(doing.removeprefix("Pulling "), str(answer.explanation))) from error
         raise engine.fault(error, doing) from error

@@ -31,8 +31,8 @@ def network_folder() -> Path:
         if (folder / "predict.py").is_file():
             return folder
     raise RuntimeFault(
-        "The network is not installed on this computer (no predict.py): use --runtime docker, or name the folder docker/ "
-        "of the sources in HNSEG_NETWORK."
+        "The network is not installed on this computer (no predict.py): use --runtime docker, or name the folder "
+        "docker/ of the sources in HNSEG_NETWORK."
     )
 
 
@@ -98,7 +98,7 @@ def _follow(process: subprocess.Popen, emit: Emit, cancel: CancelToken) -> str |
     error = None
     while True:
         if cancel.cancelled:
-            raise Cancelled()
+            raise Cancelled
         try:
             line = lines.get(timeout=0.05)
         except queue.Empty:

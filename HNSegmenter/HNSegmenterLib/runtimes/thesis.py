@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def tell_organ(stem: str) -> str | None:
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain)
     words = re.findall(r"[a-z]+", plain.lower())
-    words, joined = _split_sides(words), {f"{a} {b}" for a, b in zip(words, words[1:], strict=False)}
+    words, joined = _split_sides(words), {f"{a} {b}" for a, b in pairwise(words)}
     organs = {organ for organ, known in _WORDS.items() if known & (set(words) | joined)}
     if len(organs) != 1:
         return None

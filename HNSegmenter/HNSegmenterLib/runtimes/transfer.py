@@ -111,8 +111,8 @@ def extract_results(
                 total += member.size
                 if total > MOST_RESULT_BYTES or len(names) >= MOST_RESULT_FILES:
                     raise RuntimeFault(
-                        f"The container's results are larger than {MOST_RESULT_BYTES >> 20} MB or {MOST_RESULT_FILES} files: "
-                        "they are not taken over. Use an image that keeps its contract."
+                        f"The container's results are larger than {MOST_RESULT_BYTES >> 20} MB or {MOST_RESULT_FILES} "
+                        "files: they are not taken over. Use an image that keeps its contract."
                     )
                 _write(archive.extractfile(member), folder / name)
                 names.append(name)

@@ -48,7 +48,7 @@ class Worker:
     def _work(self) -> None:
         try:
             self._value = self._call()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             self._error = error
         finally:
             self._done.set()
@@ -85,7 +85,7 @@ class Stream:
                 if not self._put(item):
                     return
             self._put(self._END)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised where the items are read
             self._put(error)
 
     def _put(self, item: Any) -> bool:

@@ -1,4 +1,5 @@
-"""A CT as a DICOM series, as a treatment planning CT leaves the scanner: the sample patient's, or any other of made-up identity."""
+"""A CT as a DICOM series, as a treatment planning CT leaves the scanner:
+the sample patient's, or any other of made-up identity."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def write_dicom(folder: Path, seed: int = 0) -> Path:
 def write_series(ct: sitk.Image, folder: Path, who: MadeUp) -> Path:
     """Write a CT (HU, any orthonormal direction) as a series, one file a slice of axis k, into `folder` (new or empty).
 
-    HU beyond 12 bits (-1024 to 3071) are clipped. Raises HNSegmenterError if it cannot be written; then nothing is left.
+    HU beyond 12 bits (-1024 to 3071) are clipped. Raises HNSegmenterError if it cannot be written;
+    then nothing is left.
     """
     staged = folder.with_name(f".{folder.name}.part")
     try:

@@ -58,7 +58,8 @@ def _twice(volume: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _add_noise(hu: np.ndarray, seed: int) -> None:
-    """Add a scanner's noise in place, in-plane correlated; each slice gets one of a few fields, shifted and mirrored."""
+    """Add a scanner's noise in place, in-plane correlated;
+    each slice gets one of a few fields, shifted and mirrored."""
     random = np.random.Generator(np.random.PCG64(seed))
     shape = (_NOISE_FIELDS, *hu.shape[1:])
     field = np.zeros(shape, np.int32)

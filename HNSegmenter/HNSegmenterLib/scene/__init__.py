@@ -52,7 +52,7 @@ _HOMES = {
     "segment": "workflow",
     "segment_and_save": "workflow",
 }
-__all__ = sorted(_HOMES)
+__all__ = tuple(sorted(_HOMES))
 
 
 def __getattr__(name: str):

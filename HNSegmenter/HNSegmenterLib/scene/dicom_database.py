@@ -29,7 +29,8 @@ SCALAR_VOLUMES = "DICOMScalarVolumePlugin"
 SAVED = "RTSTRUCT"
 MOVED = (
     "{} does not lie where its DICOM slices are: it was resampled, a transform was hardened on it, or Slicer's setting "
-    "Acquisition geometry regularization (Application Settings, DICOM) is not the default. Set that, and load the CT again."
+    "Acquisition geometry regularization (Application Settings, DICOM) is not "
+    "the default. Set that, and load the CT again."
 )
 
 
@@ -82,12 +83,14 @@ def copied(files: Sequence[Path], uids: Sequence[str], series_uid: str) -> list[
 
 
 def load_instances(uids: Sequence[str]) -> vtkMRMLScalarVolumeNode:
-    """The volume of slices that the database knows, by their SOP Instance UIDs. Raises as files_of and import_and_load."""
+    """The volume of slices that the database knows, by their SOP Instance UIDs.
+    Raises as files_of and import_and_load."""
     return import_and_load(files_of(uids), _database().instanceValue(uids[0], SERIES_TAG))
 
 
 def original_files(volume: vtkMRMLScalarVolumeNode) -> list[Path]:
-    """The DICOM files that a volume was loaded from, in order of k. Raises UnusableInput if it is not from DICOM, or as files_of."""
+    """The DICOM files that a volume was loaded from, in order of k.
+    Raises UnusableInput if it is not from DICOM, or as files_of."""
     if reason := rtstruct_impossible(volume):
         raise UnusableInput(reason)
     return files_of(instance_uids(volume))
@@ -108,8 +111,8 @@ def files_of(uids: Sequence[str]) -> list[Path]:
 def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emit: Emit | None = None) -> PlanningCT:
     """The original series of a volume, read and checked as the command line does.
 
-    folder: where the DICOM files are; default what the DICOM database says. Raises UnusableInput if it cannot be had, or
-    is not the series that the volume was loaded from.
+    folder: where the DICOM files are; default what the DICOM database says. Raises UnusableInput if it cannot be had,
+    or is not the series that the volume was loaded from.
     """
     from ..dicom import find_series, inventory_of, read_series
 
@@ -139,7 +142,8 @@ def planning_ct(volume: vtkMRMLScalarVolumeNode, folder: Path | None = None, emi
 
 
 def _in_place(volume: vtkMRMLScalarVolumeNode, ct: PlanningCT) -> bool:
-    """Whether the scene shows every slice where its DICOM file says: by the volume's axes, or by its acquisition transform."""
+    """Whether the scene shows every slice where its DICOM file says:
+    by the volume's axes, or by its acquisition transform."""
     if is_acquisition_transform(volume.GetParentTransformNode(), volume):
         return True
     grid, slices = Grid.of_volume(volume), ct.slices

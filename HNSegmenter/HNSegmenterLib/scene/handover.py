@@ -76,7 +76,8 @@ class HandOver:
         except (OSError, RuntimeError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise HNSegmenterError(
-                f"The CT could not be written into {folder.parent}: free disk space there, or name another folder in HNSEG_JOBS."
+                f"The CT could not be written into {folder.parent}: free disk space "
+                "there, or name another folder in HNSEG_JOBS."
             ) from error
         return job
 
@@ -125,7 +126,8 @@ class HandOver:
         return next((node for node in volumes if sought and identity(node) == sought), None)
 
     def load_volume(self) -> vtkMRMLScalarVolumeNode:
-        """The CT again, where its scene is gone: from the DICOM files that the database knows, else the copy handed over.
+        """The CT again, where its scene is gone: from the DICOM files that the database knows,
+        else the copy handed over.
 
         Needs the application. Raises UnusableInput if the DICOM files are gone or are others now.
         """
@@ -161,7 +163,8 @@ class HandOver:
 def left_behind(root: Path | None = None) -> list[HandOver]:
     """Jobs of this computer that an earlier Slicer left, done or still running, oldest first.
 
-    Those that ended without a result are removed: they hold a patient's CT. Jobs of a Slicer that still runs are its own.
+    Those that ended without a result are removed: they hold a patient's CT.
+    Jobs of a Slicer that still runs are its own.
     """
     found = []
     for folder in (root or jobs_folder()).glob(f"{PREFIX}*"):

@@ -25,7 +25,8 @@ CASE = "HNSegmenter.inbox"  # node attribute of the CT
 
 @dataclass(frozen=True)
 class Case:
-    """A series of the node as it was opened. series: the node's own id of it; job: of the segmentation that waits for review."""
+    """A series of the node as it was opened. series: the node's own id of it;
+    job: of the segmentation that waits for review."""
 
     series: str
     job: str
@@ -63,7 +64,8 @@ class PrivateFolder:
         except OSError as error:
             self.remove()
             raise HNSegmenterError(
-                f"No folder can be made in {root} ({error.strerror}): free disk space there, or name another folder in HNSEG_JOBS."
+                f"No folder can be made in {root} ({error.strerror}): free disk space "
+                "there, or name another folder in HNSEG_JOBS."
             ) from error
 
     def remove(self) -> None:

@@ -36,8 +36,9 @@ def load_dicom(
     """Import the planning CT below a folder into the DICOM database and load exactly that series.
 
     series_uid: which, where several could be it. copy: for a folder that will go away; else its files are indexed where
-    they are. Only the slices are, in any case; emit hears a warning of what else was filed with them. Raises UnusableInput
-    with the library's own sentences where there is none, several (`candidates`) or it would give wrong contours.
+    they are. Only the slices are, in any case; emit hears a warning of what else was filed with them. Raises
+    UnusableInput with the library's own sentences where there is none,
+    several (`candidates`) or it would give wrong contours.
     """
     from ..dicom import find_series
     from ..dicom.accept import arrange, check_headers, check_stack

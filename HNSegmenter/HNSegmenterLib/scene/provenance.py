@@ -64,8 +64,8 @@ def edited_segments(node) -> list[str]:
 def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
     """ROI Generation Algorithm: AUTOMATIC as the network drew it, SEMIAUTOMATIC if changed since, MANUAL if added.
 
-    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment, where it is
-    at hand.
+    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment, where it
+    is at hand.
     """
     segment = node.GetSegmentation().GetSegment(segment_id)
     organ, drawn = tag_of(segment, ORGAN), tag_of(segment, FINGERPRINT)
@@ -78,7 +78,8 @@ def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
 
 
 def organs_behind(node) -> dict[str, Organ]:
-    """Segment id -> the model's organ that it is, each organ once: a segment of its name comes before one made of it."""
+    """Segment id -> the model's organ that it is, each organ once:
+    a segment of its name comes before one made of it."""
     result, there = result_of(node), segments(node)
     behind = {segment_id: organ_behind(segment, result) for segment_id, segment in there.items()}
     found: dict[str, Organ] = {}
@@ -90,7 +91,8 @@ def organs_behind(node) -> dict[str, Organ]:
 
 
 def organ_behind(segment, result: Result | None) -> Organ | None:
-    """The model's organ that a segment is: by its name, else (renamed) by what the network drew it as; a target is none."""
+    """The model's organ that a segment is: by its name, else (renamed) by what the network drew it as;
+    a target is none."""
     organs = result.organs if result else []
     if named := next((organ for organ in organs if _is_called(segment, organ)), None):
         return named

@@ -91,7 +91,8 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
         raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
     if not is_binary(labelmap):
         raise RuntimeFault(
-            f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: run the segmentation again."
+            f"The labelmap of {organ.name} is not one of zeros and ones with an "
+            "organ in it: run the segmentation again."
         )
     own = Grid.of_image(labelmap)
     if grid is not None and not grid.same_place(own):

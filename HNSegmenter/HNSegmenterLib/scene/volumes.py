@@ -31,7 +31,8 @@ def check_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
         raise UnusableInput(f"{name} holds no image: load the CT again.")
     if data.GetNumberOfScalarComponents() != 1:
         raise UnusableInput(
-            f"{name} has {data.GetNumberOfScalarComponents()} values a voxel (colours or vectors): choose the CT volume."
+            f"{name} has {data.GetNumberOfScalarComponents()} values a voxel (colours "
+            "or vectors): choose the CT volume."
         )
     if min(data.GetDimensions()) < 2:
         raise UnusableInput(f"{name} is a single slice: choose the volume of the whole CT.")
@@ -94,8 +95,8 @@ def is_acquisition_transform(transform, volume: slicer.vtkMRMLScalarVolumeNode) 
 def bends(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
     """Whether Slicer shows a DICOM series on a grid that is none for the network.
 
-    It gives a tilted series slanted axes, and moves uneven or shifted slices by an acquisition transform (where that only
-    makes up for positions rounded in the files, it counts for nothing).
+    It gives a tilted series slanted axes, and moves uneven or shifted slices by an acquisition transform (where that
+    only makes up for positions rounded in the files, it counts for nothing).
     """
     if not instance_uids(volume):
         return False
@@ -118,10 +119,13 @@ def frame_of(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLTransformN
 def rtstruct_impossible(volume: slicer.vtkMRMLScalarVolumeNode | None) -> str | None:
     """Why no RTSTRUCT can be written for a volume, and what to do; None where one can."""
     if volume is None:
-        return "The CT that the contours were drawn on is not in the scene: load it again, and choose it for the segmentation."
+        return (
+            "The CT that the contours were drawn on is not in the scene: load it "
+            "again, and choose it for the segmentation."
+        )
     if not instance_uids(volume):
         return (
-            f"{volume.GetName()} was not loaded from DICOM, so there are no patient, study and slices that an RTSTRUCT could "
-            "refer to: load the CT's DICOM folder for one, or save the contours as labelmaps."
+            f"{volume.GetName()} was not loaded from DICOM, so there are no patient, study and slices that an RTSTRUCT "
+            "could refer to: load the CT's DICOM folder for one, or save the contours as labelmaps."
         )
     return None

@@ -81,7 +81,7 @@ def _run(job: HandOver, arguments: list[str], emit: Emit) -> None:
                 raise
         if error is not None:
             if error.get("exit") == Cancelled.exit_code:
-                raise Cancelled()
+                raise Cancelled
             raise _FAULTS.get(error.get("exit"), RuntimeFault)(str(error.get("message")))
         if process.returncode or not job.done:
             stderr.seek(0)

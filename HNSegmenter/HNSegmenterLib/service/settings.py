@@ -71,7 +71,8 @@ class TlsSettings:
 
 @dataclass(frozen=True)
 class HttpsSettings:
-    """Certificate and key of the node's url, where that is https. orthanc_port: Orthanc's own, behind it on loopback."""
+    """Certificate and key of the node's url, where that is https.
+    orthanc_port: Orthanc's own, behind it on loopback."""
 
     certificate: Path
     key: Path

@@ -1,4 +1,5 @@
-"""How the inbox reaches the DICOM node: this machine's service.toml, the password of this session, and child processes."""
+"""How the inbox reaches the DICOM node: this machine's service.toml, the password of this session,
+and child processes."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ ABOUT_PASSWORD = "password"  # in the sentence of a node that refuses it
 
 
 class NodeAccess:
-    """settings: of the chosen service.toml, None without a usable one, and fault says why; both empty where none is chosen."""
+    """settings: of the chosen service.toml, None without a usable one, and fault says why;
+    both empty where none is chosen."""
 
     def __init__(self):
         self.settings: service.ServiceSettings | None = None
@@ -48,7 +50,8 @@ class NodeAccess:
         )
 
     def choose(self, path: str) -> None:
-        """Keep another configuration for this machine. Raises WrongUsage, and keeps the former one, if it is not usable."""
+        """Keep another configuration for this machine.
+        Raises WrongUsage, and keeps the former one, if it is not usable."""
         service.load(Path(path))
         self.close()
         qt.QSettings().setValue(CONFIGURATION, path)
@@ -60,7 +63,7 @@ class NodeAccess:
         command: list[str],
         onResult: Callable[[dict], None],
         onFault: Callable[[str], None],
-        onEvent: Callable[[dict], None] = lambda event: None,
+        onEvent: Callable[[dict], None] = lambda _event: None,
     ) -> Run:
         """Begin `hn-segmenter inbox <command>`; one of the two is called at its end, onFault with "" after a cancel.
 

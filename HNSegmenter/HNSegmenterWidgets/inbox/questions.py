@@ -15,7 +15,8 @@ WIDTH = 460
 
 @dataclass(frozen=True)
 class Target:
-    """A planning system to choose. approval: status that it gets the set with, "" if unknown; automatic: it has one unreviewed."""
+    """A planning system to choose. approval: status that it gets the set with, "" if unknown;
+    automatic: it has one unreviewed."""
 
     name: str
     approval: str = ""

@@ -23,8 +23,8 @@ from .table import patient_name
 class InboxReview:
     """One action at a time, told on the section's status line.
 
-    clearScene() is asked before a CT is loaded; onOpened(volume, contours or None) and onDecided(row) follow when an action
-    is done, onChange() whenever one begins or ends.
+    clearScene() is asked before a CT is loaded; onOpened(volume, contours or None) and onDecided(row) follow when an
+    action is done, onChange() whenever one begins or ends.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class InboxReview:
             target = self._folder.path / "patient"
             self._run = self._access.ask(
                 ["fetch", row["series"], "--out", str(target)],
-                lambda result: self._fetched(row, target),
+                lambda _result: self._fetched(row, target),
                 self._failed,
                 self._onEvent,
             )
@@ -85,7 +85,8 @@ class InboxReview:
         self._begin(_("Fetching {patient} ...").format(patient=patient_name(row)), ask)
 
     def approve(self, row: dict, node) -> None:
-        """Write the contours as RTSTRUCT, say what had to be changed, and hand it to the node under the reviewer's name."""
+        """Write the contours as RTSTRUCT, say what had to be changed,
+        and hand it to the node under the reviewer's name."""
         case = scene.case_of(scene.volume_of(node))
 
         def ask() -> None:
@@ -111,7 +112,8 @@ class InboxReview:
         self._begin("", ask)
 
     def _handOver(self, row: dict, command: list[str], agreed: str = "") -> None:
-        """Have the node take the approved set. Where it has to be changed for that, it takes just what the reviewer agreed to.
+        """Have the node take the approved set. Where it has to be changed for that,
+        it takes just what the reviewer agreed to.
 
         agreed: digest of these changes. Raises HNSegmenterError.
         """
@@ -218,7 +220,7 @@ class InboxReview:
         if (folder / "results").is_dir():
             steps = scene.show_in_steps(folder / "results", volume)
             self._importing = Importing(
-                steps, lambda fraction: None, lambda node: self._shown(row, volume, node), self._importFailed
+                steps, lambda _fraction: None, lambda node: self._shown(row, volume, node), self._importFailed
             )
         else:
             self._shown(row, volume, None)
@@ -237,14 +239,16 @@ class InboxReview:
         self._onDecided(row)
 
     def _targets(self, row: dict) -> list[questions.Target]:
-        """The node's planning systems; what each gets stands in this machine's configuration. Raises HNSegmenterError."""
+        """The node's planning systems; what each gets stands in this machine's configuration.
+        Raises HNSegmenterError."""
         known = self._access.settings.destinations
         names = row.get("destinations") or list(known)
         there = {name: known[name] for name in names if name in known}
         if not there:
             raise HNSegmenterError(
                 _(
-                    "The node's planning systems are not in this computer's service.toml: copy the node's [destinations] into it."
+                    "The node's planning systems are not in this computer's service.toml: "
+                    "copy the node's [destinations] into it."
                 )
             )
         return [questions.Target(name, item.approval, item.automatic) for name, item in there.items()]

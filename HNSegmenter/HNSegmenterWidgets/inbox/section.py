@@ -138,8 +138,8 @@ class InboxSection:
             if ready
             else self._access.fault
             or _(
-                "Not set up. Patients that a scanner sends to the clinic's DICOM node are contoured there and wait here for "
-                "their review. Choose the node's configuration (service.toml), which your physicist has."
+                "Not set up. Patients that a scanner sends to the clinic's DICOM node are contoured there and wait "
+                "here for their review. Choose the node's configuration (service.toml), which your physicist has."
             )
         )
         self._ui.inboxSetupLabel.toolTip = self._access.path

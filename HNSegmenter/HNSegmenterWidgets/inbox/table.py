@@ -124,7 +124,8 @@ def to_look_at(row: dict) -> str:
 
 
 def deliveries(row: dict) -> list[str]:
-    """A sentence for each planning system that was sent to; failures are in the row's reason already, once it has failed."""
+    """A sentence for each planning system that was sent to;
+    failures are in the row's reason already, once it has failed."""
     return [
         f"{item['destination']}: {_delivered(item)}"
         for item in row.get("deliveries") or []

@@ -77,7 +77,8 @@ class ChildProcess:
             self._process.kill()
 
     def release(self) -> None:
-        """Let the child go on when Slicer ends. QProcess's destructor would kill it, so that this object is never freed."""
+        """Let the child go on when Slicer ends. QProcess's destructor would kill it,
+        so that this object is never freed."""
         process = self._forget()
         if process is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(process))

@@ -70,7 +70,8 @@ class Run:
         self._child.kill()
 
     def abandon(self, wait_ms: int = CANCEL_MS, cancel: bool = True) -> None:
-        """Stop now, wait until its container is gone, and remove its folder; nobody is called. cancel False: let it end in that time."""
+        """Stop now, wait until its container is gone, and remove its folder; nobody is called.
+        cancel False: let it end in that time."""
         if not self.running:
             return
         self.state = RunState.CANCELLED

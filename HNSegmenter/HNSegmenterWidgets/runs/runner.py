@@ -44,7 +44,7 @@ class Runner:
         self, job, arguments: list[str], environment: dict[str, str], onEvent=None, onEnd=None, volume=None
     ) -> None:
         """Start a child process; arguments are what comes after Python's own name. Raises RuntimeFault."""
-        self._run = Run(job, onEvent or (lambda event: None), onEnd or (lambda run: None))
+        self._run = Run(job, onEvent or (lambda _event: None), onEnd or (lambda _run: None))
         self._volumeId = volume.GetID() if volume is not None else None
         try:
             self._run.start(arguments, environment)
@@ -69,7 +69,7 @@ class Runner:
         """The run, once it is done. Raises Cancelled, RuntimeFault with its sentence."""
         self._run.wait()
         if self._run.state == RunState.CANCELLED:
-            raise Cancelled()
+            raise Cancelled
         if self._run.state == RunState.FAILED:
             raise RuntimeFault(self._run.sentence)
         return self._run

@@ -1,4 +1,5 @@
-"""A patient who lies otherwise than the scan says is told in one sentence on the whole scan, and nobody who lies as it says is."""
+"""A patient who lies otherwise than the scan says is told in one sentence on the whole scan,
+and nobody who lies as it says is."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ SAID = {
     "on its side, its face where the patient's left should be": ON_THE_LEFT,
     "on its side, its face where the patient's right should be": ON_THE_LEFT.T,
 }
-ADVICE = "use none of its contours, check Patient Position (head or feet first, supine or prone) at the scanner, and send the scan again"
+ADVICE = (
+    "use none of its contours, check Patient Position (head or feet first, supine "
+    "or prone) at the scanner, and send the scan again"
+)
 
 
 def airways(array, l, p, s):
@@ -123,7 +127,8 @@ def one_lung(array, l, p, s):
 
 
 def couch(array, l, p, s):
-    """A hollow one that the patient lies on, its foam as light as air here and there, and a gap between that and the neck."""
+    """A hollow one that the patient lies on, its foam as light as air here and there,
+    and a gap between that and the neck."""
     airways(array, l, p, s)
     array[(p > 98) & (abs(l) < 95) & ((p < 103) | (p > 109))] = 20
     array[(abs(l) < 30) & (abs(p - 92) < 5) & (abs(s + 60) < 20)] = -1000

@@ -123,6 +123,7 @@ class TestWithEngine:
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,
+                check=False,
             )
 
         good = run("--image", image_of(engine.client, "ok"))

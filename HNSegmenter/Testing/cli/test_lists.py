@@ -93,7 +93,9 @@ def jobs(tmp_path, monkeypatch):
 
 def queue(config, *words, **environment) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "HNSegmenterLib", "queue", *words, "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment}, check=False
+    )
 
 
 def test_the_queue_is_one_line_a_job_at_80_columns_and_whole_without_a_terminal(jobs):
@@ -140,11 +142,13 @@ def test_commands_to_copy_stand_in_one_line():
     """Of doctor, whose table is too narrow for them."""
     command = [sys.executable, "-m", "HNSegmenterLib", "doctor", "--docker-host", "unix:///nowhere/docker.sock"]
     said = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "80"}
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "80"}, check=False
     ).stdout
     table, hints = (([line for line in said.splitlines() if (line[0] in "┏┃┡│└") == boxed]) for boxed in (True, False))
     assert all(cell_len(line) == cell_len(table[0]) <= 80 for line in table)
     found = json.loads(
-        subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60).stdout.splitlines()[-1]
+        subprocess.run(
+            [*command, "--json"], capture_output=True, text=True, timeout=60, check=False
+        ).stdout.splitlines()[-1]
     )["findings"]
     assert hints == [f"{item['what']}: {item['fix']}" for item in found if item["fix"]] != []

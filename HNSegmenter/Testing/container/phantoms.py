@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -77,7 +78,7 @@ def write_ct(
 
 
 def write_model(
-    folder: Path, organs: list[str] = list(BALLS), absent: tuple[str, ...] = (), multiple: int = 16, **rules
+    folder: Path, organs: Sequence[str] = tuple(BALLS), absent: tuple[str, ...] = (), multiple: int = 16, **rules
 ) -> Path:
     """A model folder whose network finds each organ by its density, without its mixed edge, and grows it by that.
 
@@ -88,7 +89,8 @@ def write_model(
     onnx.save(_band_network([BALLS[name][0] for name in in_model]), folder / "network.onnx")
     entries = [
         {"name": name, "channel": in_model.index(name) + 1 if name in in_model else None, "label": label,
-         "color": [10 * label, 20, 30], "code": {"value": "2748008" if name == "SpinalCord" else str(label), "scheme": "SCT", "meaning": name},
+         "color": [10 * label, 20, 30],
+         "code": {"value": "2748008" if name == "SpinalCord" else str(label), "scheme": "SCT", "meaning": name},
          "laterality": None, "in_model": name in in_model}
         for label, name in enumerate(organs, start=1)
     ]  # fmt: skip
@@ -113,7 +115,8 @@ def seal(folder: Path) -> Path:
 def _band_network(values_hu: list[float]) -> onnx.ModelProto:
     """Softmax of logits that grow with the nearness to each organ's HU; background wins outside every band.
 
-    Eroding by one voxel removes the shells where one ball's density shades into another's; growing by two gives back the edge.
+    Eroding by one voxel removes the shells where one ball's density shades into another's;
+    growing by two gives back the edge.
     """
     centres = (np.array(values_hu) - HU_SHIFT) / HU_SCALE
     band = BAND_HU / HU_SCALE
@@ -147,7 +150,9 @@ def _band_network(values_hu: list[float]) -> onnx.ModelProto:
 def predict(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess:
     """Run predict.py as the container does; stdout and stderr as text."""
     command = [sys.executable, str(PREDICT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False
+    )
 
 
 def events(run: subprocess.CompletedProcess) -> list[dict]:

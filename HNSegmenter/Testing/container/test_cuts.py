@@ -1,4 +1,5 @@
-"""A part of the patient blanked beyond a plane: the plane is found, organs are drawn up to it, and it is said which it ends."""
+"""A part of the patient blanked beyond a plane:
+the plane is found, organs are drawn up to it, and it is said which it ends."""
 
 from __future__ import annotations
 
@@ -122,7 +123,10 @@ def test_what_is_stray_beyond_hides_no_plane(grid, beyond_mm):
     """Half a millilitre, as of a mask or a wire."""
     direction = DIRECTIONS["left"]
     middle = np.array([6.0 + beyond_mm, 20, 10])
-    stray = lambda points: np.linalg.norm(points - middle, axis=-1) < 5
+
+    def stray(points):
+        return np.linalg.norm(points - middle, axis=-1) < 5
+
     clean, points, spacing = image(grid, blanked(direction, 6.0))
     hu = np.where(stray(points), 40, clean).astype(np.int16)
     assert (hu != clean).any()
@@ -152,7 +156,8 @@ def test_two_planes():
 
 
 def test_any_plane_through_a_real_patient_and_no_skin(real_data):
-    """CTs blanked beyond a random plane through the middle; as they are, some end at a slice, and one lies on a flat support."""
+    """CTs blanked beyond a random plane through the middle;
+    as they are, some end at a slice, and one lies on a flat support."""
     random = np.random.default_rng(5)
     for file in sorted((real_data / "openkbp" / "validation").glob("*/data.nii.gz")):
         ct = nib.load(file)

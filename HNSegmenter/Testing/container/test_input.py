@@ -256,7 +256,8 @@ def no_such_file(good, folder):
 
 KINDS = {
     text: "NIfTI", empty_file: "empty", short_header: "NIfTI", truncated: "ends too early",
-    truncated_gz: "ends too early", damaged_gz: "damaged", gz_in_name_only: "NIfTI", other_name: "neither .nii nor .nii.gz",
+    truncated_gz: "ends too early", damaged_gz: "damaged", gz_in_name_only: "NIfTI",
+    other_name: "neither .nii nor .nii.gz",
     a_folder: "folder", four_dimensions: "4 dimensions", one_slice: "single slice", two_dimensions: "single slice",
     few_slices: "measures", colour: "colours", complex_numbers: "complex", not_a_number: "Slice 8 of 50",
     infinite: "Slice 8 of 50", constant: "40", air_only: "tissue", an_mr: "MR", without_intercept: "intercept",

@@ -1,4 +1,5 @@
-"""A long scan whose neck is parted from its larger trunk: all that the neck and the head hold is found as if it were not there."""
+"""A long scan whose neck is parted from its larger trunk:
+all that the neck and the head hold is found as if it were not there."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ METAL_HU = 3000
 
 
 def implanted(points: np.ndarray) -> np.ndarray:
-    """HU: trunk, neck and head in one, a cord from end to end, 500 mm long, and where the neck begins nothing but metal in its place."""
+    """HU: trunk, neck and head in one, a cord from end to end, 500 mm long,
+    and where the neck begins nothing but metal in its place."""
     x, y, z = np.moveaxis(points, -1, 0)
     hu = np.full(x.shape, -1000.0)
     hu[np.hypot(x, y) < np.where(z < GAP[0], 95, 70)] = BODY_HU

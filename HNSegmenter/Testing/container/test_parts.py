@@ -57,7 +57,8 @@ def test_a_field_that_rises_evenly_keeps_its_values_where_they_are(spacing):
 
 
 def test_a_finer_scanner_shows_the_network_no_more_than_the_one_it_knows():
-    """A sharp edge is as wide, on average over where it lies in a voxel, scanned at 1 mm as at the 4 mm the network knows."""
+    """A sharp edge is as wide, on average over where it lies in a voxel,
+    scanned at 1 mm as at the 4 mm the network knows."""
 
     def edge(voxel_mm: int, at_mm: int) -> np.ndarray:
         fine = np.repeat([0.0, 1000.0], [80 + at_mm, 80 - at_mm])
@@ -179,8 +180,8 @@ def test_specks_and_nothing_are_not_found():
 def stretch(
     low: int, high: int, at: tuple[float, float] = (0, 0), towards: tuple[float, float] = (0, 0), radius: float = 6.5
 ) -> np.ndarray:
-    """A piece of a cord, bool [z, y, x] of 2 mm in a 400 x 160 x 160 mm trunk: from height low to high (mm), where it begins
-    and ends aside of the middle, (x, y) mm."""
+    """A piece of a cord, bool [z, y, x] of 2 mm in a 400 x 160 x 160 mm trunk: from height low to high (mm), where it
+    begins and ends aside of the middle, (x, y) mm."""
     z, y, x = (np.indices((200, 80, 80)).T * 2.0 - [0, 80, 80]).T
     share = np.clip((z - low) / (high - low), 0, 1)
     centre_x, centre_y = (a + (b - a) * share for a, b in zip(at, towards))
@@ -213,7 +214,8 @@ STRAY = {
 
 @pytest.mark.parametrize("neck", NECK.values(), ids=NECK)
 def test_a_cord_in_several_parts_is_kept_whole(neck):
-    """The part in a long scan's trunk is larger than the one in the neck above an implant, and no more the cord than that."""
+    """The part in a long scan's trunk is larger than the one in the neck above an implant,
+    and no more the cord than that."""
     assert np.array_equal(cord(TRUNK | neck), TRUNK | neck)
     assert np.array_equal(cord((TRUNK | neck)[::-1]), (TRUNK | neck)[::-1])
     assert np.array_equal(cord(TRUNK | neck, PAROTID), TRUNK) and np.array_equal(cord(TRUNK | neck, NO_CODE), TRUNK)
@@ -262,7 +264,7 @@ def test_an_organ_too_small_to_be_one_is_found_only_where_the_scan_ends():
 
 
 @pytest.mark.parametrize(
-    "files, expected",
+    ("files", "expected"),
     [
         ({"cpu.max": "150000 100000"}, 2),
         ({"cpu.max": "50000 100000"}, 1),

@@ -57,7 +57,8 @@ def bone_centre(image: sitk.Image) -> np.ndarray:
 
 
 def assert_same_patient(ct: PlanningCT, tolerance_mm: float) -> None:
-    """The bone marker (left), the fat marker (front) and the soft tissue with its gradient are where the patient's are."""
+    """The bone marker (left), the fat marker (front) and the soft tissue with
+    its gradient are where the patient's are."""
     assert np.abs(bone_centre(ct.image) - bone_centre(patient())).max() < tolerance_mm
     back = sitk.GetArrayFromImage(sitk.Resample(ct.image, patient(), sitk.Transform(), sitk.sitkLinear, -2000)).astype(
         int

@@ -124,7 +124,7 @@ def test_file_names_that_are_no_unicode(tmp_path):
     recode([tmp_path / "患者 1.dcm"], "jpeg-lossless")
     assert np.array_equal(voxels(tmp_path), np.maximum(HEAD, -1024))
     recode([odd], "jpeg-lossless")
-    with pytest.raises(UnusableInput, match="Mu.oz.dcm is not a Unicode name") as refusal:
+    with pytest.raises(UnusableInput, match=r"Mu.oz.dcm is not a Unicode name") as refusal:
         voxels(tmp_path)
     refusal.value.sentence.encode()
 

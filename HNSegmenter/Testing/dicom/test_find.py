@@ -165,9 +165,9 @@ def test_files_and_folders_without_permission(tmp_path_factory, request):
     request.getfixturevalue("ordinary_user")
     ct = read_planning_ct(folder)
     assert len(ct.slices) == 23 and ct.warnings[0].startswith("2 files or folders beside")
-    with pytest.raises(UnusableInput, match="CT0024.dcm cannot be read .*permissions"):
+    with pytest.raises(UnusableInput, match=r"CT0024.dcm cannot be read .*permissions"):
         read_planning_ct(folder / "ct" / "CT0024.dcm")
-    with pytest.raises(UnusableInput, match="closed cannot be listed .*permissions"):
+    with pytest.raises(UnusableInput, match=r"closed cannot be listed .*permissions"):
         read_planning_ct(folder / "closed")
     with pytest.raises(UnusableInput, match="permissions"):
         read_planning_ct(folder / "closed" / "below")

@@ -40,7 +40,8 @@ def times(seconds) -> list[str]:
 
 
 def after(passes: int, pause: float, way: int = 1) -> np.ndarray:
-    """Seconds at which slices were scanned in passes over every second (third, ...) one; way -1: each other pass backwards."""
+    """Seconds at which slices were scanned in passes over every second (third, ...) one;
+    way -1: each other pass backwards."""
     order = np.where(K % passes % 2 == 1, (K // passes) * way, K // passes)
     return K % passes * pause + 0.4 * (order - order.min())
 
@@ -165,7 +166,7 @@ def test_pixels_tell_where_no_attribute_does(tmp_path, make: Callable):
     both = make(HEAD)
     write_ct_series(tmp_path, both, (5.0, 5.0, 3.0 * COUNT / len(both)))
     with pytest.raises(
-        UnusableInput, match="mixes several acquisitions .* every slice is less like its neighbours than these are"
+        UnusableInput, match=r"mixes several acquisitions .* every slice is less like its neighbours than these are"
     ):
         read_planning_ct(tmp_path)
 

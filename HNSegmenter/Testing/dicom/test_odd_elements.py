@@ -89,7 +89,7 @@ def test_compressed_pixels_are_not_taken_for_values(tmp_path, said):
     compress(files[:1], "jpeg-lossless")
     say_syntax(files[0], said)
     with pytest.raises(
-        UnusableInput, match="CT0001.dcm has compressed pixels, but its Transfer Syntax UID does not say how"
+        UnusableInput, match=r"CT0001.dcm has compressed pixels, but its Transfer Syntax UID does not say how"
     ):
         read_planning_ct(tmp_path)
 

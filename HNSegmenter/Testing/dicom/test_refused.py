@@ -261,14 +261,14 @@ def test_path_that_is_not_there(tmp_path):
 
 def test_named_file_that_is_not_dicom(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(UnusableInput, match="notes.txt is not a DICOM file"):
+    with pytest.raises(UnusableInput, match=r"notes.txt is not a DICOM file"):
         read_planning_ct(tmp_path / "notes.txt")
 
 
 def test_asked_series_that_is_not_there_or_unsuitable(tmp_path):
     ct(tmp_path / "ct", tags={"SeriesDescription": "Planning"})
     scout = pydicom.dcmread(ct(tmp_path / "scout", 2)[0]).SeriesInstanceUID
-    with pytest.raises(UnusableInput, match='no series 1.2.3 in .*"Planning" CT'):
+    with pytest.raises(UnusableInput, match=r'no series 1.2.3 in .*"Planning" CT'):
         read_planning_ct(tmp_path, "1.2.3")
     with pytest.raises(UnusableInput, match="has only 2 slices"):
         read_planning_ct(tmp_path, scout)

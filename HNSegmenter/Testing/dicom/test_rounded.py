@@ -1,4 +1,5 @@
-"""Positions rounded to whole or half mm are read as the even stack they were; slices that are missing are still missed."""
+"""Positions rounded to whole or half mm are read as the even stack they were;
+slices that are missing are still missed."""
 
 from __future__ import annotations
 
@@ -159,7 +160,7 @@ def test_where_nothing_tells_both_reasons_are_given(tmp_path):
     ct(tmp_path, nearest(true(1.25)))
     with pytest.raises(
         UnusableInput,
-        match="lie at whole mm, 1 or 2 mm apart: either their positions were rounded or 1[45] slices are missing",
+        match=r"lie at whole mm, 1 or 2 mm apart: either their positions were rounded or 1[45] slices are missing",
     ):
         read_planning_ct(tmp_path)
 
@@ -193,5 +194,5 @@ def test_two_regions_in_whole_mm_are_uneven_or_missing_as_before(tmp_path):
     )
     assert "unevenly spaced (2.00 to 5.00 mm)" in read_planning_ct(tmp_path / "thick").warnings[0]
     ct(tmp_path / "thin", z, thickness=2.5)
-    with pytest.raises(UnusableInput, match="1[12] slices are missing"):
+    with pytest.raises(UnusableInput, match=r"1[12] slices are missing"):
         read_planning_ct(tmp_path / "thin")

@@ -30,7 +30,10 @@ def test_hu_stored_as_they_are_and_an_intercept_left(tmp_path, volume, intercept
         edit(path, RescaleIntercept=intercept)
     with pytest.raises(
         UnusableInput,
-        match=f"not those of a CT in Hounsfield units: air and soft tissue lie about 1024 too low. The Rescale Intercept is {intercept}, and the stored values seem to be HU already",
+        match=(
+            "not those of a CT in Hounsfield units: air and soft tissue lie about 1024 too low. The Rescale Intercept "
+            f"is {intercept}, and the stored values seem to be HU already"
+        ),
     ):
         read_planning_ct(tmp_path)
 
@@ -42,7 +45,7 @@ def test_an_intercept_that_was_lost(tmp_path, signed):
         edit(path, RescaleIntercept=0)
     with pytest.raises(
         UnusableInput,
-        match="air and soft tissue lie about 1024 too high. The Rescale Intercept is 0, and it seems to be lost",
+        match=r"air and soft tissue lie about 1024 too high. The Rescale Intercept is 0, and it seems to be lost",
     ):
         read_planning_ct(tmp_path)
 
@@ -64,7 +67,10 @@ def test_rescale_types_that_mean_hu(tmp_path, written):
     found = read_planning_ct(tmp_path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(found.image), HEAD)
     assert found.warnings == [
-        f"The Rescale Type of series {found.series_uid} is {written or 'empty'} in place of HU: its values look like Hounsfield units, and were taken as such."
+        (
+            f"The Rescale Type of series {found.series_uid} is {written or 'empty'} in place of HU: its values look "
+            "like Hounsfield units, and were taken as such."
+        )
     ]
 
 

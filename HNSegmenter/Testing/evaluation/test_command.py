@@ -101,7 +101,7 @@ def test_figures_by_hand(data, capsys):
 
 
 def test_missing_organs_are_never_dropped(data, capsys):
-    code, rows = evaluate(data)
+    _code, rows = evaluate(data)
     missed = rows["pt_2", "SpinalCord"]
     assert (missed["status"], missed["dice"], missed["hd95_mm"], missed["msd_mm"]) == (
         "not predicted",
@@ -314,7 +314,7 @@ def test_a_report_that_cannot_be_moved_in_whole_leaves_the_earlier_one(data):
     (report / "predictions" / "pt_2").write_text("a file where a folder belongs")
     before = digests(report)
     with (
-        pytest.raises(HNSegmenterError, match="could not be written into .*report"),
+        pytest.raises(HNSegmenterError, match=r"could not be written into .*report"),
         staging(report, "0" * 32, "report") as staged,
     ):
         for patient in ("pt_1", "pt_2"):

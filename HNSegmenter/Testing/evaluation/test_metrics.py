@@ -45,13 +45,14 @@ def test_single_slabs_apart_with_anisotropic_spacing(axis, expected):
 
 
 def test_shifted_cube_by_hand():
-    """A 10-cube moved 2 voxels of 1 mm along i. Of its 488 surface voxels, the two faces across i (100 each) and the four
-    walls between: the walls overlap but for their first two columns."""
+    """A 10-cube moved 2 voxels of 1 mm along i. Of its 488 surface voxels, the two faces across i (100 each) and the
+    four walls between: the walls overlap but for their first two columns."""
     first, second = box((20, 20, 20), (5, 15), (5, 15), (4, 14)), box((20, 20, 20), (5, 15), (5, 15), (6, 16))
     agreement = compare(first, second, (1, 1, 1))
     assert agreement.dice == pytest.approx(0.8)
-    # face off the other: 100 at 2 mm; ring of 36 next to it: 1 mm; the far face, inside the other but for its rim of 36,
-    # which lies in the other's wall: 64 voxels, as far as the other's wall or face, 1 mm for its outer ring of 28, else 2
+    # face off the other: 100 at 2 mm; ring of 36 next to it: 1 mm; the far face, inside the other but for its rim of
+    # 36, which lies in the other's wall: 64 voxels, as far as the other's wall or face,
+    # 1 mm for its outer ring of 28, else 2
     mean = (100 * 2 + 36 * 1 + 28 * 1 + 36 * 2) / 488
     assert agreement.msd_mm == pytest.approx(mean)
     assert agreement.hd95_mm == 2.0
@@ -91,9 +92,9 @@ def test_empty_prediction_has_dice_0_and_no_distance():
 
 
 def test_empty_reference_is_refused():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="the reference is empty"):
         compare(np.zeros((61, 61, 61), bool), ball(5), (1, 1, 1))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="the reference is empty"):
         compare(ball(5), ball(5), (1, 1, 1), counted=np.arange(61) < 10)
 
 

@@ -104,7 +104,8 @@ def test_half_of_the_tissue_is_blanked_on_one_side_of_a_plane(scan, seed):
 
 
 def blanked(scan: Scan, organ: str) -> tuple[Scan, np.ndarray]:
-    """The scan with its upper and lower slices blanked but for the organ, and one slice bitten off; and which slices."""
+    """The scan with its upper and lower slices blanked but for the organ, and one slice bitten off;
+    and which slices."""
     changed = np.zeros(len(scan.hu), bool)
     changed[:25] = changed[45:] = changed[40] = True
     values = np.where(changed[:, None, None] & ~scan.organs[organ], -1000, scan.hu).astype(np.int16)

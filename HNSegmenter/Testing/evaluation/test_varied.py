@@ -1,4 +1,5 @@
-"""Varied CTs compared: with a network of the test's own making, so that what is lost, found and said is known beforehand."""
+"""Varied CTs compared: with a network of the test's own making, so that what is lost,
+found and said is known beforehand."""
 
 from __future__ import annotations
 
@@ -121,7 +122,10 @@ def test_what_is_found_on_a_moved_ct_is_compared_in_its_place(dataset, tmp_path,
 @pytest.mark.parametrize("seed", range(3))
 def test_a_cut_that_is_not_said_is_found(dataset, tmp_path, seed):
     _, silent = trials(dataset, ByHu(tmp_path / "silent"), "cut", seed)
-    says = "Left parotid touches the highest slice: the scan may be cut there. Left parotid touches the lowest slice: the scan may be cut there."
+    says = (
+        "Left parotid touches the highest slice: the scan may be cut there. Left parotid "
+        "touches the lowest slice: the scan may be cut there."
+    )
     _, speaking = trials(dataset, ByHu(tmp_path / "speaking", says), "cut", seed)
     cut = [finding.organ for finding in silent.findings if finding.kind == CUT_UNSAID]
     assert cut
@@ -196,7 +200,7 @@ def test_an_eye_that_is_rightly_not_found(dataset, tmp_path):
 
 
 def test_a_ct_and_a_label_on_two_grids_are_said(dataset, tmp_path):
-    plain, case = try_patient(dataset.patients[0], LABELS, ByHu(tmp_path / "made").as_it_is)
+    _plain, case = try_patient(dataset.patients[0], LABELS, ByHu(tmp_path / "made").as_it_is)
     file = dataset.patients[0].ct
     sitk.WriteImage(sitk.ReadImage(str(file))[:, :, :-1], str(file))
     (row,) = try_variation("noise", case, ByHu(tmp_path / "other").varied, Donors(dataset, LABELS), axial=False).rows
@@ -204,8 +208,8 @@ def test_a_ct_and_a_label_on_two_grids_are_said(dataset, tmp_path):
 
 
 def test_another_patients_eye_in_the_filled_void_is_not_a_false_one(dataset, tmp_path):
-    """The first head stops below its eyes, but for specks of them, as blanked CTs keep inside of contours; the tissue that fills
-    the void above it holds the other's."""
+    """The first head stops below its eyes, but for specks of them, as blanked CTs keep inside of contours; the tissue
+    that fills the void above it holds the other's."""
     (dataset.folder / "index.json").write_text(
         json.dumps({"pt_1": {"context": {"Eye_L": 1.0, "Eye_R": 1.0, "Brainstem": 1.0}}}), encoding="utf-8"
     )
@@ -239,7 +243,8 @@ def coarse_sample(tmp_path_factory) -> Path:
 
 
 def test_the_whole_way_through_dicom_and_rtstruct(coarse_sample, tmp_path, capsys):
-    """With the network: as a series, varied, and the contours read back; twice the same; the labelmaps' figures are the contours'."""
+    """With the network: as a series, varied, and the contours read back; twice the same;
+    the labelmaps' figures are the contours'."""
     report, model = tmp_path / "report", tmp_path / "model"
     shutil.copytree(
         network_folder() / "hn_network" / "model", model

@@ -1,4 +1,5 @@
-"""Outlines that touch, repeat, cross or run over themselves: what is accepted, every reader fills alike; the rest is refused."""
+"""Outlines that touch, repeat, cross or run over themselves: what is accepted, every reader fills alike;
+the rest is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def ct(tmp_path_factory):
 
 
 def windings(outline: np.ndarray) -> np.ndarray:
-    """int [row, column]: how often (n, 2) points (column, row) run round each pixel's centre, counted crossing by crossing."""
+    """int [row, column]: how often (n, 2) points (column, row) run round each pixel's centre,
+    counted crossing by crossing."""
     row, column = np.indices((ROWS, COLUMNS))
     times = np.zeros((ROWS, COLUMNS), int)
     for (ax, ay), (bx, by) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
@@ -193,8 +195,12 @@ def accepted():
         WHOLE,
         [again],
     )
-    hole_twice = lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B), square(ct, K, *WITHIN)]
-    yield "a hole twice", hole_twice, WHOLE & ~box(*WITHIN), [again, hole]
+    yield (
+        "a hole twice",
+        lambda ct: [square(ct, K, *WITHIN), square(ct, K, A, B), square(ct, K, *WITHIN)],
+        WHOLE & ~box(*WITHIN),
+        [again, hole],
+    )
 
 
 ACCEPTED = {f"Case_{n}": case for n, case in enumerate(accepted())}
@@ -221,10 +227,16 @@ CROSS, OVER = "Contours of Eye_L cross on", "A contour of Eye_L runs over itself
 TURN = np.linspace(0, 4 * np.pi, 80, endpoint=False)
 REFUSED = {
     "corners in each other": (CROSS, lambda ct: [square(ct, K, A, B), square(ct, K, (30, 30), (50, 50))]),
-    "bars, no point of one in the other": (CROSS, lambda ct: [square(ct, K, (10, 25), (50, 35)), square(ct, K, (25, 10), (35, 50))]),
+    "bars, no point of one in the other": (
+        CROSS,
+        lambda ct: [square(ct, K, (10, 25), (50, 35)), square(ct, K, (25, 10), (35, 50))],
+    ),
     "a hole that leaves its outline": (CROSS, lambda ct: [square(ct, K, A, B), square(ct, K, (30, 25), (41, 30))]),
     "a repeat that was moved": (CROSS, lambda ct: [square(ct, K, A, B), square(ct, K, A, B) + [0.4, 0, 0]]),
-    "holes that cross": (CROSS, lambda ct: [square(ct, K, A, B), square(ct, K, (21, 21), (31, 31)), square(ct, K, (26, 26), (36, 36))]),
+    "holes that cross": (
+        CROSS,
+        lambda ct: [square(ct, K, A, B), square(ct, K, (21, 21), (31, 31)), square(ct, K, (26, 26), (36, 36))],
+    ),
     "over a figure of eight": (
         CROSS,
         lambda ct: [ring(ct, K, (20, 20), (40, 40), (40, 24), (20, 36)), square(ct, K, (36, 20), (45, 44))],
@@ -232,9 +244,11 @@ REFUSED = {
     "twice round in one outline": (OVER, lambda ct: [np.concatenate([square(ct, K, A, B)] * 2)]),
     "a loop in the loop": (
         OVER,
-        lambda ct: [ring(ct, K, *np.column_stack([(9 + 6 * np.cos(TURN / 2)) * f(TURN) + 40 for f in (np.cos, np.sin)]))],
+        lambda ct: [
+            ring(ct, K, *np.column_stack([(9 + 6 * np.cos(TURN / 2)) * f(TURN) + 40 for f in (np.cos, np.sin)])),
+        ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

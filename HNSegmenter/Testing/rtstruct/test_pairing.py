@@ -1,4 +1,5 @@
-"""ROIs, contours and observations belong together by their number alone: no organ leaves with another one's contours."""
+"""ROIs, contours and observations belong together by their number alone:
+no organ leaves with another one's contours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Contours filled again: against pixels drawn by hand, an independent polygon test, and independent programs' readings."""
+"""Contours filled again: against pixels drawn by hand, an independent polygon test,
+and independent programs' readings."""
 
 from __future__ import annotations
 

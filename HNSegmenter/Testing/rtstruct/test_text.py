@@ -1,4 +1,5 @@
-"""Patient's and study's elements come out with the bytes they came with, whatever these are; our own texts fit beside them."""
+"""Patient's and study's elements come out with the bytes they came with, whatever these are;
+our own texts fit beside them."""
 
 from __future__ import annotations
 
@@ -265,7 +266,7 @@ def test_our_own_texts_are_written_in_a_character_set_that_all_readers_know(char
     put_bytes(series(tmp_path), {"SpecificCharacterSet": charset, **name})
     names = {"Parotid_L": "Ohrdrüse"}
     if stands is None:
-        with pytest.raises(WrongUsage, match="Ohrdrüse.*character set"):
+        with pytest.raises(WrongUsage, match=r"Ohrdrüse.*character set"):
             written(tmp_path, names)
         return
     _, _, content = written(tmp_path, names)

@@ -89,7 +89,7 @@ def _holes_inside(mask: np.ndarray, outline: np.ndarray) -> int:
     """8-connected patches of background inside the outer part of an outline."""
     from scipy.ndimage import label
 
-    patches, count = label(~np.pad(mask, 1), structure=np.ones((3, 3)))
+    patches, _count = label(~np.pad(mask, 1), structure=np.ones((3, 3)))
     low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
     window = patches[low[1] + 1 : high[1] + 2, low[0] + 1 : high[0] + 2]
     return len(set(np.unique(window)) - {0, patches[0, 0]})

@@ -45,7 +45,7 @@ def test_events_come_through_live_and_chatter_is_ignored(network):
 
 
 @pytest.mark.parametrize(
-    "program, error, says",
+    ("program", "error", "says"),
     [
         (
             "print(json.dumps({'event': 'error', 'message': 'It is no CT.'})); sys.exit(2)",
@@ -97,6 +97,9 @@ def test_a_missing_network_is_said(monkeypatch, tmp_path):
 
 
 def test_the_library_imports_nothing_heavy():
-    code = "import sys, HNSegmenterLib, HNSegmenterLib.cli.main; print(*{'SimpleITK','pydicom','docker','rich'} & set(sys.modules))"
+    code = (
+        "import sys, HNSegmenterLib, HNSegmenterLib.cli.main; print(*{'SimpleITK','pydicom','docker','rich'} "
+        "& set(sys.modules))"
+    )
     run = subprocess.run([os.sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""

@@ -54,6 +54,5 @@ def test_a_fault_arrives_after_the_items_before_it():
 
     seen = []
     with pytest.raises(ValueError, match="torn"):
-        for item in Stream(items):
-            seen.append(item)
+        seen.extend(Stream(items))
     assert [item for item in seen if item is not None] == [1]

@@ -42,7 +42,7 @@ def test_valid_dicom(series):
     beside = Path(sys.executable).with_name("dciodvfy")
     program = str(beside) if beside.exists() else require_program("dciodvfy")
     for name in ("CT0001.dcm", "CT0136.dcm"):
-        run = subprocess.run([program, str(series / name)], capture_output=True, text=True)
+        run = subprocess.run([program, str(series / name)], capture_output=True, text=True, check=False)
         lines = (run.stdout + run.stderr).splitlines()
         assert "CTImage" in lines, lines
         assert [line for line in lines if line.startswith(("Error", "Warning"))] == []

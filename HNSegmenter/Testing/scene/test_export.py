@@ -117,7 +117,8 @@ def test_a_scan_that_looks_turned_is_said_in_the_file(results, volume, folder, t
 
 
 def plastimatch_as_slicer_rt(monkeypatch, home, change=lambda name, image: image):
-    """What SlicerRT's exporter hands to its engine goes to the same engine from Debian; SlicerRT itself needs the window."""
+    """What SlicerRT's exporter hands to its engine goes to the same engine from Debian;
+    SlicerRT itself needs the window."""
     from HNSegmenterLib.scene.saving import slicer_rt
 
     program = require_program("plastimatch")
@@ -309,7 +310,7 @@ def test_the_settings_table_of_names_is_used_as_on_the_command_line(node, folder
 
 def test_a_file_that_is_there_stays(node, folder, tmp_path):
     (tmp_path / "rtstruct.dcm").write_text("somebody's")
-    with pytest.raises(WrongUsage, match="already holds rtstruct.dcm"):
+    with pytest.raises(WrongUsage, match=r"already holds rtstruct.dcm"):
         hn.export_rtstruct(node, tmp_path, dicom_folder=folder)
     assert (tmp_path / "rtstruct.dcm").read_text() == "somebody's"
     saved = hn.export_rtstruct(node, tmp_path, dicom_folder=folder, overwrite=True)
@@ -365,7 +366,7 @@ def test_a_volume_without_dicom_gets_labelmaps(results, ct, drawn, tmp_path):
     scene = new_scene()
     volume = add_volume(scene, ct.image, name="From NIfTI")
     node = hn.show_results(results, volume)
-    with pytest.raises(UnusableInput, match="From NIfTI was not loaded from DICOM.*save the contours as labelmaps"):
+    with pytest.raises(UnusableInput, match=r"From NIfTI was not loaded from DICOM.*save the contours as labelmaps"):
         hn.export_rtstruct(node, tmp_path / "out")
     node.GetSegmentation().GetSegment("Eye_L").SetName("Eye: left")
     written = hn.save_labelmaps(node, tmp_path / "out")

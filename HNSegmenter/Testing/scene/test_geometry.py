@@ -1,4 +1,5 @@
-"""Series that do not lie straight: in the scene as Slicer loads them, to the network and into the RTSTRUCT where they really are."""
+"""Series that do not lie straight: in the scene as Slicer loads them,
+to the network and into the RTSTRUCT where they really are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Labelmaps and result.json as segments: the same voxels, names, colours and codes, beside their CT; edits are recognised."""
+"""Labelmaps and result.json as segments: the same voxels, names, colours and codes, beside their CT;
+edits are recognised."""
 
 from __future__ import annotations
 
@@ -364,7 +365,7 @@ def test_labelmaps_of_another_ct_or_damaged_ones_leave_nothing_in_the_scene(
     sitk.WriteImage(labelmap(ct, 2 * voxels(drawn["Eye_R"])), str(path))
     with pytest.raises(RuntimeFault, match="not one of zeros and ones"):
         hn.show_results(tmp_path, volume)
-    with pytest.raises(RuntimeFault, match="no readable result.json"):
+    with pytest.raises(RuntimeFault, match=r"no readable result.json"):
         hn.show_results(tmp_path / "segmentations", volume)
     assert segmentations(scene) == []
 

@@ -145,14 +145,16 @@ class PlanningSystem(Program):
 
 
 def listens(port: int) -> bool:
-    """Whether some process listens on the port of loopback: asked of the system, for a connection would be a peer's log entry."""
+    """Whether some process listens on the port of loopback:
+    asked of the system, for a connection would be a peer's log entry."""
     wanted = f":{port:04X}"
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(wanted) and line.split()[3] == "0A" for line in lines)
 
 
 def to_toml(values: dict) -> str:
-    """TOML of nested dictionaries: tables of texts, numbers, truth values and lists, as deep as service.toml has them."""
+    """TOML of nested dictionaries: tables of texts, numbers, truth values and lists,
+    as deep as service.toml has them."""
     lines, tables = [], []
     for name, table in values.items():
         if any(isinstance(value, dict) for value in table.values()):
@@ -197,7 +199,7 @@ def send(
 ) -> subprocess.CompletedProcess:
     """storescu, as a scanner sends; compressed files go as they are."""
     command = [require_program("storescu"), "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", str(port)]
-    return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Real workers (`hn-segmenter serve` as a process) for the tests of the service, and series that are made up for them."""
+"""Real workers (`hn-segmenter serve` as a process) for the tests of the service,
+and series that are made up for them."""
 
 from __future__ import annotations
 
@@ -142,7 +143,8 @@ def look() -> Iterator[Callable[[OrthancNode], Look]]:
 
 @cache
 def small_head() -> np.ndarray:
-    """The sample patient, coarse: HU [k, j, i], 68 slices of 64 x 64 at HEAD_SPACING; the network finds all organs in it."""
+    """The sample patient, coarse: HU [k, j, i], 68 slices of 64 x 64 at HEAD_SPACING;
+    the network finds all organs in it."""
     return sitk.GetArrayFromImage(sample_volume(0)[0])[::2, ::8, ::8]
 
 

@@ -1,4 +1,5 @@
-"""Of a patient's file nothing on stderr, in a log, the table, the audit log or job.json, from the scanner to the planning system."""
+"""Of a patient's file nothing on stderr, in a log, the table, the audit log or job.json,
+from the scanner to the planning system."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ LINE = "from HNSegmenterLib.cli.main import entry; entry()"
 
 
 class WorkerProcess:
-    """hn-segmenter serve for a node. before: Python lines that run first in its process, such as a power cut to come."""
+    """hn-segmenter serve for a node. before: Python lines that run first in its process,
+    such as a power cut to come."""
 
     def __init__(self, node: OrthancNode, log: Path, before: str = ""):
         self.node, self.log = node, log

@@ -73,7 +73,8 @@ def worker(config: Path, log: Path) -> Iterator[None]:
 
 
 def test_review_in_slicer(start, clinic, tmp_path, own_folders):
-    """Opened, edited, approved for a planning system that is switched on later; another patient grows, and is rejected."""
+    """Opened, edited, approved for a planning system that is switched on later;
+    another patient grows, and is rejected."""
     node, systems = clinic
     rest = tmp_path / "rest"
     rest.mkdir()

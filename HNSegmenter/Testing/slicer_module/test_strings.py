@@ -1,4 +1,5 @@
-"""Everything that the module shows can be translated: found by Qt's lupdate, which reads sources and does not run them."""
+"""Everything that the module shows can be translated:
+found by Qt's lupdate, which reads sources and does not run them."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ SOURCES = [MODULE / "HNSegmenter.py", *sorted((MODULE / "HNSegmenterWidgets").rg
 FORMS = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
 SENTENCE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z]{2,}")
 SHOWING = {  # what is called or set with a text that is shown
-    "addButton", "addItem", "setText", "setToolTip", "setWindowTitle", "setInformativeText", "setLabelText", "setPlaceholderText",
-    "setStatusTip", "appendPlainText", "tell", "show_fault", "text", "toolTip", "title", "placeholderText", "windowTitle",
+    "addButton", "addItem", "setText", "setToolTip", "setWindowTitle", "setInformativeText", "setLabelText",
+    "setPlaceholderText", "setStatusTip", "appendPlainText", "tell", "show_fault", "text", "toolTip", "title",
+    "placeholderText", "windowTitle",
 }  # fmt: skip
 NEVER_SHOWN = {"HNSegmenterTest"}  # the self-test speaks to developers
 AS_THEY_ARE = {  # a name, and words of the library that are looked for or looked up, not shown

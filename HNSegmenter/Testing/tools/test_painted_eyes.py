@@ -38,7 +38,8 @@ def ellipsoids(image: sitk.Image, half_axes: tuple[float, float, float]) -> sitk
 
 @pytest.fixture(scope="module")
 def scene():
-    """A CT of eyes 24 mm across in fat, where they are, and larger and longer shapes on another grid, at another place."""
+    """A CT of eyes 24 mm across in fat, where they are, and larger and longer shapes on another grid,
+    at another place."""
     eyes = ellipsoids(grid((1.5, 1.5, 3.0)), (12, 12, 12))
     hu = np.where(sitk.GetArrayViewFromImage(eyes) > 0, VITREOUS, FAT).astype(np.int16)
     ct = sitk.GetImageFromArray(hu)

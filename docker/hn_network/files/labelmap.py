@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -25,12 +24,12 @@ def write_labelmap(path: Path, scan: Scan, canonical: Canonical, mask: np.ndarra
         canonical.view(labelmap)[box] = mask
     partial = path.with_name(path.name + ".part")
     try:
-        with open(partial, "wb") as raw, gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as file:
+        with partial.open("wb") as raw, gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as file:
             file.write(_header(scan).binaryblock)
             file.write(b"\0\0\0\0")
             for plane in labelmap:
                 file.write(np.ascontiguousarray(plane).data)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return 0 if mask is None else int(np.count_nonzero(mask))

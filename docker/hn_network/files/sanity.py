@@ -21,7 +21,8 @@ BRIGHTEST_HU = 100
 SHIFT_HU = 1024  # what a rescale intercept that is applied twice takes off
 BELOW_AIR_HU, LEAST_BELOW = -1500, 0.1
 DENSE_HU, TISSUE_RANGE_HU, LEAST_SOFT = -500, (-200, 200), 0.6
-"""Of what is denser than air, so much is soft tissue: 0.72 and more in 204 real CTs; 0.54 and less in the same, taken 1024 too low."""
+"""Of what is denser than air, so much is soft tissue: 0.72 and more in 204 real CTs;
+0.54 and less in the same, taken 1024 too low."""
 
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -74,8 +75,8 @@ def check_geometry(header: nib.Nifti1Header, shape: tuple[int, int, int]) -> np.
     extent = spacing * shape
     if extent.min() < SMALLEST_EXTENT_MM or extent.max() > LARGEST_EXTENT_MM:
         raise UnusableInput(
-            f"The image measures {' x '.join(f'{mm:.0f}' for mm in extent)} mm; "
-            f"{SMALLEST_EXTENT_MM:.0f} to {LARGEST_EXTENT_MM:.0f} mm along each axis can be segmented: give the whole CT."
+            f"The image measures {' x '.join(f'{mm:.0f}' for mm in extent)} mm; {SMALLEST_EXTENT_MM:.0f} to "
+            f"{LARGEST_EXTENT_MM:.0f} mm along each axis can be segmented: give the whole CT."
         )
     return affine
 
@@ -106,8 +107,8 @@ def check_values(hounsfield: np.ndarray) -> None:
         )
     if _is_too_low(sample):
         raise UnusableInput(
-            f"Air and soft tissue lie about {SHIFT_HU} too low in the image, these are no Hounsfield units: a rescale intercept seems to "
-            "have been applied twice. Export the CT again."
+            f"Air and soft tissue lie about {SHIFT_HU} too low in the image, these are no Hounsfield units: a rescale "
+            "intercept seems to have been applied twice. Export the CT again."
         )
     body = sample > AIR_HU
     soft = body & (sample < SOFT_TISSUE_HU[1])

@@ -1,4 +1,5 @@
-"""The most that a network could reach on its grid: the contours themselves, as fine as it predicts, against the hand that scores."""
+"""The most that a network could reach on its grid:
+the contours themselves, as fine as it predicts, against the hand that scores."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from . import hands, measures
 from .settings import Settings
 
 STRIDES = (2, 1)
-"""Voxels of the network's grid to one of its prediction: as the networks here have it, and what a finer one would have."""
+"""Voxels of the network's grid to one of its prediction:
+as the networks here have it, and what a finer one would have."""
 
 
 def scores(settings: Settings, config: Config) -> dict[int, dict[str, dict]]:
@@ -45,6 +47,7 @@ def markdown(found: dict[int, dict[str, dict]], config: Config) -> str:
         cells = [measures.summary(patients, organ) for patients in found.values()]
         if cells[0][0]:
             lines.append(
-                f"| {organ} | {cells[0][0]} | {' | '.join(f'{dice:.3f} | {volume:.2f} | {distance:.1f}' for _, dice, volume, distance in cells)} |"
+                f"| {organ} | {cells[0][0]} | "
+                f"{' | '.join(f'{dice:.3f} | {volume:.2f} | {distance:.1f}' for _, dice, volume, distance in cells)} |"
             )
     return "\n".join(lines)

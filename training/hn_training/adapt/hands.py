@@ -28,7 +28,8 @@ PARTS = 8
 
 @dataclass(frozen=True)
 class Case:
-    """One patient: the file of the CT and, by the name of each hand, that of the finest contours and that on the CT's grid (or the same)."""
+    """One patient: the file of the CT and, by the name of each hand,
+    that of the finest contours and that on the CT's grid (or the same)."""
 
     name: str
     image: Path
@@ -67,7 +68,8 @@ def find(folder: Path, settings: Patients) -> Case | None:
         return None
     if image is None or not image.exists():
         raise ConfigError(
-            f"[patients] {folder} has contours but no {CT}{NIFTI}: put the CT into that folder, or name the folder of the CTs in images."
+            f"[patients] {folder} has contours but no {CT}{NIFTI}: put the CT into that "
+            "folder, or name the folder of the CTs in images."
         )
     if hands[0] not in fine:
         raise ConfigError(f"[patients] {folder} lacks {hands[0]}{NIFTI}, the contours that score.")
@@ -92,7 +94,8 @@ class Contours:
     shift: tuple[float, ...]
 
     def share(self, value: int, positions: Sequence[np.ndarray], widths: Sequence[float]) -> np.ndarray:
-        """float32 (z, y, x): how much of boxes round the `positions` on the CT, `widths` CT voxels wide, has `value`."""
+        """float32 (z, y, x): how much of boxes round the `positions` on the CT,
+        `widths` CT voxels wide, has `value`."""
         mask, start = cropped(self.values == value)
         share = mask.astype(np.float32)
         for axis in range(3):
@@ -121,7 +124,8 @@ def overlap(positions: np.ndarray, width: float, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def contours(file: Path, image: Path) -> Contours:
-    """Contours on whatever grid along the axes of their CT; raises ConfigError if the axes differ or a file cannot be read."""
+    """Contours on whatever grid along the axes of their CT;
+    raises ConfigError if the axes differ or a file cannot be read."""
     values, _ = volume(file)
     ours, ct = lps_affine(file), lps_affine(image)
     across = np.linalg.inv(ours) @ ct
@@ -149,7 +153,8 @@ def lps_affine(path: Path) -> np.ndarray:
 
 
 def read(case: Case, hand: str, settings: Patients) -> Patient:
-    """The CT with the contours of `hand` on its own grid, and what the index says of them (of the hand that scores, for all)."""
+    """The CT with the contours of `hand` on its own grid,
+    and what the index says of them (of the hand that scores, for all)."""
     image, spacing = volume(case.image)
     drawn, classes = (
         contours(case.coarse[hand], case.image),
@@ -168,7 +173,8 @@ def read(case: Case, hand: str, settings: Patients) -> Patient:
 
 
 def check_labels(found: list[Case], settings: Patients) -> None:
-    """Raises ConfigError if an organ's value stands in no contours of the hand that scores: it would be learnt that there is none."""
+    """Raises ConfigError if an organ's value stands in no contours of the hand that scores:
+    it would be learnt that there is none."""
     missing = dict(settings.labels)
     for case in found:
         values = set(np.unique(contours(case.coarse[case.first], case.image).values).tolist())
@@ -176,7 +182,8 @@ def check_labels(found: list[Case], settings: Patients) -> None:
     if missing:
         said = ", ".join(f"{organ} = {value}" for organ, value in missing.items())
         raise ConfigError(
-            f"[patients.labels] {said}: no patient's contours by {found[0].first} have that value. Correct it, or leave the organ out."
+            f"[patients.labels] {said}: no patient's contours by {found[0].first} have "
+            "that value. Correct it, or leave the organ out."
         )
 
 

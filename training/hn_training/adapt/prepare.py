@@ -1,4 +1,5 @@
-"""Both kinds of patients on the network grid: those with better contours, once a hand, and those that taught the model before."""
+"""Both kinds of patients on the network grid:
+those with better contours, once a hand, and those that taught the model before."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from .settings import Old, Settings
 
 
 def volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> dict[str, list[Path]]:
-    """Prepares the contours of every hand that teaches, of every patient, where files or settings changed; folders by the patient's name."""
+    """Prepares the contours of every hand that teaches, of every patient, where files or settings changed.
+
+    Folders by the patient's name.
+    """
     root, ready = Path(config.data.cache) / "volumes" / "patients", {}
     for case in cases:
         for hand in hands.teachers(case, settings.patients):
@@ -73,7 +77,8 @@ def old_data(old: Old) -> Data:
 
 
 def doubted(patient: Patient, old: Old) -> Patient:
-    """The old contours without what contradicts the better ones: organs, and stretches round both ends of organs, become unknown."""
+    """The old contours without what contradicts the better ones:
+    organs, and stretches round both ends of organs, become unknown."""
     drawn = patient.drawn - {ORGANS.index(organ) + 1 for organ in old.unknown}
     unsound = dict(patient.unsound)
     for name, reach in old.unknown_ends_mm.items():

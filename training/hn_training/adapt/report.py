@@ -12,7 +12,8 @@ from . import measures
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """`compared`: by party ("before", "thresholds alone", "after", other hands, the old contours), patient and organ the measures against `hand`."""
+    """`compared`: by party ("before", "thresholds alone", "after", other hands, the old contours), patient and organ
+    the measures against `hand`."""
 
     compared: dict[str, dict[str, dict]]
     thresholds: dict[str, float]
@@ -39,13 +40,18 @@ def markdown(report: Report) -> str:
     how = (
         "Cross-validated: each patient by a model that did not learn from him, at thresholds of the other folds."
         if report.crossed
-        else "On the patients that were set aside for early stopping, which chose when to stop and the thresholds: too good by a little."
+        else (
+            "On the patients that were set aside for early stopping, which chose when to "
+            "stop and the thresholds: too good by a little."
+        )
     )
     lines = [
         f"# Agreement with {report.hand}",
         "",
-        f"{how} On the CT's grid, slices that count, no post-processing. "
-        "Thresholds alone: the model as it was, at thresholds chosen as those after.",
+        (
+            f"{how} On the CT's grid, slices that count, no post-processing. "
+            "Thresholds alone: the model as it was, at thresholds chosen as those after."
+        ),
         "",
     ]
     for title, column, digits in (
@@ -63,7 +69,8 @@ def markdown(report: Report) -> str:
             cells = [measures.summary(scores, organ) for scores in parties.values()]
             if any(cell[0] for cell in cells):
                 lines.append(
-                    f"| {organ} | {' | '.join(f'{cell[column]:.{digits}f} ({cell[0]})' if cell[0] else '' for cell in cells)} |"
+                    f"| {organ} | "
+                    f"{' | '.join(f'{cell[column]:.{digits}f} ({cell[0]})' if cell[0] else '' for cell in cells)} |"
                 )
         lines.append("")
     lines += [
@@ -80,6 +87,7 @@ def patients(report: Report) -> list[str]:
     lines = [f"| Patient | {' | '.join(ORGANS)} |", "| --- " * (len(ORGANS) + 1) + "|"]
     for name, organs in report.after.items():
         lines.append(
-            f"| {name} | {' | '.join(f'''{organs[organ]['dice']:.2f}''' if organ in organs else '' for organ in ORGANS)} |"
+            f"| {name} | "
+            f"{' | '.join(f'''{organs[organ]['dice']:.2f}''' if organ in organs else '' for organ in ORGANS)} |"
         )
     return lines

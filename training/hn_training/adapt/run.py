@@ -26,7 +26,8 @@ BEST, DONE, LOOKS = "best.pt", "done.json", "looks.csv"
 
 
 def adapt(config: Config, start: Path, patches: Dataset, judges: list[Patient], stop: Stop, folder: Path) -> int:
-    """Trains in `folder` from the checkpoint `start`, from the last checkpoint if there is one; gives the step of best.pt.
+    """Trains in `folder` from the checkpoint `start`, from the last checkpoint if there is one;
+    gives the step of best.pt.
 
     best.pt has the averaged weights of the look with the highest mean Dice on `judges`, which teach nothing; without
     judges those of the last step. A run that is done is not run again.

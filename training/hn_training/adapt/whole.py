@@ -110,14 +110,16 @@ def begin(out: Path, settings: Settings, model: Path, folds: int) -> None:
         write_json(out / BEGUN, ours)
     elif json.loads((out / BEGUN).read_text(encoding="utf-8")) != ours:
         raise ConfigError(
-            f"{out} was begun with another model or other settings ({out / BEGUN}): give another --out, or the same settings to go on."
+            f"{out} was begun with another model or other settings ({out / BEGUN}): give another --out, or the same "
+            "settings to go on."
         )
 
 
 def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> Path:
     """Adapts, from where it was stopped if it was; gives the adapted model's folder. The report lies beside it.
 
-    data: a word for model.json on what the model was trained on. Raises ConfigError for settings, patients or a model that cannot be used.
+    data: a word for model.json on what the model was trained on.
+        Raises ConfigError for settings, patients or a model that cannot be used.
     """
     whole = Adaptation(model, settings, out, folds)
     cases, scores, steps = whole.ordered(), {}, []
@@ -146,7 +148,8 @@ def scheduled(config: Config, steps: int) -> Config:
 
 
 def crossed(parts: dict[str, dict]) -> dict[str, dict]:
-    """Measures by patient and organ, each part at the thresholds of the other parts; of its own where there is no other."""
+    """Measures by patient and organ, each part at the thresholds of the other parts;
+    of its own where there is no other."""
     found = {}
     for name, part in parts.items():
         others = pooled(scores for other, scores in parts.items() if other != name)

@@ -20,8 +20,8 @@ from ..grid import AIR_HU, BODY_HU, window
 KEYS = ("image", "labels", "unknown")
 ALL_UNKNOWN = (1 << len(ORGANS)) - 1
 SOFT_MM, BAND_MM, NEAR_MM = (2.0, 5.0), 4.0, 12.0
-"""Of a blanked half-space: the width of a soft edge, how far beyond it an organ is unknown (a voxel of the network's output), and
-how near to a voxel of an organ planes lie that are to cut it (standard deviation)."""
+"""Of a blanked half-space: the width of a soft edge, how far beyond it an organ is unknown (a voxel of the
+network's output), and how near to a voxel of an organ planes lie that are to cut it (standard deviation)."""
 
 
 class RandomTransform(Randomizable, MapTransform):
@@ -54,12 +54,13 @@ class MirrorSides(RandomTransform):
 
 
 class BlankHalfSpace(RandomTransform):
-    """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction; half of the
-    times through or close by a drawn organ.
+    """Blanks all beyond a plane: half of the times above or below, as a cut scan does, else in any direction; half of
+    the times through or close by a drawn organ.
 
-    The edge is as sharp as a scan's last slice, or as soft as voxels of a CT beside blanked ones become on the network's grid.
-    Organs that are blanked are background from then on: the network must not guess them. Within BAND_MM of the edge they are
-    unknown: the network sees too coarsely to stop at it, and would rather stop before.
+    The edge is as sharp as a scan's last slice, or as soft as voxels of a CT beside blanked ones become on the
+    network's grid. Organs that are blanked are background from then on: the network must not guess them.
+    Within BAND_MM of the edge they are unknown: the network sees too coarsely to stop at it, and would rather stop
+    before.
     """
 
     def __init__(self, probability: float, grid: Grid):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -87,14 +86,15 @@ def replace(path: Path, array: np.ndarray) -> None:
     """Writes beside and renames: a running training keeps the file it has mapped."""
     part = path.with_name(f"{path.stem}.part.npy")
     np.save(part, array)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def targets(patient: Patient, mapping: grid.Mapping, inside: Inside | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Classes and unknown bits on the network grid, both uint8 (z, y, x).
 
-    inside: bool (z, y, x) of an organ on that grid; by default the patient's own contours, half a voxel or more. Bit i of `unknown` says that class i + 1 may or may not be there. A network slice knows an
-    organ only if both CT slices next to it do.
+    inside: bool (z, y, x) of an organ on that grid; by default the patient's own contours, half a voxel or more. Bit i
+    of `unknown` says that class i + 1 may or may not be there.
+    A network slice knows an organ only if both CT slices next to it do.
     """
     positions = [mapping.to_ct(axis) for axis in range(3)]
     labels, unknown = np.zeros((2, *mapping.shape), np.uint8)

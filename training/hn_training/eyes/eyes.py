@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +88,8 @@ def paint(patient: dict, labels: np.ndarray, spacing: Sequence[float]) -> np.nda
 
 
 def scaled(patient: dict, factor: float) -> dict:
-    """The patient with the radii of the ellipsoids `factor` times as large; raises ConfigError for eyes drawn slice by slice."""
+    """The patient with the radii of the ellipsoids `factor` times as large;
+    raises ConfigError for eyes drawn slice by slice."""
     if not factor > 0:
         raise ConfigError(f"--scale {factor}: it must be above 0.")
     if factor == 1 or patient["state"] != "drawn":
@@ -140,11 +140,11 @@ def write_patient(patient: dict, folder: Path, target: Path) -> None:
     labels = np.asarray(file.dataobj)
     painted = paint(patient, labels.T, file.header.get_zooms()[:3]).T
     nib.save(nib.Nifti1Image(painted, file.affine, file.header), target / "label.part.nii.gz")
-    os.replace(target / "label.part.nii.gz", target / "label.nii.gz")
+    (target / "label.part.nii.gz").replace(target / "label.nii.gz")
 
 
 def merge_index(path: Path, entries: dict) -> None:
     merged = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     part = path.with_suffix(".part")
     part.write_text(json.dumps(merged | entries, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)

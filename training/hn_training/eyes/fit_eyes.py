@@ -78,9 +78,9 @@ class Surroundings:
 def fit(image: np.ndarray, spacing: Sequence[float], starts: Sequence[Sequence[float]]) -> tuple[Eye, Eye]:
     """Left and right eye in `image` (z, y, x) HU, near `starts` (voxel x, y, z of the left and right centre)."""
     sides = []
-    for start in np.asarray(starts, float) * spacing:
-        near = surroundings(image, spacing, start)
-        start = search(near, start)
+    for rough in np.asarray(starts, float) * spacing:
+        near = surroundings(image, spacing, rough)
+        start = search(near, rough)
         sides.append((reweigh(near, start), start))
     near, centres = zip(*sides)
     fits = [refine(near, np.concatenate([*centres, LOG_RADII + swell, np.zeros(3)])) for swell in SWELL]
@@ -94,7 +94,7 @@ def refine(near: Sequence[Surroundings], parameters: np.ndarray) -> np.ndarray:
     scale = np.concatenate([np.full(6, 1.0), np.full(6, 0.03)])
     for edge in EDGE_MM:
         found = minimize(
-            lambda steps: cost(near, parameters + steps * scale, edge),
+            lambda steps, begin=parameters, edge=edge: cost(near, begin + steps * scale, edge),
             np.zeros(12),
             method="Powell",
             options={"xtol": 1e-3, "ftol": 1e-5, "maxiter": 20},

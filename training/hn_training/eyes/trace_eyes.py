@@ -167,7 +167,7 @@ def draw(volume: np.ndarray, spacing: tuple[float, float, float], plan: dict) ->
     last outline's centroid and the plan's start.
     """
     first, last, start = plan["first"], plan["last"], np.asarray(plan["start"], float)
-    middle = int(round((first + last) / 2))
+    middle = round((first + last) / 2)
     outlines = {}
     for slices in (range(middle, last + 1), range(middle - 1, first - 1, -1)):
         here = start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,8 +14,8 @@ from ..config import ConfigError
 def average(checkpoints: Sequence[Path], out: Path) -> None:
     """Writes a checkpoint with the mean of the averaged weights (and batch statistics) of `checkpoints`.
 
-    Runs on several machines or cores so count as one (Wortsman et al., "Model soups", ICML 2022). The steps of all count,
-    those before their common start once. Raises ConfigError if they are not runs of one network from one start.
+    Runs on several machines or cores so count as one (Wortsman et al., "Model soups", ICML 2022). The steps of all
+    count, those before their common start once. Raises ConfigError if they are not runs of one network from one start.
     """
     states = [read(path) for path in checkpoints]
     origins = {(state["origin"].get("sha256"), state["config"]["network"]["name"]) for state in states}
@@ -31,7 +30,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     merged["step"], merged["seconds"] = (sum(state[key] for state in states) for key in ("step", "seconds"))
     merged["total_steps"] = before + merged["step"]
     torch.save(merged, out.with_suffix(".part"))
-    os.replace(out.with_suffix(".part"), out)
+    out.with_suffix(".part").replace(out)
 
 
 def read(path: Path) -> dict:

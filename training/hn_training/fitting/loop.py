@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +56,7 @@ class Run:
             "total_steps": self.total_steps,
         }
         torch.save(state, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        path.with_suffix(".part").replace(path)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.config.optimise.device, weights_only=True)
@@ -137,15 +136,9 @@ def train(config: Config) -> Path:
     volumes = cache.build(config, "train")
     run, path = start(config), folder / CHECKPOINT
     if path.exists():
-        run.restore(path)
-        for name in (LOSSES, SCORES):
-            logs.forget_after(folder / name, run.step)
-        print(f"Going on from step {run.step}.", flush=True)
+        go_on(run, folder)
     else:
-        if config.optimise.start_from:
-            run.origin = warm_start.load(run.network, run.average, Path(config.optimise.start_from))
-            print(f"Starting from weights of {run.total_steps} steps.", flush=True)
-        (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=2))
+        begin(run, folder)
     looked_at = score.quick_patients(config)
     saved = validated = last = time.monotonic()
     for batch in loader(volumes, config, run.step):
@@ -171,6 +164,21 @@ def train(config: Config) -> Path:
         quick_look(run, folder, looked_at)
     draw(folder)
     return path
+
+
+def go_on(run: Run, folder: Path) -> None:
+    """From the last checkpoint; what was logged after it is done again."""
+    run.restore(folder / CHECKPOINT)
+    for name in (LOSSES, SCORES):
+        logs.forget_after(folder / name, run.step)
+    print(f"Going on from step {run.step}.", flush=True)
+
+
+def begin(run: Run, folder: Path) -> None:
+    if run.config.optimise.start_from:
+        run.origin = warm_start.load(run.network, run.average, Path(run.config.optimise.start_from))
+        print(f"Starting from weights of {run.total_steps} steps.", flush=True)
+    (folder / "config.json").write_text(json.dumps(run.config.as_dict(), indent=2))
 
 
 def log(run: Run, folder: Path) -> None:

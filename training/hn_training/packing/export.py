@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from datetime import date
 from pathlib import Path
 
@@ -166,7 +165,7 @@ def export(checkpoint: Path, folder: Path, data: str, thresholds: dict[str, floa
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "network.onnx.part"
     to_onnx(network, partial)
-    os.replace(partial, folder / "network.onnx")
+    partial.replace(folder / "network.onnx")
     write_json(folder / "organs.json", organs(config))
     write_json(folder / "model.json", description(config, history, data, thresholds or {}))
     write_sums(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -25,16 +24,19 @@ from .export import TOLERANCE, WithSoftmax, largest_difference
 
 MEASURED_BATCHES = 24
 MERGED = {ConvBlock: ("0", "1"), ResBlock: ("conv1.conv", "norm2")}
-"""Kinds of blocks whose norm export merges into the convolution before it: names of that convolution and that norm in a block."""
+"""Kinds of blocks whose norm export merges into the convolution before it:
+names of that convolution and that norm in a block."""
 LEARNT_SIZE = 0.08
-"""Root mean square of a trained filter's weights (0.06 to 0.14 in those of the shipped networks that nothing is merged into, 0.01 to 0.03 in the
-others). A norm after it makes its size meaningless but for training: at one learning rate a small filter forgets sooner."""
+"""Root mean square of a trained filter's weights (0.06 to 0.14 in those of the shipped networks that nothing is merged
+into, 0.01 to 0.03 in the others). A norm after it makes its size meaningless but for training:
+at one learning rate a small filter forgets sooner."""
 LARGEST_GROWTH = 100.0
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a norm does of which export left only a bias, per channel: it divides by the `growth` of the filter before it, and adds the `bias`."""
+    """What a norm does of which export left only a bias, per channel:
+    it divides by the `growth` of the filter before it, and adds the `bias`."""
 
     growth: torch.Tensor
     bias: torch.Tensor
@@ -52,7 +54,8 @@ def network_of(model: Path) -> str:
 
 
 def unpack(model: Path, config: Config, out: Path) -> float:
-    """Writes a checkpoint for `start_from` with the network of a model folder; gives the largest difference of probabilities.
+    """Writes a checkpoint for `start_from` with the network of a model folder;
+    gives the largest difference of probabilities.
 
     The batch norms are measured on patches of the configuration's training patients. See `checkpoint`.
     """
@@ -62,9 +65,10 @@ def unpack(model: Path, config: Config, out: Path) -> float:
 def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Iterable[dict]]) -> float:
     """Writes a checkpoint with the network of a model folder; gives the largest difference of probabilities.
 
-    What export merged into convolutions becomes batch norms again, whose statistics are measured on what `batches()` gives
-    (dicts with "image" (N, 1, z, y, x)), and filters as large as training leaves them, so that training starts where export stopped.
-    Thresholds stay in the last bias. The checkpoint has the model's organs, whichever the configuration names, and counts its steps. Raises ConfigError if the model is of another network.
+    What export merged into convolutions becomes batch norms again, whose statistics are measured on what `batches()`
+    gives (dicts with "image" (N, 1, z, y, x)), and filters as large as training leaves them, so that training starts
+    where export stopped. Thresholds stay in the last bias. The checkpoint has the model's organs, whichever the
+    configuration names, and counts its steps. Raises ConfigError if the model is of another network.
     """
     name = network_of(model)
     if name != config.network.name:
@@ -97,7 +101,7 @@ def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Ite
         "total_steps": steps,
     }
     torch.save(state, out.with_suffix(".part"))
-    os.replace(out.with_suffix(".part"), out)
+    out.with_suffix(".part").replace(out)
     return difference
 
 
@@ -126,7 +130,8 @@ def merged(network: nn.Module) -> dict[str, str]:
 
 
 def fill(network: nn.Module, weights: dict[str, torch.Tensor], graph: onnx.GraphProto) -> dict[str, Merged]:
-    """Loads the weights, merged filters as large as training leaves them; gives by their names what the norms after these have to do."""
+    """Loads the weights, merged filters as large as training leaves them;
+    gives by their names what the norms after these have to do."""
     own = network.state_dict()
     known = {name.removeprefix("network."): value for name, value in weights.items()}
     state = {name: known.get(name, value) for name, value in own.items()}
@@ -177,7 +182,7 @@ def measure(network: nn.Module, norms: dict[str, Merged], batches: Iterable[dict
         def add(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
             values = inputs[0].double()
             for row, power in zip(sums[name], (values**0, values, values**2)):
-                row += power.sum((0, 2, 3, 4))
+                row.add_(power.sum((0, 2, 3, 4)))
 
         return add
 

@@ -1,4 +1,5 @@
-"""What keeps the scores down: whether two networks differ from each other as they do from the clinics, and where organs end."""
+"""What keeps the scores down: whether two networks differ from each other as they do from the clinics,
+and where organs end."""
 
 from __future__ import annotations
 
@@ -28,9 +29,10 @@ COLUMNS = (
 def rows(config: Config, first: Path, second: Path) -> list[tuple]:
     """Per organ `COLUMNS`: mean Dice over the validation patients that count, on their sound slices.
 
-    first, second: folders with <patient>/segmentations/<organ>.nii.gz. "first" and "second" against the reference, then both
-    against each other; the correlation of their Dice over patients; the first against the reference on the slices between
-    the ends that both draw; and medians of the 95 % Hausdorff distance. ConfigError if a folder has nothing of a patient: that is not the same as an organ not found.
+    first, second: folders with <patient>/segmentations/<organ>.nii.gz. "first" and "second" against the reference, then
+    both against each other; the correlation of their Dice over patients; the first against the reference on the slices
+    between the ends that both draw; and medians of the 95 % Hausdorff distance. ConfigError if a folder has nothing of
+    a patient: that is not the same as an organ not found.
     """
     found: dict[str, list[tuple]] = {organ: [] for organ in ORGANS}
     for folder in folders(config.data.validation):
@@ -42,8 +44,8 @@ def rows(config: Config, first: Path, second: Path) -> list[tuple]:
 
 
 def compare(patient: Patient, number: int, first: Path, second: Path) -> tuple[float, ...]:
-    """Dice of first and reference, second and reference, first and second, first and reference between common ends; HD95 of
-    first and reference, first and second."""
+    """Dice of first and reference, second and reference, first and second, first and reference between common ends;
+    HD95 of first and reference, first and second."""
     sound = patient.sound_slices(number)[:, None, None]
     reference = (patient.labels == number) & sound
     one, two = (mask(folder, patient, ORGANS[number - 1]) & sound for folder in (first, second))

@@ -33,7 +33,8 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
 
 
 def best(scores: dict[float, dict[str, dict[str, float]]]) -> dict[str, float]:
-    """Per organ the candidate of the highest mean Dice; scores: by candidate, patient and organ. Both sides of a pair get the same."""
+    """Per organ the candidate of the highest mean Dice; scores: by candidate, patient and organ.
+    Both sides of a pair get the same."""
     mean = {candidate: means(scores[candidate]) for candidate in scores}
     twins = SIDES | {right: left for left, right in SIDES.items()}
 

@@ -13,7 +13,8 @@ CUT_SHARE = (0.2, 0.8)  # of the height of the organ that is cut
 
 
 def rotated(scan: Scan, draw: Draw) -> Varied:
-    """Turned by 15 degrees about an axis of any direction through the middle of the scan, cubic; in plane at 2 mm at most."""
+    """Turned by 15 degrees about an axis of any direction through the middle of the scan, cubic;
+    in plane at 2 mm at most."""
     axis = draw.random.normal(size=3)
     angle = np.deg2rad(ANGLE_DEGREES) * draw.random.choice([-1, 1])
     middle = scan.ct.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in scan.ct.GetSize()])
@@ -31,7 +32,8 @@ def rotated(scan: Scan, draw: Draw) -> Varied:
 
 
 def onto(mask: np.ndarray, grid: sitk.Image, other: sitk.Image, transform: sitk.Transform | None = None) -> np.ndarray:
-    """A mask on `grid` read at the voxels of `other` (linear, from one half on); transform: points of other -> points of grid."""
+    """A mask on `grid` read at the voxels of `other` (linear, from one half on);
+    transform: points of other -> points of grid."""
     image = sitk.Cast(mask_image(mask, grid), sitk.sitkFloat32)
     moved = sitk.Resample(image, other, transform or sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, 0.0)
     return sitk.GetArrayViewFromImage(moved) >= 0.5
@@ -74,8 +76,9 @@ def cut(scan: Scan, draw: Draw) -> Varied:
     return Varied(scan.ct[:, :, kept], in_view, back, lowest=None if above else k, highest=k if above else None)
 
 
-def mirrored(scan: Scan, draw: Draw) -> Varied:
-    """Left and right exchanged in the voxels, the header kept: another patient, whose left parotid is this one's right."""
+def mirrored(scan: Scan, _draw: Draw) -> Varied:
+    """Left and right exchanged in the voxels, the header kept:
+    another patient, whose left parotid is this one's right."""
     return Varied(like(scan.hu[:, :, ::-1], scan.ct), everything(scan), lambda mask: mask[:, :, ::-1], mirrored=True)
 
 

@@ -18,8 +18,9 @@ MASK_MM, MASK_GAP_MM, MASK_HU = 2.5, 1.0, -120  # thermoplastic: polycaprolacton
 NECK_MM = 260.0  # a wider slice has shoulders, which the mask leaves free
 
 
-def planning_ct(scan: Scan, draw: Draw) -> Varied:
-    """512 x 512 in plane at 1 mm or, of a wider scan, the least above; cubic; a couch below and a thermoplastic shell on the skin."""
+def planning_ct(scan: Scan, _draw: Draw) -> Varied:
+    """512 x 512 in plane at 1 mm or, of a wider scan, the least above; cubic;
+    a couch below and a thermoplastic shell on the skin."""
     grid = planning_grid(scan.ct)
     hu = in_plane(scan.hu, scan.ct, grid, AIR_HU, cubic)
     body = _body(scan)
@@ -103,7 +104,8 @@ def _paint(hu: np.ndarray, depth: np.ndarray, grid: sitk.Image) -> None:
 
 
 def _couch(inside: np.ndarray, fine: float) -> np.ndarray:
-    """HU [j, i] of the couch, the same in every slice; AIR_HU where it is not. Hollow towards the patient, whom it touches."""
+    """HU [j, i] of the couch, the same in every slice; AIR_HU where it is not.
+    Hollow towards the patient, whom it touches."""
     rows, columns = np.flatnonzero(inside.any(axis=(0, 2))), np.flatnonzero(inside.any(axis=(0, 1)))
     across = (np.arange(inside.shape[2]) - (columns[0] + columns[-1]) / 2) * fine
     top = COUCH_DEPTH_MM * (1 - (across / (COUCH_WIDTH_MM / 2)) ** 2)  # below the couch's rims

@@ -43,10 +43,10 @@ def unmoved(mask: np.ndarray) -> np.ndarray:
 class Varied:
     """A changed CT for the network.
 
-    back: brings a mask from the changed CT's grid onto the scan's own, where it is compared, so that no reference is ever
-    resampled. in_view: bool [k, j, i] on the scan's grid, what the changed CT still shows. mirrored: left is right in it.
-    lowest, highest: the first and last slice k of the scan that a cut left, None where nothing was cut there. foreign: bool
-    [k, j, i] on the scan's grid, where another patient's tissue was put.
+    back: brings a mask from the changed CT's grid onto the scan's own, where it is compared, so that no reference is
+    ever resampled. in_view: bool [k, j, i] on the scan's grid, what the changed CT still shows. mirrored: left is right
+    in it. lowest, highest: the first and last slice k of the scan that a cut left, None where nothing was cut there.
+    foreign: bool [k, j, i] on the scan's grid, where another patient's tissue was put.
     """
 
     ct: sitk.Image

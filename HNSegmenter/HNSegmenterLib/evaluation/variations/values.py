@@ -7,7 +7,7 @@ from .scan import Draw, Scan, Variation, Varied, everything, like
 NOISE_HU = 30.0
 
 
-def again(scan: Scan, draw: Draw) -> Varied:
+def again(scan: Scan, _draw: Draw) -> Varied:
     """The same CT a second time: the result has to be the same."""
     return Varied(scan.ct, everything(scan))
 
@@ -20,7 +20,7 @@ def noise(scan: Scan, draw: Draw) -> Varied:
 def offset(hu: int) -> Variation:
     """So many HU more everywhere, air included."""
 
-    def add(scan: Scan, draw: Draw) -> Varied:
+    def add(scan: Scan, _draw: Draw) -> Varied:
         return Varied(like(scan.hu.astype(float) + hu, scan.ct), everything(scan))
 
     return add

@@ -29,11 +29,12 @@ def half_blanked(scan: Scan, draw: Draw) -> Varied:
 
 
 def void_filled(scan: Scan, draw: Draw) -> Varied:
-    """Blanked slices, and the blanked rest of bitten-off slices, filled with another patient's tissue at the corresponding place.
+    """Blanked slices, and the blanked rest of bitten-off slices,
+    filled with another patient's tissue at the corresponding place.
 
     Corresponding: cord and brainstem lie on one another slice by slice where both have them, the parotids over all, and
-    the other's slices are scaled to this one's girth. Whole slices, and all that is not void, stay as they are, and are what
-    is in view: what is found in the other's tissue is the other's.
+    the other's slices are scaled to this one's girth. Whole slices, and all that is not void, stay as they are, and are
+    what is in view: what is found in the other's tissue is the other's.
     """
     donor = draw.donor()
     foreign = _laid_over(donor, scan)
@@ -43,7 +44,8 @@ def void_filled(scan: Scan, draw: Draw) -> Varied:
 
 
 def is_whole(plane: np.ndarray, spacing: tuple[float, float]) -> bool:
-    """Whether a slice [j, i] shows a whole cross-section of the body: large enough and not bitten off. spacing: (x, y) mm."""
+    """Whether a slice [j, i] shows a whole cross-section of the body: large enough and not bitten off.
+    spacing: (x, y) mm."""
     stored = sitk.GetImageFromArray((plane > BLANK_HU).astype(np.uint8))
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(stored))
     body = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.Cast(parts == 1, sitk.sitkUInt8))) != 0
@@ -100,14 +102,16 @@ def _heights(ct: sitk.Image) -> np.ndarray:
 
 
 def _lift_mm(donor: Scan, scan: Scan) -> float:
-    """How much higher the scan's landmarks lie than the donor's; the ends of the cord are drawn anywhere and don't count."""
+    """How much higher the scan's landmarks lie than the donor's;
+    the ends of the cord are drawn anywhere and don't count."""
     shared = [name for name in LANDMARKS[:3] if _drawn(donor, name) and _drawn(scan, name)]
     lifts = [_centre(scan, name)[2] - _centre(donor, name)[2] for name in shared]
     return float(np.mean(lifts)) if lifts else _heights(scan.ct)[-1] - _heights(donor.ct)[-1]
 
 
 def _pairs(donor: Scan, scan: Scan, heights: np.ndarray) -> np.ndarray:
-    """Per slice k of the scan a point there and the one in the donor that corresponds, (x, y, x', y') mm; interpolated between."""
+    """Per slice k of the scan a point there and the one in the donor that corresponds, (x, y, x', y') mm;
+    interpolated between."""
     known = []
     for k, height in enumerate(heights):
         source = round((height - donor.ct.GetOrigin()[2]) / donor.ct.GetSpacing()[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +70,8 @@ def _decimal(value: float) -> str:
 
 
 def rounded(points: np.ndarray) -> np.ndarray | None:
-    """Points as the file will hold them, without repeats; None if fewer than three are left, or they surround nothing."""
+    """Points as the file will hold them, without repeats;
+    None if fewer than three are left, or they surround nothing."""
     points = without_repeats(np.round(points, DECIMALS) + 0.0)  # + 0.0: no minus zero
     if len(points) < 3 or _area_3d(points) < 10.0 ** (-2 * DECIMALS):
         return None
@@ -78,7 +79,8 @@ def rounded(points: np.ndarray) -> np.ndarray | None:
 
 
 def _area_3d(points: np.ndarray) -> float:
-    """Area in mm2 of a planar polygon: half the length of its area vector or, where its loops cancel each other, their sum."""
+    """Area in mm2 of a planar polygon: half the length of its area vector or,
+    where its loops cancel each other, their sum."""
     shifted = points - points[0]
     area = 0.5 * float(np.linalg.norm(np.cross(shifted, np.roll(shifted, -1, axis=0)).sum(axis=0)))
     if area > 10.0 ** (-2 * DECIMALS):
@@ -178,5 +180,5 @@ def _rings(mask: np.ndarray) -> Iterator[np.ndarray]:
     generator = contourpy.contour_generator(z=field, name="serial", fill_type=contourpy.FillType.OuterOffset)
     polygons, offsets = generator.filled(0.5, 1.5)
     for points, starts in zip(polygons, offsets, strict=True):
-        rings = [without_collinear(points[a : b - 1] - 1) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        rings = [without_collinear(points[a : b - 1] - 1) for a, b in pairwise(starts)]
         yield keyhole(rings[0], rings[1:])

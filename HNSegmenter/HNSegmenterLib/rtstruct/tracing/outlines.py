@@ -1,7 +1,8 @@
 """The outlines of one ROI, made such that every reader fills the same of them, or refused.
 
-Readers fill by the even-odd or by the nonzero rule, each outline for itself or all of a slice together. They agree where an
-outline surrounds nothing twice and no two share area; holes are joined to their outlines by keyholes, which all understand.
+Readers fill by the even-odd or by the nonzero rule, each outline for itself or all of a slice together. They agree
+where an outline surrounds nothing twice and no two share area;
+holes are joined to their outlines by keyholes, which all understand.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outline:
-    """points (n, 3) in the plane of a slice, mm; flat: the same (n, 2) along its rows and columns; area: mm2 that it surrounds."""
+    """points (n, 3) in the plane of a slice, mm; flat: the same (n, 2) along its rows and columns;
+    area: mm2 that it surrounds."""
 
     slice_: CtSlice
     points: np.ndarray
@@ -56,8 +58,8 @@ def untangled(name: str, outlines: Sequence[Outline]) -> list[Outline]:
     for outline, area in zip(outlines, disputed, strict=True):
         if area:
             raise UnusableInput(
-                f"A contour of {name} runs over itself on {outline.place}, around {area:.1f} mm2 twice: some planning systems "
-                "would fill that, others not. Redraw it there."
+                f"A contour of {name} runs over itself on {outline.place}, around {area:.1f} mm2 twice: some planning "
+                "systems would fill that, others not. Redraw it there."
             )
     return list(outlines)
 
@@ -71,8 +73,8 @@ def joined(name: str, outlines: Sequence[Outline]) -> tuple[list[Outline], list[
         groups, repeats = arrange([outline.flat for outline in outlines], [outline.area for outline in outlines])
     except Crossing as crossing:
         raise UnusableInput(
-            f"Contours of {name} cross on {outlines[crossing.first].place}: some planning systems would fill what they share, "
-            "others not. Redraw them there."
+            f"Contours of {name} cross on {outlines[crossing.first].place}: some planning systems would fill what they "
+            "share, others not. Redraw them there."
         ) from crossing
     found = [_with_holes(name, outlines[outer], [outlines[n] for n in holes]) for outer, holes in groups]
     return found, [outlines[n] for n in repeats], sum(len(holes) for _, holes in groups)
@@ -90,7 +92,8 @@ def _measured(outlines: Sequence[Outline]) -> list[float]:
 
 
 def _parts(outline: Outline) -> list[Outline]:
-    """The outline without its keyholes, and the hole at the end of each: where it comes to a point by a way that it goes back."""
+    """The outline without its keyholes, and the hole at the end of each:
+    where it comes to a point by a way that it goes back."""
     points = [tuple(point) for point in np.round(outline.points, DECIMALS) + 0.0]
     rest: list[tuple] = []
     holes: list[list[tuple]] = []

@@ -1,7 +1,7 @@
 """How closed outlines of one plane lie to themselves and to each other, by the areas that they share.
 
-Rings are (n, 2) arrays of points in mm, not closed. Each plane is cut into strips at the height of every point and crossing:
-within a strip the outlines follow each other from left to right without crossing, so that areas are exact.
+Rings are (n, 2) arrays of points in mm, not closed. Each plane is cut into strips at the height of every point and
+crossing: within a strip the outlines follow each other from left to right without crossing, so that areas are exact.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def own_areas(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def arrange(rings: Sequence[np.ndarray], filled: Sequence[float]) -> tuple[list[tuple[int, list[int]]], list[int]]:
     """Group rings of one plane: (index of an outline, indices of the holes directly in it), and the indices of repeats.
 
-    filled: own_areas. A ring inside an odd number of others is a hole (even-odd rule). Rings may touch. Raises Crossing.
+    filled: own_areas. A ring inside an odd number of others is a hole (even-odd rule). Rings may touch.
+        Raises Crossing.
     """
     inside, repeats = _inside(rings, filled)
     kept = [i for i in range(len(rings)) if i not in repeats]
@@ -106,7 +107,8 @@ def _edges(ring: np.ndarray, plane: int, column: int, rows: tuple[float, float] 
 
 
 def _strips(edges: Iterable[np.ndarray], columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pieces of strips between one edge and the next on its right: area mm2 (m,), plane (m,), and windings (m, columns)."""
+    """Pieces of strips between one edge and the next on its right:
+    area mm2 (m,), plane (m,), and windings (m, columns)."""
     table = np.concatenate([np.empty((0, 9)), *edges])
     if not len(table):
         return np.empty(0), np.empty(0, int), np.empty((0, columns), int)

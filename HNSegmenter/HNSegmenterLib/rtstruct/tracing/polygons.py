@@ -34,8 +34,8 @@ def without_collinear(ring: np.ndarray) -> np.ndarray:
 def keyhole(outer: np.ndarray, holes: Sequence[np.ndarray]) -> np.ndarray:
     """One closed outline that runs to each hole and back on the same line, as CLOSED_PLANAR wants it.
 
-    The holes must lie inside `outer`, which they may touch. Each is reached along its row from its leftmost point to the
-    nearest outline on the left; holes are taken from the left, so that this never meets one still to come. Raises
+    The holes must lie inside `outer`, which they may touch. Each is reached along its row from its leftmost point to
+    the nearest outline on the left; holes are taken from the left, so that this never meets one still to come. Raises
     ValueError for a hole outside.
     """
     winding = np.sign(signed_area(outer))

@@ -67,7 +67,7 @@ class _Job:
     options: Options
 
 
-def planned_files(node: vtkMRMLSegmentationNode, folder: Path) -> list[Path]:
+def planned_files(_node: vtkMRMLSegmentationNode, folder: Path) -> list[Path]:
     """What export_rtstruct will write."""
     return [folder / RTSTRUCT]
 
@@ -85,11 +85,12 @@ def export_rtstruct(
     dicom_folder: Path | None = None,
     emit: Emit = ignore,
 ) -> Saved:
-    """Write folder/rtstruct.dcm on the original series, through SlicerRT's exporter where that can do it, and compare it.
+    """Write folder/rtstruct.dcm on the original series, through SlicerRT's exporter where that can do it,
+    and compare it.
 
     volume: default the segmentation's own CT. types: segment name -> ORGAN, GTV, CTV, PTV or EXTERNAL, where asked.
-    names: the clinic's own, default the table that the settings name. dicom_folder: where the CT's files are, default as
-    the DICOM database says.
+    names: the clinic's own, default the table that the settings name. dicom_folder: where the CT's files are, default
+    as the DICOM database says.
     Raises UnclearType where it must be asked what a segment is; WrongUsage (names, folder), UnusableInput (no DICOM CT,
     nothing drawn), HNSegmenterError (disk, or the file differs from the segments: nothing is kept then).
     """
@@ -106,7 +107,8 @@ def export_rtstruct(
         scores = _read_back(staged / RTSTRUCT, job)
         if worst := [name for name, dice in scores.items() if dice < LEAST_DICE]:
             raise HNSegmenterError(
-                f"The contours of {', '.join(worst)} in the file differ from the segments: nothing was kept. Smooth them and try again."
+                f"The contours of {', '.join(worst)} in the file differ from the segments: "
+                "nothing was kept. Smooth them and try again."
             )
         move_in(staged, folder, [RTSTRUCT])
     emit(Event("progress", "write", 1.0))
@@ -158,7 +160,10 @@ def _drawn(job: _Job, use_slicer_rt: bool, emit: Emit) -> tuple[Dataset, str, st
             scores = agreement(dataset, job.ct, _by_roi_name(job))
             if min(scores.values()) >= LEAST_DICE:
                 return dataset, SLICER_RT, "SlicerRT's exporter drew the contours.", warnings
-            why = f"SlicerRT's contours of {min(scores, key=scores.get)} differ from the segment (Dice {min(scores.values()):.3f})"
+            why = (
+                f"SlicerRT's contours of {min(scores, key=scores.get)} differ from the segment (Dice "
+                f"{min(scores.values()):.3f})"
+            )
         except HNSegmenterError as fault:
             why = fault.sentence[:1].lower() + fault.sentence[1:].rstrip(".")
             if why.startswith("slicerRT"):

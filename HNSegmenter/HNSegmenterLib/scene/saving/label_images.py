@@ -46,7 +46,8 @@ def labelmaps(node, target) -> dict[str, sitk.Image]:
 
 
 def save_labelmaps(node, folder: Path, volume=None, overwrite: bool = False) -> list[Path]:
-    """Write <segment>.nii.gz for every segment, on the CT's grid, and the segmentation as .seg.nrrd; return their paths.
+    """Write <segment>.nii.gz for every segment, on the CT's grid, and the segmentation as .seg.nrrd;
+    return their paths.
 
     Raises UnusableInput if there is nothing to write, WrongUsage if files are there already, HNSegmenterError if the
     disk refuses: nothing is left then.

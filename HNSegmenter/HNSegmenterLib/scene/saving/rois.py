@@ -60,7 +60,7 @@ def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
     """
     types = types or {}
     if wrong := set(types.values()) - set(KINDS):
-        raise WrongUsage(f"{sorted(wrong)[0]!r} is no type of a region: use one of {', '.join(KINDS)}.")
+        raise WrongUsage(f"{min(wrong)!r} is no type of a region: use one of {', '.join(KINDS)}.")
     organs = provenance.organs_behind(node)
     plan: list[PlannedRoi] = []
     taken: dict[str, str] = {}

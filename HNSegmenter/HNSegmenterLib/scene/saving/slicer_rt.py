@@ -56,11 +56,11 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
 def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
 
-    SlicerRT searches the whole CT for every contour and writes it along: it gets one segment at a time, with a blank CT that
-    just holds it, so that neither time nor a copy of the patient's images is spent on that. emit hears a progress event
-    before each segment: the window is blocked until the next.
-    The result names the CT's study and no patient, whatever the subject hierarchy says. Raises HNSegmenterError with SlicerRT's
-    message if it refuses, or if there is no readable file.
+    SlicerRT searches the whole CT for every contour and writes it along: it gets one segment at a time, with a blank CT
+    that just holds it, so that neither time nor a copy of the patient's images is spent on that. emit hears a progress
+    event before each segment: the window is blocked until the next.
+    The result names the CT's study and no patient, whatever the subject hierarchy says. Raises HNSegmenterError with
+    SlicerRT's message if it refuses, or if there is no readable file.
     """
     grid = Grid.of_volume(volume)
     masks = {segment_id: segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)}

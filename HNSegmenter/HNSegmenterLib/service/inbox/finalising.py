@@ -66,12 +66,13 @@ def finalised(
     result: Result,
     reviewer: str,
     now: datetime,
-    warn: Callable[[str], None] = lambda sentence: None,
+    warn: Callable[[str], None] = lambda _sentence: None,
 ) -> Dataset:
-    """A new UNAPPROVED RTSTRUCT with UIDs of its own: the contours of `drawn`, completed and checked on the original CT.
+    """A new UNAPPROVED RTSTRUCT with UIDs of its own:
+    the contours of `drawn`, completed and checked on the original CT.
 
-    Who drew each ROI is taken from `drawn`. warn gets a sentence for everything that will differ from `drawn`. Raises as
-    rtstruct.complete does; WrongUsage also for a reviewer's name that the CT's character set cannot hold.
+    Who drew each ROI is taken from `drawn`. warn gets a sentence for everything that will differ from `drawn`. Raises
+    as rtstruct.complete does; WrongUsage also for a reviewer's name that the CT's character set cannot hold.
     """
     options = _options(drawn, result.organs, now, warn)
     dataset = complete(drawn, ct, result.model, result.organs, options, warn)
@@ -137,7 +138,8 @@ def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime, warn: Calla
             (types[key],) = roi.interpreted_types
         elif roi.interpreted_types:
             warn(
-                f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: its name decides what it is."
+                f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: "
+                "its name decides what it is."
             )
     return Options(
         names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now

@@ -1,4 +1,5 @@
-"""Which of the model's organs the ROIs of a reviewed structure set are: by name or, where somebody renamed them, by code."""
+"""Which of the model's organs the ROIs of a reviewed structure set are:
+by name or, where somebody renamed them, by code."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from ...rtstruct.rois import interpreted_type
 def identified(rois: Sequence[PairedRoi], organs: Sequence[Organ], warn: Callable[[str], None]) -> dict[int, Organ]:
     """ROI Number -> the organ that the ROI is; ROIs that are none of the model's have no entry.
 
-    A name counts more than a code, since it is the name that is read. A code counts where one ROI alone bears it and it is
-    one organ's alone. warn gets a sentence for each code that does not count.
+    A name counts more than a code, since it is the name that is read. A code counts where one ROI alone bears it and it
+    is one organ's alone. warn gets a sentence for each code that does not count.
     """
     by_name = {organ.name.casefold(): organ for organ in organs}
     named = {roi.number: by_name[roi.name.casefold()] for roi in rois if roi.name.casefold() in by_name}
@@ -40,7 +41,8 @@ def identified(rois: Sequence[PairedRoi], organs: Sequence[Organ], warn: Callabl
                 else "it is the code of several organs"
             )
             warn(
-                f"{roi.name} bears the code of {_listed(organ.name for organ in free)}, but was not taken for it: {why}."
+                f"{roi.name} bears the code of {_listed(organ.name for organ in free)}, "
+                f"but was not taken for it: {why}."
             )
     return found
 

@@ -1,8 +1,8 @@
 """Approving or rejecting a waiting result.
 
-The node compares versions, so that of two reviewers one is first and the other is told. A crash before the review is put
-leaves nothing; after it, the same again is answered with what is there. Where the structure set has to be changed, the
-reviewer agrees to that first.
+The node compares versions, so that of two reviewers one is first and the other is told. A crash before the review is
+put leaves nothing; after it, the same again is answered with what is there. Where the structure set has to be changed,
+the reviewer agrees to that first.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Changes:
         )
 
 
-def nobody(changes: Changes) -> bool:
+def nobody(_changes: Changes) -> bool:
     """An agree for callers who have nobody to ask."""
     return False
 
@@ -83,15 +83,16 @@ def approve(
 ) -> Review:
     """Hand a reviewed structure set to the worker, which sends it.
 
-    series: Orthanc's id. job: the one that was reviewed, if known. ct_folder: the series' files as fetching.fetch left them,
-    else they are read from the node. agree: asked only if the set has to be changed (contours left out, moved into a plane,
-    taken as holes, ...); what it agrees to is what is sent. Raises Late; NotAgreed; WrongUsage, UnusableInput (not of this
-    CT, say); NodeFault; Cancelled.
+    series: Orthanc's id. job: the one that was reviewed, if known. ct_folder: the series' files as fetching.fetch left
+    them, else they are read from the node. agree: asked only if the set has to be changed (contours left out, moved
+    into a plane, taken as holes, ...); what it agrees to is what is sent. Raises Late; NotAgreed; WrongUsage,
+    UnusableInput (not of this CT, say); NodeFault; Cancelled.
     """
     reviewer = finalising.check_reviewer(reviewer)
     if unknown := [name for name in destinations if name not in settings.destinations]:
         raise WrongUsage(
-            f"{unknown[0]} is no destination of the configuration: choose from {', '.join(settings.destinations) or 'none'}."
+            f"{unknown[0]} is no destination of the configuration: choose from "
+            f"{', '.join(settings.destinations) or 'none'}."
         )
     if not destinations and all(destination.automatic for destination in settings.destinations.values()):
         raise WrongUsage("No destination gets reviewed structure sets: add one to [destinations], or name one.")
@@ -125,7 +126,8 @@ def approve(
         content = finalising.to_bytes(dataset, work.path, contours)
     if told and not agree(Changes.of(told, contours)):
         raise NotAgreed(
-            "Not approved, nothing was sent: what is sent would differ from what was reviewed. Look at how, then agree by --yes."
+            "Not approved, nothing was sent: what is sent would differ from what was "
+            "reviewed. Look at how, then agree by --yes."
         )
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
     return _put(node, series, made, version, content)
@@ -148,7 +150,8 @@ def reject(node: Node, series: str, reviewer: str, reason: str, *, job: str | No
 def _reviewed_job(node: Node, series: str, job: str | None) -> str:
     if not node.system().get("CheckRevisions"):
         raise UnusableInput(
-            "The node lets one reviewer overwrite another: set CheckRevisions to true (hn-segmenter node configure writes it)."
+            "The node lets one reviewer overwrite another: set CheckRevisions to "
+            "true (hn-segmenter node configure writes it)."
         )
     record = node.attached_json(series, JOB)
     if record is None:
@@ -173,7 +176,10 @@ def _earlier(node: Node, series: str, made: Review) -> tuple[Review | None, str 
 
 def _first(review: Review) -> str:
     what = {APPROVE: "approved", REJECT: "rejected"}[review.decision]
-    return f"{review.reviewer} {what} this result first, {datetime.fromisoformat(review.time):%Y-%m-%d %H:%M}: nothing was changed."
+    return (
+        f"{review.reviewer} {what} this result first, {datetime.fromisoformat(review.time):%Y-%m-%d %H:%M}: "
+        "nothing was changed."
+    )
 
 
 def _require_waiting(node: Node, series: str, job: str) -> None:

@@ -157,7 +157,8 @@ class Node:
         """Put an attachment in place of an earlier one of that name; readers see the one or the other."""
         for last in (False,) * (RACES - 1) + (True,):
             try:
-                return self.attach_instead(series_id, name, content, self._version(series_id, name))
+                self.attach_instead(series_id, name, content, self._version(series_id, name))
+                return
             except AlreadyThere:
                 if last:
                     raise
@@ -168,9 +169,8 @@ class Node:
         The node compares only if its CheckRevisions is on (system() tells). Raises NotThere where the series is not.
         """
         if version is None:
-            self.attachments(
-                series_id
-            )  # Orthanc 1.10 takes attachments of a series that it has not got, and loses them
+            # Orthanc 1.10 takes attachments of a series that it has not got, and loses them.
+            self.attachments(series_id)
         self._ask(self._client.put_series_id_attachments_name, series_id, name, content, _if_match(version))
 
     def _version(self, series_id: str, name: str) -> str | None:
@@ -242,7 +242,10 @@ def _unreachable(url: str, error: Exception) -> str:
         return f"Nothing listens at {url}: is Orthanc running, and are address and port right?"
     if isinstance(error, httpx.TimeoutException):
         return f"The node at {url} took longer than {TIMEOUT.read:.0f} s: is its machine overloaded?"
-    return f"The connection to the node at {url} broke ({type(error).__name__}): is Orthanc running, with HTTP where the address says http?"
+    return (
+        f"The connection to the node at {url} broke ({type(error).__name__}): is Orthanc "
+        "running, with HTTP where the address says http?"
+    )
 
 
 def _refusal(url: str, status: int) -> NodeFault:

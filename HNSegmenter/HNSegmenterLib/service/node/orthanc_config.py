@@ -114,8 +114,8 @@ def peers(settings: ServiceSettings) -> list[Peer]:
         earlier = by_title.get(key, peer)
         if earlier.address != peer.address:
             raise WrongUsage(
-                f"The AE title {peer.ae_title} is given to two hosts ({earlier.address} and {peer.address}); the node can "
-                "tell systems apart by their AE titles alone: give each its own."
+                f"The AE title {peer.ae_title} is given to two hosts ({earlier.address} and {peer.address}); the node "
+                "can tell systems apart by their AE titles alone: give each its own."
             )
         by_title[key] = replace(peer, may=peer.may | earlier.may)
     return list(by_title.values())
@@ -151,7 +151,8 @@ def _host(settings: ServiceSettings) -> str:
 
 
 def _own_address(settings: ServiceSettings) -> str:
-    """Where a call of this machine to itself comes from: whatever loopback address is called, 127.0.0.1 is the caller."""
+    """Where a call of this machine to itself comes from:
+    whatever loopback address is called, 127.0.0.1 is the caller."""
     address = _address(_host(settings))
     return "127.0.0.1" if ip_address(address).is_loopback else address
 
@@ -212,6 +213,6 @@ def _write_private(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         raise HNSegmenterError(f"{path} cannot be written ({error.strerror}): name another file with --out.") from error

@@ -157,7 +157,7 @@ def _association(
         peer.port,
         ae_title=peer.ae_title,
         tls_args=(context, peer.host) if context else None,
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: opened.append(time.monotonic())), (evt.EVT_PDU_RECV, hear)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: opened.append(time.monotonic())), (evt.EVT_PDU_RECV, hear)],
     )
     if not association.is_established:
         silent = bool(opened) and time.monotonic() - opened[0] >= 0.9 * timeout_s

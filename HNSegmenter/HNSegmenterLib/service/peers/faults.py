@@ -67,15 +67,18 @@ def why_not(
     if refusal is not None:
         return _rejected(peer, calling_ae, refusal)
     if silent:
-        return f"{peer.name} takes the connection but gives no answer within {timeout_s:.0f} s: restart the DICOM service there."
+        return (
+            f"{peer.name} takes the connection but gives no answer within {timeout_s:.0f} "
+            "s: restart the DICOM service there."
+        )
     problem = _problem(peer, address, context, timeout_s)
     if problem:
         return problem
     if not opened:
         return f"{peer.name}: the connection failed for a moment: try again."
     return (
-        f"{peer.name} closes the connection without an answer: another program than DICOM listens at {peer.host}:{peer.port}, "
-        "or this computer's address is not allowed there."
+        f"{peer.name} closes the connection without an answer: another program than DICOM listens at "
+        f"{peer.host}:{peer.port}, or this computer's address is not allowed there."
     )
 
 
@@ -105,7 +108,10 @@ def _problem(peer: Peer, address: tuple, context: ssl.SSLContext | None, timeout
             "the machine is off, the address is wrong, or a firewall is between."
         )
     except ConnectionRefusedError:
-        return f"{peer.name}: port {peer.port} of {peer.host} is closed: start the DICOM service there, or correct host and port."
+        return (
+            f"{peer.name}: port {peer.port} of {peer.host} is closed: start the DICOM "
+            "service there, or correct host and port."
+        )
     except OSError as error:
         return f"{peer.name}: {peer.host} cannot be reached ({error.strerror or 'network'}): check network and address."
     with closing(connection):
@@ -135,11 +141,17 @@ def _tls_problem(peer: Peer, connection: socket.socket, context: ssl.SSLContext)
         with context.wrap_socket(connection, server_hostname=peer.host) as secure:
             secure.recv(1)
     except ssl.SSLCertVerificationError as error:
-        return f"{peer.name}: its certificate is not trusted ({error.verify_message}): put the authority that issued it into [tls] ca."
+        return (
+            f"{peer.name}: its certificate is not trusted ({error.verify_message}): put "
+            "the authority that issued it into [tls] ca."
+        )
     except ssl.SSLError as error:
         reason = (error.reason or "no TLS").replace("_", " ").lower()
         if "ALERT" in (error.reason or ""):
-            return f"{peer.name} refuses our TLS certificate ({reason}): have the authority of [tls] certificate entered there."
+            return (
+                f"{peer.name} refuses our TLS certificate ({reason}): have the authority "
+                "of [tls] certificate entered there."
+            )
         return f"{peer.name} does not speak TLS on port {peer.port} ({reason}): give its TLS port, or set tls = false."
     except TimeoutError:
         return None  # nothing to complain of: it waits for us

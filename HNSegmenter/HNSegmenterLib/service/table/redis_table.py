@@ -1,4 +1,5 @@
-"""The table in a Redis that the workers of several machines share. Set `appendonly yes` there, or a power cut loses jobs."""
+"""The table in a Redis that the workers of several machines share.
+Set `appendonly yes` there, or a power cut loses jobs."""
 
 from __future__ import annotations
 
@@ -138,10 +139,14 @@ def _flat(values: dict) -> list:
     """Field, value, field, value, ...: numbers in full precision, dictionaries as JSON."""
     flat = []
     for name, value in values.items():
-        if isinstance(value, dict):
-            value = json.dumps(value, ensure_ascii=False)
-        flat += [name, repr(value) if isinstance(value, (int, float)) else str(value)]
+        flat += [name, _stored(value)]
     return flat
+
+
+def _stored(value) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value) if isinstance(value, (int, float)) else str(value)
 
 
 def _row(kind: type[Row], values: dict[bytes, bytes]) -> Row:

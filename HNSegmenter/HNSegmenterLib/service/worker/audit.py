@@ -15,7 +15,8 @@ NAME = "audit.jsonl"
 
 
 class Audit:
-    """Appends lines; safe from several threads and processes. What a full disk refuses is kept, and written once it can be."""
+    """Appends lines; safe from several threads and processes.
+    What a full disk refuses is kept, and written once it can be."""
 
     def __init__(self, path: Path):
         self._path = path

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -51,7 +51,8 @@ class Service:
         self.table.close()
 
     def move(self, row: Row, after: str, by: str | None = None, **changes: Any) -> bool:
-        """Compare and swap from the state that `row` has (interface.Table.move); a change is logged, audited and published."""
+        """Compare and swap from the state that `row` has (interface.Table.move);
+        a change is logged, audited and published."""
         if not self.table.move(type(row), row.key, row.state, after, by=by, **changes):
             return False
         self.note("moved", row, state=str(after), before=str(row.state), **_told(changes))
@@ -107,10 +108,8 @@ class Service:
 
     def publish(self, job: str) -> None:
         """Attach job.json to the series. What the node does not take now is attached by the next look round."""
-        try:
+        with suppress(NodeFault):
             self.publish_now(self.table.get(Job, job))
-        except NodeFault:
-            pass
 
     def publish_now(self, job: Job | None) -> None:
         """Raises NodeFault. A series that is gone needs no job.json, and it tells of a series' newest job only."""
@@ -118,10 +117,8 @@ class Service:
             return
         current = [other.id for other in self.table.of_series(job.node_id) if other.state != State.SUPERSEDED]
         if current[-1:] == [job.id]:
-            try:
+            with suppress(NotThere):
                 self.node.attach_json(job.node_id, JOB, describe(job, self.table.deliveries(job.id), self.settings))
-            except NotThere:
-                pass
         self.table.mark_published(job)
 
     def _after_pause(self, attempts: int) -> float:
@@ -130,7 +127,8 @@ class Service:
 
     @contextmanager
     def lease(self, row: Row) -> Iterator[CancelToken]:
-        """Keep the row ours while the body runs. The token is cancelled when another worker took it, or this one stops."""
+        """Keep the row ours while the body runs. The token is cancelled when another worker took it,
+        or this one stops."""
         token, ended = CancelToken(), threading.Event()
         beat_s = self.settings.worker.lease_s / 4
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def send(node: Node, settings: ServiceSettings, job: Job, delivery: Delivery) -> str:
     """Send one delivery of a job by C-STORE with our AE title; returns the peer's answer as a sentence.
 
-    A reviewed set is the one that the reviewer's approval holds, APPROVED where the destination wants that; an automatic
-    one is the network's, marked NOT REVIEWED and never APPROVED. Raises DeliveryFault (final: only a person can mend
-    it), NodeFault, UnusableInput (the result is no longer on the node).
+    A reviewed set is the one that the reviewer's approval holds, APPROVED where the destination wants that; an
+    automatic one is the network's, marked NOT REVIEWED and never APPROVED. Raises DeliveryFault (final: only a person
+    can mend it), NodeFault, UnusableInput (the result is no longer on the node).
     """
     destination = settings.destinations.get(delivery.destination)
     if destination is None:

@@ -10,7 +10,8 @@ UNLIKELY = "Unlikely head and neck: "
 
 
 def unlikely(organs: list[Organ], warnings: list[str]) -> str:
-    """The reason to hold a result: the whole scan looks turned, or its head organs are all missing or odd; "" where neither is so.
+    """The reason to hold a result: the whole scan looks turned, or its head organs are all missing or odd;
+    "" where neither is so.
 
     organs, warnings: of the result, after the checks. A model that has none of TELLING cannot tell.
     """

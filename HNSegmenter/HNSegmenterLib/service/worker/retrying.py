@@ -9,7 +9,8 @@ from .context import Service
 
 
 def retry(service: Service, named: list[str]) -> list[str]:
-    """Put jobs back, those whose id or whose series' id begins with one of `named`, else all that failed; returns their ids.
+    """Put jobs back, those whose id or whose series' id begins with one of `named`, else all that failed;
+    returns their ids.
 
     A failed delivery is sent again, with the same UID; a series is judged by the rules of now and segmented again.
     Raises WrongUsage for a name that fits none or several jobs, or one with nothing to try again.
@@ -20,7 +21,8 @@ def retry(service: Service, named: list[str]) -> list[str]:
     for job in jobs:
         if not _again(service, job):
             raise WrongUsage(
-                f"Job {job.id[: ids.SHOWN]} is {job.state} and nothing of it failed: only failed and held jobs can be tried again."
+                f"Job {job.id[: ids.SHOWN]} is {job.state} and nothing of it failed: only "
+                "failed and held jobs can be tried again."
             )
     return [job.id for job in jobs]
 

@@ -28,7 +28,8 @@ def judge(instances: dict[str, dict], rules: Rules) -> str:
     """The reason why a series is held, "" where it is to be segmented.
 
     instances: per instance, its attributes by keyword as texts (node.Node.headers). The reason quotes nothing that was
-    typed in by people. Whatever is wrong with single images is found when the series is segmented, as by the command line.
+    typed in by people. Whatever is wrong with single images is found when the series is segmented,
+    as by the command line.
     """
     with quiet():
         headers = tuple(Header(Path(name), _dataset(values), None) for name, values in instances.items())
@@ -78,7 +79,10 @@ def _announced(headers: tuple[Header, ...]) -> str:
     announced = max((int(header.number(keyword) or 0) for header in headers for keyword in ANNOUNCED), default=0)
     if announced <= len(headers):
         return ""
-    return f"{some(announced - len(headers), 'image is', 'images are')} missing: {announced} were announced, {len(headers)} arrived."
+    return (
+        f"{some(announced - len(headers), 'image is', 'images are')} missing: {announced} "
+        f"were announced, {len(headers)} arrived."
+    )
 
 
 def _extent(series: Series, rules: Rules) -> str:
@@ -105,11 +109,17 @@ def _too_small(ordered: Stack, rules: Rules) -> str:
         return f"It has {len(ordered.headers)} slices: at least {rules.minimum_slices} are asked for in [rules]."
     coverage = float(ordered.offsets[-1, 2]) + ordered.step
     if coverage < rules.minimum_coverage_mm:
-        return f"It covers {coverage:.0f} mm along the patient: at least {rules.minimum_coverage_mm:.0f} mm are asked for in [rules]."
+        return (
+            f"It covers {coverage:.0f} mm along the patient: at least {rules.minimum_coverage_mm:.0f} "
+            "mm are asked for in [rules]."
+        )
     first = ordered.headers[0]
     spacing, size = first.numbers("PixelSpacing", 2), (first.number("Rows"), first.number("Columns"))
     if spacing and None not in size:
         field = min(spacing[0] * size[0], spacing[1] * size[1])
         if field < rules.minimum_field_of_view_mm:
-            return f"Its field of view is {field:.0f} mm: at least {rules.minimum_field_of_view_mm:.0f} mm are asked for in [rules]."
+            return (
+                f"Its field of view is {field:.0f} mm: at least {rules.minimum_field_of_view_mm:.0f} "
+                "mm are asked for in [rules]."
+            )
     return ""

@@ -1,4 +1,5 @@
-"""One series of the node segmented: fetched, run through the same pipeline as the command line, its results attached."""
+"""One series of the node segmented: fetched, run through the same pipeline as the command line,
+its results attached."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def segment_job(service: Service, key: str) -> None:
         service.again(job, neutral(fault.sentence), limited=False)
     except OSError as fault:
         service.again(job, f"The worker could not write its files ({fault.strerror}): is the disk full?", limited=False)
-    except Exception as fault:  # a bug: what it says may quote the patient
+    except Exception as fault:  # noqa: BLE001 - a bug: what it says may quote the patient
         LOG.error("job %s: an unforeseen fault (%s) at %s", job.id, type(fault).__name__, _place(fault))
         service.again(job, f"An unforeseen fault ({type(fault).__name__}).", limited=True)
 
@@ -114,7 +115,8 @@ def summarise(outcome: Outcome) -> dict:
 
 
 def pack(folder: Path) -> bytes:
-    """The files of a folder as a ZIP archive, with paths relative to it. Labelmaps and pictures are compressed already."""
+    """The files of a folder as a ZIP archive, with paths relative to it.
+    Labelmaps and pictures are compressed already."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -124,7 +126,8 @@ def pack(folder: Path) -> bytes:
 
 
 def model_digest(runtime: Runtime, worker: Worker) -> str:
-    """The digest of the model that a runtime runs, before it has run; of the image where that does not tell its model's.
+    """The digest of the model that a runtime runs, before it has run;
+    of the image where that does not tell its model's.
 
     Raises RuntimeFault where the model folder is incomplete.
     """
@@ -150,7 +153,8 @@ def neutral(sentence: str) -> str:
 
 
 def pixels_of(headers: dict[str, dict]) -> int:
-    """Of all instances together; objects that are no images have none, nor have damaged ones that do not say how many."""
+    """Of all instances together; objects that are no images have none,
+    nor have damaged ones that do not say how many."""
     sizes = [[str(values.get(word, "")) for word in ("Rows", "Columns")] for values in headers.values()]
     return sum(int(rows) * int(columns) for rows, columns in sizes if rows.isdecimal() and columns.isdecimal())
 

@@ -1,4 +1,5 @@
-"""Deliveries of a job: made by a review or by an automatic destination, done one by one, and what they mean for the job."""
+"""Deliveries of a job: made by a review or by an automatic destination, done one by one,
+and what they mean for the job."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ def deliver(service: Service, key: str) -> None:
         service.end(row, Sending.FAILED, reason="The series or its results were deleted from the node.")
     except HNSegmenterError as fault:
         service.again(row, fault.sentence, limited=False)
-    except Exception as fault:  # a bug: what it says may quote the patient
+    except Exception as fault:  # noqa: BLE001 - a bug: what it says may quote the patient
         LOG.error("job %s: an unforeseen fault (%s) while sending", row.job, type(fault).__name__)
         service.again(row, f"An unforeseen fault ({type(fault).__name__}).", limited=True)
     settle(service, row.job)

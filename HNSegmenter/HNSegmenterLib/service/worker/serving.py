@@ -50,7 +50,8 @@ def serve(settings: ServiceSettings, stopping: CancelToken, say: Callable[[str],
 
 
 def start_log() -> None:
-    """The worker's log goes to stderr, for the journal or the container's log; it names jobs and series, never patients."""
+    """The worker's log goes to stderr, for the journal or the container's log;
+    it names jobs and series, never patients."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)
@@ -82,7 +83,8 @@ def remove_own_remains() -> None:
 
 
 def _kept(step: Callable[[Service, str], None], service: Service) -> Callable[[str], None]:
-    """The step as a task. A table that cannot be written leaves the row as it is: its lease ends, and it is put back."""
+    """The step as a task. A table that cannot be written leaves the row as it is:
+    its lease ends, and it is put back."""
 
     def task(key: str) -> None:
         try:

@@ -1,4 +1,5 @@
-"""The queue (huey): it carries the keys of due rows to the workers, and nothing else. What it loses, the table gives again."""
+"""The queue (huey): it carries the keys of due rows to the workers, and nothing else.
+What it loses, the table gives again."""
 
 from __future__ import annotations
 

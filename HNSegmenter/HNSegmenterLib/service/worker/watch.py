@@ -51,7 +51,7 @@ class Watch:
             step()
         except HNSegmenterError as fault:
             sentence = fault.sentence
-        except Exception as fault:  # whatever it is, the loop goes on; what it says may quote the patient
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the loop goes on; what it says may quote the patient
             sentence = f"An unforeseen fault ({type(fault).__name__})."
         else:
             sentence = ""
@@ -126,7 +126,8 @@ class Watch:
         return service.table.get(Job, key)
 
     def _revive(self, job: Job, others: list[Job]) -> None:
-        """A series that is again what it was before, and one that was deleted and sent again: its results are needed anew."""
+        """A series that is again what it was before, and one that was deleted and sent again:
+        its results are needed anew."""
         node = self._service.node
         by = next((other for other in others if other.id == job.superseded_by), None)
         back = job.state == State.SUPERSEDED and by is not None and by.sop_digest != job.sop_digest

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import docker
@@ -99,7 +99,7 @@ class Daemon:
         try:
             client = docker.APIClient(self.url, version="1.41")
             return client.ping()
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it does not answer yet
             return False
 
     def kill(self) -> None:
@@ -206,13 +206,11 @@ class Proxy:
         """Break every connection that is open now; new ones work."""
         pairs, self._pairs = self._pairs, []
         for end in pairs:
-            try:
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
 
     def close(self) -> None:
         self._server.close()
-        os.unlink(self.path)
+        Path(self.path).unlink()
         self.cut()

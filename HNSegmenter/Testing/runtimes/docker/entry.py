@@ -23,8 +23,7 @@ def argument(name, default=None):
 
 
 def read_ct(path):
-    opened = gzip.open(path) if path.endswith(".gz") else open(path, "rb")
-    with opened as file:
+    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as file:
         return file.read()
 
 
@@ -57,12 +56,13 @@ def thesis(ct):
             file.write(labelmap_like(ct))
 
 
-def main():
+def main():  # noqa: C901 - a branch for each way
     path = argument("--path")
     ct = read_ct(path)
     if WAY == "thesis":
         assert path == "/home/Ines/data/img.nii.gz", path
-        return thesis(ct)
+        thesis(ct)
+        return
     folder = Path(argument("--output"))
     say("progress", stage="read", fraction=0.1)
     print("a library's chatter that is no event")
@@ -82,13 +82,13 @@ def main():
         hog = [bytearray(1 << 20) for _ in range(4096)]
         hog[0][0] = 1
     elif WAY == "full":
-        with open(folder / "ballast", "wb") as file:
+        with (folder / "ballast").open("wb") as file:
             while True:
                 file.write(bytes(1 << 20))
     elif WAY == "big":
         (folder / "big.bin").write_bytes(os.urandom(64 << 20))
     elif WAY == "link":
-        os.symlink("/etc/passwd", folder / "Eye_L.nii.gz")
+        (folder / "Eye_L.nii.gz").symlink_to("/etc/passwd")
     write_results(folder, ct)
     if WAY == "badjson":
         (folder / "result.json").write_text('{"contract": 1,')

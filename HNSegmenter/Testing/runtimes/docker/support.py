@@ -65,7 +65,8 @@ def parent_of(client: docker.APIClient) -> str:
 
 
 def child_of(client: docker.APIClient, way: str, more: str = "") -> str:
-    """Built on an engine that holds the parent; `more`: further lines of its Dockerfile, which give it a tag of its own."""
+    """Built on an engine that holds the parent; `more`: further lines of its Dockerfile,
+    which give it a tag of its own."""
     tag = f"{REPOSITORY}:{way}" + (f"-{zlib.crc32(more.encode()):08x}" if more else "")
     return build(client, tag, f"FROM {PARENT}\nENV HNSEG_TEST={way}\n{more}")
 

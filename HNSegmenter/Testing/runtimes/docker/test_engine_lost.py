@@ -36,7 +36,7 @@ def test_engine_killed_half_way(second_engine, tmp_path):
     runtime = runtime_at(second_engine.url, "slow")
     recorder = Recorder({"read": second_engine.kill})
     try:
-        with pytest.raises(EngineFault, match="stopped answering. Start it again"):
+        with pytest.raises(EngineFault, match=r"stopped answering. Start it again"):
             runtime.run(job, recorder, CancelToken())
     finally:
         second_engine.start()
@@ -121,7 +121,7 @@ def test_no_room_for_the_container(second_engine, tmp_path):
     runtime = runtime_at(second_engine.url, "ok")
     ballast = second_engine.fill()
     try:
-        with pytest.raises(EngineFault, match="disk of the Docker engine at .* is full"):
+        with pytest.raises(EngineFault, match=r"disk of the Docker engine at .* is full"):
             runtime.run(make_job(tmp_path), ignore, CancelToken())
     finally:
         ballast.unlink()
@@ -160,12 +160,12 @@ class TestTls:
         from Testing.runtimes.docker.daemon import make_certificates
 
         monkeypatch.setenv("DOCKER_CERT_PATH", str(make_certificates(tmp_path / "other")))
-        with pytest.raises(EngineFault, match="certificate that ca.pem did not sign"):
+        with pytest.raises(EngineFault, match=r"certificate that ca.pem did not sign"):
             connect(second_engine.tls_url)
 
     def test_no_certificates_at_all(self, second_engine, secured, tmp_path, monkeypatch):
         from HNSegmenterLib.errors import WrongUsage
 
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
-        with pytest.raises(WrongUsage, match="ca.pem is missing"):
+        with pytest.raises(WrongUsage, match=r"ca.pem is missing"):
             connect(second_engine.tls_url)

@@ -48,7 +48,7 @@ class Watcher:
                 try:
                     about = json.dumps(self._client.inspect_container(item["Id"]))
                     self.seen[item["Id"]] = about + self._client.logs(item["Id"]).decode("utf-8", "replace")
-                except Exception:  # removed meanwhile
+                except Exception:  # noqa: BLE001 - removed meanwhile
                     continue
 
 

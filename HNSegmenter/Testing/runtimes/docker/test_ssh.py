@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.skipif(sys.platform == "win32", re
 
 
 class Sshd:
-    """Lets in who has `folder`/user, as the user who runs the tests. The real ssh reads its settings from the folder."""
+    """Lets in who has `folder`/user, as the user who runs the tests.
+    The real ssh reads its settings from the folder."""
 
     def __init__(self, folder: Path):
         self.folder, self.port = folder, free_port()

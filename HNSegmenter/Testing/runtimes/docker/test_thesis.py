@@ -103,7 +103,7 @@ def test_what_cannot_be_told_keeps_its_name(folder):
     [
         lambda image: image[:-1, :, :],
         lambda image: sitk.Resample(image, [20, 18, 10]),
-        lambda image: shifted(image),
+        lambda image: shifted(image),  # noqa: PLW0108 - it stands below
     ],
 )
 def test_what_does_not_lie_on_the_ct_is_left_out(folder, change):

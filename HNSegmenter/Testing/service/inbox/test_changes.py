@@ -88,7 +88,7 @@ SAID = [
 
 def test_what_has_to_be_changed_is_agreed_to_first(approve, finalised, rest, waiting, tmp_path):
     drawn, asked = edited(waiting, tmp_path, as_others_draw), []
-    with pytest.raises(review.NotAgreed, match="would differ from what was reviewed.*--yes"):
+    with pytest.raises(review.NotAgreed, match=r"would differ from what was reviewed.*--yes"):
         approve(rtstruct=drawn)
     with pytest.raises(review.NotAgreed):
         approve(rtstruct=drawn, agree=asked.append)
@@ -197,7 +197,7 @@ def test_at_a_terminal_the_reviewer_is_asked(own_node, rest, waiting, tmp_path, 
     process = subprocess.Popen(
         [sys.executable, "-m", "HNSegmenterLib", *map(str, words)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT / "HNSegmenter", start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - else it has no terminal of its own
     )  # fmt: skip
     os.close(theirs)
     shown = b""

@@ -104,7 +104,10 @@ def test_a_code_of_two_organs_tells_neither(written, told):
     both = [*organs(), Organ("Brainstem_Core", 7, (1, 2, 3), organs()[0].code)]
     assert 1 not in identified(pair(drawn).rois, both, told.append)
     assert told == [
-        "Hirnstamm bears the code of Brainstem and Brainstem_Core, but was not taken for it: it is the code of several organs."
+        (
+            "Hirnstamm bears the code of Brainstem and Brainstem_Core, but was not taken "
+            "for it: it is the code of several organs."
+        )
     ]
 
 

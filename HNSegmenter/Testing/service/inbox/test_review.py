@@ -194,9 +194,9 @@ def test_a_result_that_was_superseded_is_not_approved(approve, rest, waiting):
 def test_a_series_that_has_grown_is_not_approved(approve, rest, waiting, tmp_path):
     grown = write_ct_series(tmp_path / "grown", head_phantom((26, 64, 64), SPACING), SPACING)
     before = len(rest.series(waiting.series)["Instances"])
-    extra = pydicom.dcmread(sorted(grown)[-1])
+    extra = pydicom.dcmread(max(grown))
     extra.SeriesInstanceUID = waiting.uid
-    extra.StudyInstanceUID = pydicom.dcmread(sorted(waiting.ct.iterdir())[0]).StudyInstanceUID
+    extra.StudyInstanceUID = pydicom.dcmread(min(waiting.ct.iterdir())).StudyInstanceUID
     extra.save_as(tmp_path / "extra.dcm")
     rest.upload((tmp_path / "extra.dcm").read_bytes())
     assert len(rest.series(waiting.series)["Instances"]) == before + 1
@@ -229,7 +229,7 @@ def test_another_patients_contours_are_refused(approve, waiting, tmp_path, rest)
     with pytest.raises(UnusableInput, match="another patient"):
         approve(rtstruct=edited(waiting, tmp_path, lambda dataset: setattr(dataset, "PatientID", "TEST-0002")))
     with pytest.raises(UnusableInput, match="no RTSTRUCT"):
-        approve(rtstruct=sorted(waiting.ct.iterdir())[0])
+        approve(rtstruct=min(waiting.ct.iterdir()))
     (tmp_path / "text.dcm").write_text("contours")
     with pytest.raises(UnusableInput, match="no readable DICOM file"):
         approve(rtstruct=tmp_path / "text.dcm")
@@ -250,8 +250,8 @@ def test_destinations_must_be_known(approve, rest, waiting, own_node):
         approve(destinations=["PINNACLE"])
     automatic = {MONACO: replace(own_node.settings.destinations[MONACO], automatic=True)}
     for none_left in ({}, automatic):
+        settings = replace(own_node.settings, destinations=none_left)
         with pytest.raises(WrongUsage, match="No destination gets reviewed structure sets"):
-            settings = replace(own_node.settings, destinations=none_left)
             review.approve(rest, settings, waiting.series, REVIEWER, waiting.rtstruct, ct_folder=waiting.ct)
     assert approve(destinations=[MONACO]).destinations == (MONACO,)
 
@@ -291,7 +291,12 @@ def test_a_client_killed_in_the_middle_leaves_one_decision_or_none(own_node, wai
     words += ["--config", str(own_node.config)]
     client = [sys.executable, "-c", KILLED, *words]
     killed = subprocess.run(
-        client, cwd=ROOT / "HNSegmenter", env={**os.environ, "KILL_AT": when}, capture_output=True, timeout=120
+        client,
+        cwd=ROOT / "HNSegmenter",
+        env={**os.environ, "KILL_AT": when},
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     left = review.read(rest, waiting.series, "job1")
@@ -310,7 +315,10 @@ def test_half_a_review_is_none(own_node, waiting, rest, approve):
     """The connection breaks in the middle of the attachment."""
     where = urlsplit(own_node.url)
     user = b64encode(":".join(own_node.auth).encode()).decode()
-    head = f"PUT /series/{waiting.series}/attachments/{REVIEW} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Basic {user}\r\n"
+    head = (
+        f"PUT /series/{waiting.series}/attachments/{REVIEW} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: "
+        f"Basic {user}\r\n"
+    )
     with socket.create_connection((where.hostname, where.port)) as connection:
         connection.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode() + b"x" * 5000)
     assert review.read(rest, waiting.series, "job1") is None

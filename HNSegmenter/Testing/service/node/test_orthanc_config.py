@@ -97,7 +97,8 @@ def test_http_beyond_this_machine_and_a_node_without_a_scanner_are_warned_about(
     ("host", "remote"), [("localhost", False), ("127.0.1.1", False), ("192.0.2.7", True), (socket.gethostname(), True)]
 )
 def test_only_a_loopback_url_keeps_other_machines_out(tmp_path, host, remote):
-    """The machine's own name may stand for a loopback address in its own /etc/hosts, and means all the same the network."""
+    """The machine's own name may stand for a loopback address in its own /etc/hosts,
+    and means all the same the network."""
     config = write_service_toml(tmp_path / "site", node={"url": f"http://{host}:8042"})
     write(load(config), tmp_path / "orthanc.json")
     assert json.loads((tmp_path / "orthanc.json").read_text())["RemoteAccessAllowed"] is remote

@@ -179,7 +179,7 @@ def test_all_is_kept_when_the_worker_ends(worker):
 
 def test_a_table_that_cannot_be_used_says_why(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TableFault, match="worker.folder"):
+    with pytest.raises(TableFault, match=r"worker.folder"):
         open_table(Worker(folder=tmp_path / "file", queue="sqlite"))
     with pytest.raises(TableFault, match="is Redis running"):
         open_table(Worker(folder=tmp_path, queue="redis://127.0.0.1:1/0"))

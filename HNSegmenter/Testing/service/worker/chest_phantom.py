@@ -9,7 +9,8 @@ AIR, LUNG, FAT, MUSCLE, BLOOD, MARROW, BONE = -1000, -830, -100, 50, 45, 180, 60
 
 
 def chest_phantom(slices: int = 70, size: int = 110, seed: int = 0) -> np.ndarray:
-    """HU, int16 [k, j, i] at SPACING_MM: 280 mm of a trunk from below the lungs to the shoulders, k upwards, j to the back."""
+    """HU, int16 [k, j, i] at SPACING_MM: 280 mm of a trunk from below the lungs to the shoulders, k upwards,
+    j to the back."""
     x, y, z = _axes(slices, size)
     up = z / z.max()
     hu = np.full(x.shape, AIR, np.float32)

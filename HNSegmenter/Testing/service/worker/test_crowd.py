@@ -1,4 +1,5 @@
-"""Twenty patients at once, on two workers that share a queue, and that nothing of any of them is in logs, queue, table or audit."""
+"""Twenty patients at once, on two workers that share a queue, and that nothing of any of them is in logs, queue,
+table or audit."""
 
 from __future__ import annotations
 

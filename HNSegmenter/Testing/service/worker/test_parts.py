@@ -1,4 +1,5 @@
-"""Parts of the worker alone: what makes a scan unlikely, which sentences go into the table, the audit log, the rules."""
+"""Parts of the worker alone: what makes a scan unlikely, which sentences go into the table,
+the audit log, the rules."""
 
 from __future__ import annotations
 

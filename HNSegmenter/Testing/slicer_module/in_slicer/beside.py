@@ -1,4 +1,5 @@
-"""What the module adds beside its window: sample patient, Slicer's own export dialog; and what Load asks and refuses."""
+"""What the module adds beside its window: sample patient, Slicer's own export dialog;
+and what Load asks and refuses."""
 
 import sys
 from pathlib import Path

@@ -114,7 +114,8 @@ def drop(target, path) -> None:
 class Answers:
     """Clicks a button of each dialog that opens, and closes those that it does not know.
 
-    answers: {objectName: button text, or (button text, what to do in the dialog before)}; seen, unknown: the dialogs that opened.
+    answers: {objectName: button text, or (button text, what to do in the dialog before)};
+    seen, unknown: the dialogs that opened.
     """
 
     def __init__(self, answers: dict):
@@ -148,7 +149,8 @@ class Answers:
 
 
 class Stalls:
-    """The longest that the window did not answer: wall, in seconds, and cpu, what Slicer's own thread worked meanwhile."""
+    """The longest that the window did not answer:
+    wall, in seconds, and cpu, what Slicer's own thread worked meanwhile."""
 
     def __init__(self, interval_ms: int = 10):
         self._timer = qt.QTimer()
@@ -253,7 +255,7 @@ def run(*cases: type[unittest.TestCase]) -> None:
         code = 0 if result.wasSuccessful() else 1
         for _test, reason in result.skipped:
             print(f"HN Segmenter tests skipped: {reason}", flush=True)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - Slicer has to end, whatever it was
         traceback.print_exc()
     print(f"HN Segmenter tests ended with {code}", flush=True)
     slicer.util.exit(code)

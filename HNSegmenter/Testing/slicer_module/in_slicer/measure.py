@@ -1,4 +1,5 @@
-"""Prints how long the window did not answer during Segment and Save, and what of it is ours. No assertion: a quiet machine says most.
+"""Prints how long the window did not answer during Segment and Save, and what of it is ours.
+No assertion: a quiet machine says most.
 
 Three runs of the sample patient (512 x 512 x 130); the first also loads Python modules.
 """
@@ -43,7 +44,8 @@ class Measure(WidgetTest):
         print(f"  click on Segment: {click}; of it the CT is written: {said(parts['create'])}")
         print(f"  the run itself: {network[0]}; the longest event heard: {said([max(parts['_read'])])}")
         print(
-            f"  contours loaded: {stalls.restart()}; each step: {said(parts['_step'])}; segments made: {said(parts['_fill'])}"
+            f"  contours loaded: {stalls.restart()}; each step: {said(parts['_step'])}; segments made: "
+            f"{said(parts['_fill'])}"
         )
         stalls.stop()
 

@@ -31,7 +31,7 @@ class OtherSeries(WidgetTest):
         self.loaded(len(list(Path(self.ct).iterdir())))
 
     def test_one_file_of_a_series_is_dropped(self):
-        self.drop(sorted(Path(self.ct).iterdir())[0])
+        self.drop(min(Path(self.ct).iterdir()))
         self.loaded(len(list(Path(self.ct).iterdir())))
 
     def test_several_planning_cts(self):

@@ -1,4 +1,5 @@
-"""The container's image is pulled by clicks, its progress seen. HNSEG_TEST_IMAGE: its name, in a registry that is slow."""
+"""The container's image is pulled by clicks, its progress seen.
+HNSEG_TEST_IMAGE: its name, in a registry that is slow."""
 
 import os
 import sys

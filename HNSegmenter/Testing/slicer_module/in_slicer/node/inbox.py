@@ -1,7 +1,7 @@
 """The inbox, by clicks: open, edit, approve and send, reject.
 
-HNSEG_TEST_SERVICE: service.toml of a node with three patients; HNSEG_TEST_REST: a folder with the slices that one of them
-lacks; HNSEG_TEST_SWITCH: a file that switches the planning system SECOND on.
+HNSEG_TEST_SERVICE: service.toml of a node with three patients; HNSEG_TEST_REST: a folder with the slices that one of
+them lacks; HNSEG_TEST_SWITCH: a file that switches the planning system SECOND on.
 """
 
 import os
@@ -128,7 +128,8 @@ class Inbox(WidgetTest):
             self.logic.exportDicomRt = written
 
     def approve(self):
-        """Without a name nothing goes, nor what has to be changed without being asked; then for one of the two planning systems."""
+        """Without a name nothing goes, nor what has to be changed without being asked;
+        then for one of the two planning systems."""
         self.filled, self.said = [], []  # what was seen in the dialogs, whose faults Qt would swallow
 
         def fill(dialog):

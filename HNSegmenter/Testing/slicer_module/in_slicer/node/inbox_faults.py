@@ -1,7 +1,7 @@
 """What may be wrong between Slicer and the node: configuration, password, nobody there.
 
-HNSEG_TEST_SERVICE: service.toml of a node that runs, without its password, which is HNSEG_TEST_PASSWORD; HNSEG_TEST_DOWN:
-one of a node that does not run.
+HNSEG_TEST_SERVICE: service.toml of a node that runs, without its password, which is HNSEG_TEST_PASSWORD;
+HNSEG_TEST_DOWN: one of a node that does not run.
 """
 
 import os
@@ -93,7 +93,9 @@ class InboxFaults(WidgetTest):
         self.assertTrue(all(file.is_relative_to(slicer.dicomDatabase.databaseDirectory) for file in files))
 
     def answer(self, text):
-        fill = lambda dialog: dialog.setTextValue(text)
+        def fill(dialog):
+            dialog.setTextValue(text)
+
         self.dialogs.answers = {"HNSegmenterNodePassword": ("OK", fill)}
 
 

@@ -1,6 +1,7 @@
 """Slicer's own DICOM listener, as without a node: a scanner sends, the DICOM database has it, Load, Segment, Save.
 
-HNSEG_TEST_PORT: a free port. HNSEG_TEST_SCANNER: DCMTK's storescu; HNSEG_TEST_DCMTK: the folder of its storescp and dcmdump.
+HNSEG_TEST_PORT: a free port. HNSEG_TEST_SCANNER: DCMTK's storescu;
+HNSEG_TEST_DCMTK: the folder of its storescp and dcmdump.
 """
 
 import os
