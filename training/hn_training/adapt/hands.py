@@ -81,7 +81,9 @@ def teachers(case: Case, settings: Patients) -> list[str]:
     found = [hand for hand in case.fine if not settings.teach or hand in settings.teach]
     if not found:
         who = " or ".join(settings.teach)
-        raise ConfigError(f"[patients] {case.name} has no contours by {who}, who alone teach: correct teach, or leave him out.")
+        raise ConfigError(
+            f"[patients] {case.name} has no contours by {who}, who alone teach: correct teach, or leave the patient out."
+        )
     return found
 
 
