@@ -266,7 +266,7 @@ class TestBuild:
         image_store.build(engine, sources, tag, recorder, CancelToken(), base_image=BASE, ca_bundle=bundle)
         info = images.inspect(engine, tag)
         assert info.model_digest == "sha256:" + hashlib.sha256(b"made up\n").hexdigest()
-        labels = engine.client.images.get(tag).labels
+        labels = engine.client.inspect_image(tag)["Config"]["Labels"]
         assert labels["org.opencontainers.image.version"] == __version__
         said = subprocess.run(
             [require_program("docker"), "run", "--rm", "--network", "none", tag],
