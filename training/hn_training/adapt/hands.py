@@ -82,7 +82,7 @@ def teachers(case: Case, settings: Patients) -> list[str]:
     if not found:
         who = " or ".join(settings.teach)
         raise ConfigError(
-            f"[patients] {case.name} has no contours by {who}, who alone teach: correct teach, or leave the patient out."
+            f"[patients] {case.name} has no contours by {who}, who alone teach: correct teach, or leave him out."
         )
     return found
 
