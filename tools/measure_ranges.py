@@ -49,6 +49,9 @@ SCALES = {
 Key = tuple[str, ...]
 Observations = dict[Key, list[float]]
 
+EXPERTS_ALONE: set[Key] = {("organs", "SpinalCord", "cross_section_mm2")}
+"""Figures that come from one protocol's contours alone where there are any: many clinics draw half of the canal for the cord."""
+
 
 @dataclass
 class Scan:
@@ -137,10 +140,11 @@ def plausible(values: list[float], kind: str) -> dict:
     )
 
 
-def ranges_of(*sources: Observations) -> dict:
-    """The nested ranges; the percentiles are of the pooled scans."""
+def ranges_of(experts: Observations, clinics: Observations) -> dict:
+    """The nested ranges; the percentiles are of the pooled scans, those of `EXPERTS_ALONE` of the experts'."""
     nested: dict = {}
-    for key in sorted({key for source in sources for key in source}):
+    for key in sorted({*experts, *clinics}):
+        sources = [experts] if key in EXPERTS_ALONE and experts.get(key) else [experts, clinics]
         values = [value for source in sources for value in source.get(key, ())]
         kind = next((SCALES[part] for part in key if part in SCALES), LENGTH)
         place = nested

@@ -14,6 +14,7 @@ from Testing.machine import ROOT
 from tools import imports, picture
 
 MOST_FILES = 15
+LONGEST_LINE = 120
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,44 @@ def test_everybody_says_the_version_of_the_library():
     assert {cited[1], network["version"]} == {__version__}
 
 
-def test_no_folder_is_too_full():
+def of_the_project() -> list[str]:
+    """Paths of its files, also of those that are yet to be committed."""
     if not (ROOT / ".git").exists():
         pytest.skip("without git nobody knows which files belong to the project")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    full = Counter(path.rpartition("/")[0] for path in listed if (ROOT / path).exists())
+    return [path for path in listed if (ROOT / path).exists()]
+
+
+def test_no_folder_is_too_full():
+    full = Counter(path.rpartition("/")[0] for path in of_the_project())
     assert {folder: n for folder, n in full.items() if n > MOST_FILES} == {}
+
+
+def too_long(text: str) -> list[int]:
+    """Numbers of the lines of a Markdown page that should be wrapped: prose, and not one long word (an address)."""
+    found, fenced, code, before = [], False, False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        code = line.startswith("    ") and (code or not before.strip())
+        before = line
+        words = line.removeprefix("> ").lstrip("-*1234567890. ").split()
+        if len(line) > LONGEST_LINE and len(words) > 1 and not (fenced or code or line.lstrip().startswith("|")):
+            found.append(number)
+    return found
+
+
+def test_prose_is_wrapped():
+    pages = {path: too_long((ROOT / path).read_text("utf-8")) for path in of_the_project() if path.endswith(".md")}
+    assert {path: lines for path, lines in pages.items() if lines} == {}
+
+
+def test_only_what_can_be_wrapped_is_asked_to_be():
+    long = "word " * 30
+    code, table, address = f"    {long}\n\n```sh\n{long}\n```\n", f"| {long} |\n", f"- [page](https://{'a' * 150})\n"
+    text = f"{long}\n\n{code}- {long}\n\n{table}\n{address}> {long}\n"
+    assert too_long(text) == [1, 8, 13]
 
 
 LIBRARY = "HNSegmenter/HNSegmenterLib"
