@@ -50,7 +50,7 @@ Key = tuple[str, ...]
 Observations = dict[Key, list[float]]
 
 EXPERTS_ALONE: set[Key] = {("organs", "SpinalCord", "cross_section_mm2")}
-"""Figures that come from one protocol's contours alone where there are any: many clinics draw half of the canal for the cord."""
+"""Figures that come from one protocol alone where there is any: many clinics draw half of the canal for the cord."""
 
 
 @dataclass
