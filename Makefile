@@ -6,7 +6,13 @@ TRAINING := .venv-training
 PYDICOM2 := .venv-pydicom2
 SLICER_CORE := .venv-slicer-5.12.4.0 .venv-slicer-5.13.31053.0
 
-.PHONY: demo lint test test-library test-training test-pydicom2 test-slicer-core benchmark image clean
+# Processes that test side by side: one more than cores, for a third of the time they wait for servers and engines.
+SIDE_BY_SIDE ?= 3
+# Pure Python: no engine, no server, no network.
+FAST := checks/test_ranges.py cli/test_lists.py dicom evaluation/test_metrics.py evaluation/test_rasterise.py rtstruct \
+    runtimes/test_streams.py sample service/test_settings.py service/test_text.py test_house.py test_quiet.py
+
+.PHONY: demo lint test test-fast test-library test-training test-pydicom2 test-slicer-core benchmark image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hn-segmenter demo
@@ -19,16 +25,19 @@ lint: $(VENV)/.lint
 test: test-training test-pydicom2 test-slicer-core test-library
 
 test-library: $(VENV)/.test
-	$(BIN)/python -m pytest HNSegmenter/Testing --ignore=HNSegmenter/Testing/scene
+	$(BIN)/python -m pytest HNSegmenter/Testing --ignore=HNSegmenter/Testing/scene -n $(SIDE_BY_SIDE)
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest $(FAST:%=HNSegmenter/Testing/%) -n $(SIDE_BY_SIDE)
 
 # Slicer ships pydicom 2 or 3: what reads and writes DICOM runs with both.
 test-pydicom2: $(PYDICOM2)/.test
-	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/dicom HNSegmenter/Testing/rtstruct/test_[!r]*.py
+	$(PYDICOM2)/bin/python -m pytest HNSegmenter/Testing/dicom HNSegmenter/Testing/rtstruct/test_[!r]*.py -n $(SIDE_BY_SIDE)
 
 # Slicer's MRML, segmentations and subject hierarchy without its window: the wheel slicer-core. What needs the window
 # (slicer_module/test_application.py) is part of test-library, where a Slicer is on the PATH or named by SLICER. The release, and the newest.
 test-slicer-core: $(SLICER_CORE:%=%/.test)
-	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/scene || exit 1; done
+	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/scene -n $(SIDE_BY_SIDE) || exit 1; done
 
 test-training: $(TRAINING)/.test
 	$(TRAINING)/bin/python -m pytest -c training/pyproject.toml training/tests
