@@ -86,7 +86,7 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
     """An organ's voxels, and the grid that they lie on: the given one, or the labelmap's own. Raises RuntimeFault."""
     home = folder / SEGMENTATIONS if (folder / SEGMENTATIONS).is_dir() else folder
     try:
-        labelmap = sitk.ReadImage(str(home / Path(organ.file).name))
+        labelmap = sitk.ReadImage(str(home / organ.labelmap))
     except (RuntimeError, TypeError) as error:
         raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
     if not is_binary(labelmap):
