@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 import slicer
@@ -98,13 +98,15 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
         raise RuntimeFault(
             f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented."
         )
-    return mask_of_array(sitk.GetArrayViewFromImage(labelmap)), grid or own
+    mask = mask_of_array(sitk.GetArrayViewFromImage(labelmap))
+    assert mask is not None  # is_binary has seen a voxel of it
+    return mask, grid or own
 
 
 def _segments(result: Result, masks: dict[str, Mask], grid: Grid) -> dict:
     """Organ -> vtkSegment; organs that do not overlap share one labelmap."""
     organs = {organ.name: organ for organ in result.organs}
-    images = {}  # organ -> (image, label)
+    images: dict[str, tuple[Any, int]] = {}  # organ -> (image, label)
     for group in layers(masks):
         image = shared_image(group, grid)
         images |= {name: (image, label) for label, name in enumerate(group, start=1)}
