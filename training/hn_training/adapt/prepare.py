@@ -16,7 +16,8 @@ from .settings import Old, Settings
 
 def volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> dict[str, list[Path]]:
     """Prepares every hand's contours of every patient where files or settings changed; folders by the patient's name."""
-    root, ready = Path(config.data.cache) / "volumes" / "patients", {}
+    root = Path(config.data.cache) / "volumes" / "patients"
+    ready: dict[str, list[Path]] = {}
     for case in cases:
         for hand in case.fine:
             target = root / f"{case.name}.{hand}"
