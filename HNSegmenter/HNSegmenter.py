@@ -5,6 +5,7 @@ Wiring only: what is done is in HNSegmenterLib (no Qt), how it looks in HNSegmen
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import slicer
 import vtk
@@ -79,7 +80,7 @@ class HNSegmenterParameterNode:
 class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         VTKObservationMixin.__init__(self)
-        self._parameterNode = None
+        self._parameterNode: Any = None  # HNSegmenterParameterNode, with what parameterNodeWrapper gives it
         self._guiTag = None
         self._shown = None
         ScriptedLoadableModuleWidget.__init__(self, parent)  # without a parent it calls setup
@@ -230,7 +231,8 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
     """
 
     def getParameterNode(self):
-        return HNSegmenterParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
+        node = ScriptedLoadableModuleLogic.getParameterNode(self)
+        return HNSegmenterParameterNode(node)  # type: ignore[call-arg]  # parameterNodeWrapper makes its __init__
 
     def settings(self):
         """The library's settings of this machine; the defaults before its packages are installed."""

@@ -93,7 +93,7 @@ def own_rings(mask: np.ndarray) -> Rings:
         13: [(right, top)],
         14: [(top, left)],
     }
-    following = {}
+    following: dict[tuple[int, ...], tuple[int, ...]] = {}
     for value, lines in pieces.items():
         cells = 2 * np.argwhere(code == value)
         for start, end in lines:
@@ -132,7 +132,7 @@ def made_up() -> np.ndarray:
     for label, (centre, radii) in enumerate(shapes, start=1):
         box = tuple(slice(c - r - 3, c + r + 4) for c, r in zip(centre, radii, strict=True))
         grid = np.indices(labels[box].shape)
-        away = sum(((axis - r - 3) / r) ** 2 for axis, r in zip(grid, radii, strict=True))
+        away = np.sum([((axis - r - 3) / r) ** 2 for axis, r in zip(grid, radii, strict=True)], axis=0)
         organ = away + random.normal(0, 0.08, away.shape) < 1
         if label == 1:
             organ &= away > 0.1
@@ -161,8 +161,8 @@ def measure(trace: Callable[[np.ndarray], Rings], labels: np.ndarray) -> tuple[f
             points += sum(map(len, rings))
             slices += 1
             exact += np.array_equal(back, crop)
-            common += np.count_nonzero(back & crop)
-            total += np.count_nonzero(back) + np.count_nonzero(crop)
+            common += int(np.count_nonzero(back & crop))
+            total += int(np.count_nonzero(back) + np.count_nonzero(crop))
         worst = min(worst, 2 * common / total)
     return worst, exact / slices, points / contours, contours, seconds
 

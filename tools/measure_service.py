@@ -65,7 +65,10 @@ def send(node: Node, count: int) -> list[str]:
         with tempfile.TemporaryDirectory(prefix="hn-segmenter-") as folder:
             for file in sorted(write_series(ct, Path(folder) / "ct", patient(number)).iterdir()):
                 node.upload(file.read_bytes())
-        found.append(node.find_series(patient(number).uid("series")))
+        series = node.find_series(patient(number).uid("series"))
+        if series is None:
+            raise HNSegmenterError("The node does not have a series that it has just taken: look into its log.")
+        found.append(series)
     return found
 
 

@@ -30,7 +30,8 @@ COLOURS = {
 }
 LIBRARY = "#d8e7f6"
 
-Node = str | tuple[str, str, int]  # a room, or the place on a floor where an arrow passes: from, to, floor
+Passage = tuple[str, str, int]  # the place on a floor where an arrow passes: from, to, floor
+Node = str | Passage  # a room, or a passage
 
 
 def edges(files: list[File], among: list[Room]) -> dict[str, set[str]]:
@@ -38,7 +39,8 @@ def edges(files: list[File], among: list[Room]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {room.name: set() for room in among}
     for file in files:
         here = room_of(file.path, among)
-        found[here.name] |= {there.name for path in file.files if (there := room_of(path, among))} - {here.name}
+        if here is not None:
+            found[here.name] |= {there.name for path in file.files if (there := room_of(path, among))} - {here.name}
     return found
 
 
@@ -70,7 +72,7 @@ def places(
         rows[level].append(name)
     for name, there in arrows.items():
         for other in sorted(there):
-            passages: list[Node] = [(name, other, level) for level in range(floor[name] - 1, floor[other], -1)]
+            passages: list[Passage] = [(name, other, level) for level in range(floor[name] - 1, floor[other], -1)]
             ways[name, other] = [name, *passages, other]
             for node in passages:
                 rows[node[2]].append(node)
@@ -142,7 +144,7 @@ def draw(files: list[File], among: list[Room]) -> str:
         begin = x[name] + _port(x, way[1], [w[1] for (a, _), w in ways.items() if a == name])
         end = x[other] + _port(x, way[-2], [w[-2] for (_, b), w in ways.items() if b == other])
         points = [(begin, y(floor[name]) + HEIGHT)]
-        for node in way[1:-1]:
+        for node in (node for node in way if isinstance(node, tuple)):
             points += [(x[node], y(node[2])), (x[node], y(node[2]) + HEIGHT)]
         points.append((end, y(floor[other])))
         lines.append(

@@ -29,6 +29,6 @@ def bounding_box(voxels: np.ndarray) -> tuple[slice, slice, slice] | None:
     if not len(slices):
         return None
     planes = slice(int(slices[0]), int(slices[-1]) + 1)
-    shadow = voxels[planes].any(axis=0)
+    shadow = np.asarray(voxels[planes].any(axis=0))
     rows, columns = np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))
     return planes, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

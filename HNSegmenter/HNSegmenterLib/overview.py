@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
 
-from .checks.shapes import Shape, measure, organ_points, voxel_size
+from .checks.shapes import Shape, measured, organ_points, voxel_size
 from .result import NOT_FOUND, NOT_IN_MODEL, Organ
 
 REVIEW = "Research use - a clinician must review every contour"
@@ -61,8 +61,7 @@ def draw_overview(
     "model" (name, version, digest), named in the title; remarks: on the whole scan, beneath the title. Nothing of the
     patient but the pictures goes in.
     """
-    shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in organs if organ.name in labelmaps}
-    shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+    shapes = measured(labelmaps, organs)
     shown = [organ for organ in organs if organ.name in shapes]
     blocks = [_title(model, remarks)]
     outlines = [(labelmaps[organ.name], shapes[organ.name], organ.color) for organ in shown]
@@ -157,7 +156,7 @@ def _outline(
     size = np.clip(np.ceil(ends.max(axis=1)), 0, PANEL).astype(int) - first
     if size.min() < 2:
         return
-    patch = _sample(labelmap, corner + directions[:, :2] @ first * step, directions, tuple(int(n) for n in size), 0.0)
+    patch = _sample(labelmap, corner + directions[:, :2] @ first * step, directions, (int(size[0]), int(size[1])), 0.0)
     slope = np.hypot(*np.gradient(patch))
     away = np.abs(patch - 0.5) / np.maximum(slope, 1e-3)
     opacity = np.clip(LINE / 2 + 0.5 - away, 0.0, 1.0)[..., None]
@@ -240,7 +239,7 @@ def _text(width: int, lines: list[tuple[str, int, tuple]]) -> Image.Image:
     return image
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

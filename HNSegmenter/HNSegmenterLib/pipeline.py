@@ -93,7 +93,7 @@ def segment(
         result,
         out / RTSTRUCT if ct else None,
         out / OVERVIEW,
-        {organ.name: out / SEGMENTATIONS / organ.file for organ in result.organs if organ.found},
+        {organ.name: out / SEGMENTATIONS / organ.labelmap for organ in result.organs if organ.found},
     )
 
 
@@ -124,7 +124,7 @@ def _read_dicom(source: Path, series_uid: str | None, job: Job) -> PlanningCT:
     from .dicom import read_planning_ct
 
     def emit(event: Event) -> None:
-        begin, end = READING_SHARES.get(event.stage, (0.0, 1.0))
+        begin, end = READING_SHARES.get(event.stage or "", (0.0, 1.0))
         fraction = None if event.fraction is None else begin + (end - begin) * event.fraction
         job.emit(replace(event, fraction=fraction))
 
@@ -179,7 +179,7 @@ def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dic
         if not organ.found:
             continue
         try:
-            organ.file = Path(organ.file).name  # never a path out of the results folder
+            organ.file = organ.labelmap
             labelmap = sitk.ReadImage(str(folder.results / organ.file))
         except (RuntimeError, TypeError) as error:
             raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: {NOT_KEPT}") from error
@@ -231,7 +231,7 @@ def _write(
     (staged / SEGMENTATIONS).mkdir()
     for organ in result.organs:
         if organ.found:
-            shutil.move(folder.results / organ.file, staged / SEGMENTATIONS / organ.file)
+            shutil.move(folder.results / organ.labelmap, staged / SEGMENTATIONS / organ.labelmap)
         else:
             organ.file = None
     if ct:

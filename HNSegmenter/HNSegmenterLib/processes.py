@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def alive(pid: int) -> bool:
     """Whether a process of that id lives."""
-    if os.name == "nt":  # os.kill(pid, 0) would end the process there
+    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
         import ctypes
 
         handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION

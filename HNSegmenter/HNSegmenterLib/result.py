@@ -35,6 +35,15 @@ class Organ:
     def found(self) -> bool:
         return self.status == FOUND
 
+    @property
+    def labelmap(self) -> str:
+        """Of an organ found: file, never a path out of the results folder.
+
+        Raises TypeError where result.json names none."""
+        if not isinstance(self.file, str):
+            raise TypeError(f"{self.name} has no labelmap")
+        return Path(self.file).name
+
 
 @dataclass
 class Result:
@@ -61,7 +70,10 @@ class Result:
             result = cls(
                 organs=[_organ(organ) for organ in values["organs"]],
                 warnings=[str(warning) for warning in values["warnings"]],
-                **{key: dict(values[key]) for key in ("model", "runtime", "input", "timings_s")},
+                model=dict(values["model"]),
+                runtime=dict(values["runtime"]),
+                input=dict(values["input"]),
+                timings_s=dict(values["timings_s"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RuntimeFault(
@@ -101,9 +113,10 @@ class Result:
 def _organ(values: dict) -> Organ:
     """Raises KeyError, TypeError or ValueError if it is no organ of the contract."""
     organ = Organ(**{key: value for key, value in values.items() if key in Organ.__dataclass_fields__})
-    organ.color = tuple(int(part) for part in organ.color)
-    if len(organ.color) != 3 or not all(0 <= part <= 255 for part in organ.color):
+    color = tuple(int(part) for part in organ.color)
+    if len(color) != 3 or not all(0 <= part <= 255 for part in color):
         raise ValueError(f"the colour of {organ.name}")
+    organ.color = color
     if organ.status not in (FOUND, NOT_FOUND, NOT_IN_MODEL):
         raise ValueError(f"the status of {organ.name}")
     if not organ.name or organ.name != Path(organ.name).name:

@@ -99,7 +99,7 @@ class SaveSection:
             "rtstruct": _("Drawing the contours"),
             "write": _("Writing, and reading back"),
         }
-        if text := words.get(event.get("stage")):
+        if text := words.get(event.get("stage") or ""):
             text = f"{text}: {event['message']}" if "message" in event else text
             dialogs.tell(self._ui.saveStatus, f"{text} ...")
             dialogs.paint()

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from .model import CONTRACT as VERSION  # noqa: F401 - pipeline.py names it contract.VERSION
 from .model import Organ
 
 # Share of the whole run that is done when a stage begins (measured on 512 x 512 x 130, two cores).

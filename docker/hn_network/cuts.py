@@ -83,8 +83,8 @@ def find_cuts(view: np.ndarray, spacing: np.ndarray) -> list[Cut]:
     coarse = view[:: steps[0], :: steps[1], :: steps[2]]
     coarse_mm = spacing * steps
     tissue = coarse > TISSUE_HU
-    skin = np.argwhere(tissue & ~_enclosed(tissue))
-    skin = skin[:: 1 + len(skin) // MOST_SKIN] * coarse_mm
+    places = np.argwhere(tissue & ~_enclosed(tissue))
+    skin = places[:: 1 + len(places) // MOST_SKIN] * coarse_mm
     cuts: list[Cut] = []
     if len(skin) < OUTERMOST:
         return cuts
@@ -168,7 +168,7 @@ def _is_cut(cut: Cut, tissue: np.ndarray, image: np.ndarray, spacing: np.ndarray
     beyond = np.rint((at + (thickness + COARSE_MM) * cut.normal) / spacing).astype(int)
     beyond = beyond[((beyond >= 0) & (beyond < image.shape)).all(axis=1)]
     padding = np.count_nonzero(image[tuple(beyond.T)] <= PADDING_HU)
-    return padding >= LEAST_PADDING * len(at)
+    return bool(padding >= LEAST_PADDING * len(at))
 
 
 def _sections(below: np.ndarray, thickness: float) -> np.ndarray:

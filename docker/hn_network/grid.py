@@ -6,9 +6,11 @@ head, as closely as flipping and permuting the image's axes allows. Sides can't 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +19,12 @@ SLAB = 12  # output slices computed at a time: bounds memory, and fixes the orde
 
 Box = tuple[slice, slice, slice]  # (z, y, x)
 Spacing = tuple[float, float, float]  # mm, (x, y, z)
+Index = TypeVar("Index", float, np.ndarray)
+
+
+def box_of(parts: Iterable[slice]) -> Box:
+    z, y, x = parts
+    return z, y, x
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,9 @@ class Canonical:
     def of(cls, affine: np.ndarray) -> Canonical:
         """affine: (4, 4), voxel (i, j, k, 1) to LPS mm."""
         directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        order = max(permutations(range(3)), key=lambda p: sum(abs(directions[a, p[a]]) for a in range(3)))
-        return cls(order, tuple(bool(directions[a, order[a]] < 0) for a in range(3)))
+        order = max(permutations(range(3), 3), key=lambda p: sum(abs(directions[a, p[a]]) for a in range(3)))
+        x, y, z = (bool(directions[a, order[a]] < 0) for a in range(3))
+        return cls(order, (x, y, z))
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """A view [z, y, x] of an image array [k, j, i]; writes go through."""
@@ -79,10 +88,10 @@ class Axis:
         width = max(_width_against_aliases(step), _width_of_larger_voxels(resolution_mm / fine_mm))
         return cls(fine, max(1, round(fine / step)), step, width)
 
-    def position(self, coarse_index: np.ndarray | float) -> np.ndarray | float:
+    def position(self, coarse_index: Index) -> Index:
         return (self.fine - 1) / 2 + (coarse_index - (self.coarse - 1) / 2) * self.step
 
-    def index(self, fine_position: np.ndarray | float) -> np.ndarray | float:
+    def index(self, fine_position: Index) -> Index:
         return (self.coarse - 1) / 2 + (fine_position - (self.fine - 1) / 2) / self.step
 
     def down(self, coarse: slice) -> tuple[np.ndarray, slice]:
@@ -153,7 +162,7 @@ class AlignedGrid:
 
     def box(self, image_box: Box, margin: int) -> Box:
         """The network box over an image box."""
-        return tuple(axis.coarse_range(part, margin) for axis, part in zip(self.axes, image_box))
+        return box_of(axis.coarse_range(part, margin) for axis, part in zip(self.axes, image_box))
 
     def sample(self, box: Box) -> np.ndarray:
         """HU in a box of the network grid, float32 [z, y, x]."""
@@ -177,7 +186,7 @@ class AlignedGrid:
 
     def restore(self, probability: np.ndarray, box: Box) -> tuple[np.ndarray, Box]:
         """Where the linearly interpolated probability of a network box is above 0.5: uint8 0/1, and its image box."""
-        image_box = tuple(axis.fine_range(part) for axis, part in zip(self.axes, box))
+        image_box = box_of(axis.fine_range(part) for axis, part in zip(self.axes, box))
         along_z, rows, columns = (axis.up(fine, part) for axis, fine, part in zip(self.axes, image_box, box))
         columns = np.ascontiguousarray(columns.T)
         mask = np.empty([part.stop - part.start for part in image_box], np.uint8)

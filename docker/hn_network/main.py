@@ -8,6 +8,7 @@ import os
 import signal
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from . import contract
 from .errors import Failure, Stopped, WrongUsage
@@ -18,7 +19,7 @@ MOST_THREADS = 8  # more gain nothing on one head
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # argparse's own exit code, 2, means unusable input here
+    def error(self, message: str) -> NoReturn:  # argparse's own exit code, 2, means unusable input here
         raise WrongUsage(f"{message}. {self.format_usage().strip()}")
 
 
@@ -110,7 +111,9 @@ def _writable(folder: Path) -> Path:
 def _system_sentence(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full: make room for the labelmaps and run again."
-    return f"The system refused to read or write a file ({errno.errorcode.get(error.errno, type(error).__name__)})."
+    return (
+        f"The system refused to read or write a file ({errno.errorcode.get(error.errno or 0, type(error).__name__)})."
+    )
 
 
 def _stop_on_signals() -> list[int]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import DamagedModel
 
 CONTRACT = 1
 FILES = ("model.json", "network.onnx", "organs.json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+^~-]*")  # TG-263 names: they become file names
+Number = TypeVar("Number", int, float)
 PACKAGED = Path(__file__).parent / "model"
 
 
@@ -91,7 +94,8 @@ def _verified_files(folder: Path) -> tuple[dict[str, bytes], str]:
         raise DamagedModel(
             f"The model folder is incomplete, {missing} can't be read: install the model again."
         ) from error
-    expected = dict(reversed(line.split(maxsplit=1)) for line in sums.decode("ascii", "replace").splitlines() if line)
+    lines = (line.split(maxsplit=1) for line in sums.decode("ascii", "replace").splitlines())
+    expected = {line[1]: line[0] for line in lines if len(line) == 2}
     for name, data in content.items():
         if expected.get(name) != hashlib.sha256(data).hexdigest():
             raise DamagedModel(
@@ -103,16 +107,23 @@ def _verified_files(folder: Path) -> tuple[dict[str, bytes], str]:
 def _preprocessing(entry: dict) -> Preprocessing:
     if entry["axes"] != "LPS":
         raise ValueError(f"axes {entry['axes']!r} instead of 'LPS'")
+    lowest, highest = entry["hu_clip"]
     return Preprocessing(
-        spacing_mm=tuple(map(float, entry["spacing_mm"])),
-        resolution_mm=tuple(map(float, entry.get("resolution_mm", (0, 0, 0)))),
-        hu_clip=tuple(map(float, entry["hu_clip"])),
+        spacing_mm=_three(map(float, entry["spacing_mm"])),
+        resolution_mm=_three(map(float, entry.get("resolution_mm", (0, 0, 0)))),
+        hu_clip=(float(lowest), float(highest)),
         hu_shift=float(entry["hu_shift"]),
         hu_scale=float(entry["hu_scale"]),
         multiple=int(entry["multiple"]),
-        patch=tuple(map(int, entry["patch"])),
+        patch=_three(map(int, entry["patch"])),
         overlap=float(entry["overlap"]),
     )
+
+
+def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:
+    """Raises ValueError for more or fewer."""
+    x, y, z = values
+    return x, y, z
 
 
 def _organs(entries: list[dict]) -> tuple[Organ, ...]:

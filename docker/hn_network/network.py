@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -71,7 +72,8 @@ def segment(
         found = network.tile(tile)
         if max(channels) >= len(found):
             raise DamagedModel("The network has fewer outputs than organs.json says: install the model again.")
-        blend.add(found[(channels, *inner)], box)
+        chosen: tuple[Any, ...] = (channels, *inner)
+        blend.add(found[chosen], box)
         progress((number + 1) / len(boxes))
     return dict(zip(channels, blend.result()))
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from .grid import AlignedGrid, Box
+from .grid import AlignedGrid, Box, box_of
 
 AIR_HU = -1000.0
 
@@ -83,7 +83,7 @@ def _surrounding(points: np.ndarray, shape: tuple[int, ...], margin: int) -> Box
     """The box (z, y, x) within `shape` around homogeneous points (4, n) in (x, y, z)."""
     low = np.floor(points[:3].min(axis=1)).astype(int)[::-1] - margin
     high = np.ceil(points[:3].max(axis=1)).astype(int)[::-1] + margin + 1
-    return tuple(slice(max(0, min(int(a), n - 1)), max(1, min(int(b), n))) for a, b, n in zip(low, high, shape))
+    return box_of(slice(max(0, min(int(a), n - 1)), max(1, min(int(b), n))) for a, b, n in zip(low, high, shape))
 
 
 def _plane(z: int, rows: slice, columns: slice) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
-from .grid import Box
+from .grid import Box, box_of
 from .model import Organ
 
 SMALLEST_PART_ML = 0.1  # smaller findings are specks, also where the scan's end cuts an organ
@@ -89,7 +89,8 @@ def parts_of_organ(mask: np.ndarray, organ: Organ, steps: np.ndarray) -> np.ndar
 
 def _further(parts: np.ndarray, by_size: list[int], steps: np.ndarray) -> list[int]:
     """The numbers of those parts that continue the first one, larger ones before smaller ones."""
-    line, further = [], []
+    line: list[_Stretch] = []
+    further: list[int] = []
     for number in by_size:
         stretch = _Stretch.of(parts == number, steps)
         if not line:
@@ -112,4 +113,4 @@ def _fits(stretch: _Stretch, line: list[_Stretch]) -> bool:
 def bounds(mask: np.ndarray) -> Box:
     """The box around a mask that is not empty."""
     found = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
-    return tuple(slice(int(f[0]), int(f[-1]) + 1) for f in found)
+    return box_of(slice(int(f[0]), int(f[-1]) + 1) for f in found)

@@ -10,7 +10,7 @@ import numpy as np
 from . import contract, postprocess, preprocess
 from .files.labelmap import write_labelmap
 from .files.nifti import Scan, read_scan
-from .model import Model, Organ, load_model
+from .model import CONTRACT, Model, Organ, load_model
 from .network import Network, segment
 from .parts import parts_of_organ
 from .postprocess import Component
@@ -52,7 +52,7 @@ def run(image: Path, output: Path, model_folder: Path, threads: int, clock: cont
     for sentence in cut:
         contract.warning(sentence)
     result = {
-        "contract": contract.VERSION,
+        "contract": CONTRACT,
         "model": model.describe(),
         "runtime": network.describe(),
         "input": {"size": list(scan.voxels.shape[::-1]), "spacing_mm": [round(float(mm), 6) for mm in scan.spacing]},
@@ -76,14 +76,14 @@ def _write(
     if organ.channel is None:
         return contract.organ_entry(organ, None, "not in this model", 0, 0.0), False
     mask, box = prepared.grid.restore(component.probability, component.box) if component else (None, None)
-    is_cut = mask is not None and prepared.void is not None and bool(mask[prepared.void[box]].any())
-    if is_cut:
-        steps = prepared.canonical.steps(scan.affine)
-        mask = parts_of_organ((mask == 1) & ~prepared.void[box], organ, steps)
-    elif mask is not None and postprocess.is_speck(
-        mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml
-    ):
-        mask = None
+    is_cut = False
+    if mask is not None and box is not None:
+        void = None if prepared.void is None else prepared.void[box]
+        is_cut = void is not None and bool(mask[void].any())
+        if void is not None and is_cut:
+            mask = parts_of_organ((mask == 1) & ~void, organ, prepared.canonical.steps(scan.affine))
+        elif postprocess.is_speck(mask, box, prepared.canonical.view(scan.voxels).shape, scan.voxel_ml):
+            mask = None
     file = f"{organ.name}.nii.gz"
     voxels = write_labelmap(output / file, scan, prepared.canonical, mask, box)
     status = "found" if voxels else "not found"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .grid import Box
+from .grid import Box, box_of
 from .model import Organ
 from .parts import bounds, parts_of_organ
 
@@ -31,7 +31,7 @@ def component_of(organ: Organ, probability: np.ndarray, box: Box, steps: np.ndar
         return None
     around = tuple(slice(max(0, part.start - 1), min(n, part.stop + 1)) for part, n in zip(bounds(parts), parts.shape))
     kept = np.where(_dilated(parts[around]), probability[around], np.float32(0))
-    return Component(kept, tuple(slice(p.start + a.start, p.start + a.stop) for p, a in zip(box, around)))
+    return Component(kept, box_of(slice(p.start + a.start, p.start + a.stop) for p, a in zip(box, around)))
 
 
 def is_speck(mask: np.ndarray, box: Box, shape: tuple[int, ...], voxel_ml: float) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from .cuts import extend
 from .errors import UnusableInput
 from .files.nifti import Scan
-from .grid import AlignedGrid, Box, Canonical, tilt_degrees
+from .grid import AlignedGrid, Box, Canonical, box_of, tilt_degrees
 from .model import Preprocessing
 from .oblique import ObliqueGrid
 
@@ -86,7 +86,7 @@ def _body_box(view: np.ndarray, affine: np.ndarray) -> Box:
         box = parts["bounding_boxes"][part]
         if all(2 * _overlap(box[0], other[0]) < box[0].stop - box[0].start for other in kept):
             kept.append(box)
-    return tuple(
+    return box_of(
         slice(
             max(0, (min(box[a].start for box in kept) - 1) * steps[a]),
             min(view.shape[a], max(box[a].stop for box in kept) * steps[a] + 1),

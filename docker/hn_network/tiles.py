@@ -8,7 +8,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from .grid import Box
+from .grid import Box, box_of
 
 MOST_VOXELS = 2_400_000  # of one tile: the network then takes about 0.5 GB
 MOST_TILES_PER_AXIS = 40
@@ -31,12 +31,12 @@ def plan(shape: tuple[int, int, int], patch: tuple[int, int, int], multiple: int
     """
     choices = [_axis_choices(n, least, multiple, overlap) for n, least in zip(shape, patch)]
     least = [axis[-1] for axis in choices]
-    fitting = [c for c in product(*choices) if prod(size for size, _ in c) <= MOST_VOXELS] or [least]
+    fitting = [c for c in product(*choices) if prod(size for size, _ in c) <= MOST_VOXELS] or [tuple(least)]
     best = min(fitting, key=lambda c: prod(size * count for size, count in c))
     starts = (_starts(n, size, count) for n, (size, count) in zip(shape, best))
-    size = tuple(size for size, _ in best)
-    boxes = (tuple(slice(a, min(a + s, n)) for a, s, n in zip(start, size, shape)) for start in product(*starts))
-    return Plan(size, tuple(boxes))
+    z, y, x = (size for size, _ in best)
+    boxes = (box_of(slice(a, min(a + s, n)) for a, s, n in zip(start, (z, y, x), shape)) for start in product(*starts))
+    return Plan((z, y, x), tuple(boxes))
 
 
 def _axis_choices(n: int, least: int, multiple: int, overlap: float) -> list[tuple[int, int]]:

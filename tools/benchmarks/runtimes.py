@@ -109,7 +109,10 @@ def with_own_softmax(network: Path) -> bytes:
 
 
 def installed_mb(package: str) -> float:
-    folder = Path(find_spec(package).origin).parent
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(package)
+    folder = Path(spec.origin).parent
     return round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6)
 
 

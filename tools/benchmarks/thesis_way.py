@@ -61,6 +61,7 @@ def main(path: str, output: str) -> None:
             clock = now
 
         image = nibabel.load(path)
+        assert isinstance(image, nibabel.Nifti1Image)  # the other program wrote it so
         volume = image.get_fdata(dtype=np.float32)
         lap("load")
         factors = [new / old for new, old in zip(GRID, volume.shape, strict=True)]

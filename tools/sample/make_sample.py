@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=TEMPLATE, metavar="FILE.npz")
     args = parser.parse_args()
     with np.load(args.population) as population:
-        arrays = finish(dict(population))
+        arrays: dict[str, Any] = finish(dict(population))
     np.savez_compressed(args.output, **arrays)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB")
 

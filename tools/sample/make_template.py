@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import binary_dilation
@@ -127,9 +128,10 @@ def main() -> None:
     patients = load_all(args.data, args.patients)
     print(f"{len(patients)} patients", flush=True)
     fields = register(patients, args.processes)
+    means: dict[str, Any] = average(patients, fields)
     np.savez_compressed(
         args.output,
-        **average(patients, fields),
+        **means,
         eyes=np.mean([p.landmarks[5:7] for p in patients], axis=0),
         names=np.array([p.name for p in patients]),
     )

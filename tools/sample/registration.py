@@ -35,8 +35,9 @@ class Grid:
 
     def coarser(self, factor: int) -> Grid:
         """The same box in `factor` times larger voxels; voxel 0 keeps its centre."""
-        shape = tuple((n + factor - 1) // factor for n in self.shape)
-        return Grid(shape, tuple(s * factor for s in self.spacing), self.origin)
+        k, j, i = ((n + factor - 1) // factor for n in self.shape)
+        x, y, z = (s * factor for s in self.spacing)
+        return Grid((k, j, i), (x, y, z), self.origin)
 
 
 def resample(field: np.ndarray, of: Grid, to: Grid) -> np.ndarray:

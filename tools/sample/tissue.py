@@ -50,7 +50,7 @@ def _bone_as_in_patients(hu: np.ndarray, body: np.ndarray, histogram: np.ndarray
     dense = (levels >= _BONE_FROM_HU) & (levels <= _BONE_MOST_HU)
     share = np.cumsum(histogram[dense]) / histogram[dense].sum()
     bone = body & (hu >= _BONE_FROM_HU)
-    ranks = np.argsort(np.argsort(hu[bone])) / max(np.count_nonzero(bone) - 1, 1)
+    ranks = np.argsort(np.argsort(hu[bone])) / max(int(np.count_nonzero(bone)) - 1, 1)
     result = hu.copy()
     result[bone] = np.interp(ranks, share, levels[dense])
     return result

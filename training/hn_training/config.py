@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 ORGANS = ("Brainstem", "SpinalCord", "Parotid_L", "Parotid_R", "Eye_L", "Eye_R")
 """Class order of the network: class i + 1 is ORGANS[i], class 0 the background."""
@@ -49,6 +51,15 @@ class Data:
         return self.validation_index if validation else self.index
 
 
+Item = TypeVar("Item")
+
+
+def three(items: Iterable[Item]) -> tuple[Item, Item, Item]:
+    """One for each axis."""
+    first, second, third = items
+    return first, second, third
+
+
 @dataclass(frozen=True)
 class Grid:
     """Spacing in mm and patch in voxels, both x, y, z.
@@ -63,7 +74,7 @@ class Grid:
 
     @property
     def patch_zyx(self) -> tuple[int, int, int]:
-        return tuple(reversed(self.patch))
+        return three(reversed(self.patch))
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,7 @@ def record(kind: type, table: str, values: dict):
         what = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
         raise ConfigError(f"[{table}] {' and '.join(what)}.")
     for name, value in values.items():
-        check_kind(table, name, known[name].type, value)
+        check_kind(table, name, str(known[name].type), value)
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .config import three
+
 AIR_HU = -1024
 WINDOW_HU = (-400.0, 600.0)
 BODY_HU = -300
@@ -39,7 +41,9 @@ class Mapping:
 def body_mapping(image: np.ndarray, spacing: Sequence[float], target: Sequence[float]) -> Mapping:
     """The network grid over the body in `image` (z, y, x) HU; spacings in mm, x, y, z."""
     body = image > BODY_HU
-    scale, shift, shape = [], [], []
+    scale: list[float] = []
+    shift: list[float] = []
+    shape: list[int] = []
     for axis, (own, new) in enumerate(zip(reversed(spacing), reversed(target))):
         ratio, size = own / new, math.ceil(image.shape[axis] * own / new)
         centred = (size - 1) / 2 - ratio * (image.shape[axis] - 1) / 2
@@ -50,7 +54,7 @@ def body_mapping(image: np.ndarray, spacing: Sequence[float], target: Sequence[f
         scale.append(ratio)
         shift.append(centred - start)
         shape.append(stop - start)
-    return Mapping(image.shape, tuple(shape), tuple(scale), tuple(shift))
+    return Mapping(image.shape, three(shape), three(scale), three(shift))
 
 
 def sample(volume: np.ndarray, positions: Sequence[np.ndarray]) -> np.ndarray:

@@ -160,6 +160,9 @@ def test_a_value_that_nobody_drew_and_a_broken_file_are_refused(chosen, model, t
     broken.coarse["a"].write_bytes(broken.coarse["a"].read_bytes()[:200])
     with pytest.raises(config.ConfigError, match=r"case_2/a\.nii\.gz cannot be read"):
         hands.read(broken, "a", chosen.patients)
+    nib.save(nib.GiftiImage(), tmp_path / "surface.gii")
+    with pytest.raises(config.ConfigError, match=r"surface\.gii cannot be read as a NIfTI volume"):
+        hands.volume(tmp_path / "surface.gii")
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(config.ConfigError, match="cannot be read as JSON"):
         hands.index_entry(str(tmp_path / "index.json"), broken)

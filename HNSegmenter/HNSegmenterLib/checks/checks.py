@@ -15,7 +15,7 @@ from ..result import NOT_IN_MODEL, Organ
 from . import ranges
 from .lying import turned
 from .ranges import is_plausible, organ_range, pair_range
-from .shapes import AXES, CORD, Shape, measure, patient_points
+from .shapes import AXES, CORD, Shape, measured, patient_points
 from .tissue import Body, air_share
 
 LOOSE_SHARE = 0.05  # generic bounds, for organs without measured ranges
@@ -46,9 +46,9 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
     does not have are left out. Organs without measured ranges (another model's) get the generic checks only.
     """
     sought = [organ for organ in organs if organ.status != NOT_IN_MODEL]
-    shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in sought if organ.name in labelmaps}
-    shapes = {name: shape for name, shape in shapes.items() if shape is not None}
-    findings: Findings = {organ.name: [] for organ in sought} | {"": []}
+    shapes = measured(labelmaps, sought)
+    findings: Findings = {organ.name: [] for organ in sought}
+    findings[""] = []
     if sought and not shapes:
         findings[""].append(f"No organ was found: check that the scan is a CT of the head and neck, and that {LYING}.")
         return findings
@@ -166,7 +166,7 @@ def size(shape: Shape) -> list[str]:
         text = "measures {value:.1f} mm " + ALONG[axis]
         figures.append((text, "mm", float(extent), organ_range(shape.name, "extent_mm", axis)))
     for text, unit, value, bounds in figures:
-        if not is_plausible(value, bounds) and not (cut and value < bounds["low"]):
+        if bounds is not None and not is_plausible(value, bounds) and not (cut and value < bounds["low"]):
             said = text.format(value=value)
             digits = 0 if unit == "mm2" else 1
             usual = f"{bounds['low']:.{digits}f} to {bounds['high']:.{digits}f} {unit}"
@@ -180,7 +180,7 @@ def size(shape: Shape) -> list[str]:
 def side_of(organ: Organ) -> str | None:
     """ "left", "right" or None, from the laterality code or TG-263's suffix."""
     if organ.laterality:
-        return SIDES.get(organ.laterality.get("value"))
+        return SIDES.get(organ.laterality.get("value", ""))
     return {"_L": "left", "_R": "right"}.get(organ.name[-2:])
 
 
@@ -240,7 +240,7 @@ def misplaced(shapes: dict[str, Shape], first: str, second: str) -> tuple[str, f
     worst = None
     for axis, offset in zip(AXES, shapes[second].landmark - shapes[first].landmark, strict=True):
         bounds = pair_range(first, second, "offset_mm", axis)
-        if is_plausible(offset, bounds):
+        if bounds is None or is_plausible(offset, bounds):
             continue
         excess = float(offset - bounds["high"] if offset > bounds["high"] else offset - bounds["low"])
         if worst is None or abs(excess) > abs(worst[1]):
@@ -261,7 +261,7 @@ def pair_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:
             continue
         volumes = {name: shapes[name].volume_ml for name in (left, right)}
         if not is_plausible(volumes[left] / volumes[right], pair_range(left, right, "volume_ratio")):
-            small, large = sorted(volumes, key=volumes.get)
+            small, large = sorted(volumes, key=volumes.__getitem__)
             sentences.append(
                 (
                     small,

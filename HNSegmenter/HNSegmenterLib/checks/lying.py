@@ -80,7 +80,7 @@ def face(ct: sitk.Image, shapes: dict[str, Shape], body: Body) -> str | None:
 
 def _more(ml: dict[str, float], one: str, other: str) -> str | None:
     """The side that has the airways, None where neither clearly has."""
-    most, least = sorted((one, other), key=ml.get, reverse=True)
+    most, least = sorted((one, other), key=ml.__getitem__, reverse=True)
     return most if ml[most] >= max(LEAST_ML, TIMES * ml[least]) else None
 
 
@@ -93,7 +93,7 @@ def _airways_ml(ct: sitk.Image, cord: Shape, body: Body) -> dict[str, float]:
         along, across = (back, left) if side in ("front", "back") else (left, back)
         there = (along > 0 if towards[1] == "+" else along < 0) & (np.abs(along) > np.abs(across))
         away = np.hypot(left, back)
-        ml[side] = np.count_nonzero(there & (away >= AIR_MM[0]) & (away <= AIR_MM[1])) * body.sample_ml
+        ml[side] = int(np.count_nonzero(there & (away >= AIR_MM[0]) & (away <= AIR_MM[1]))) * body.sample_ml
     return ml
 
 

@@ -6,12 +6,14 @@ direction. Arrays are [k, j, i] as SimpleITK gives them. Everything but the box 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..grids import bounding_box
+from ..result import Organ
 
 AXES = ("L", "P", "S")
 CORD = "SpinalCord"
@@ -73,6 +75,12 @@ class Shape:
     def landmark_if_turned(self) -> np.ndarray:
         """The landmark of a patient who lies head down in the scan."""
         return self.bottom if self.name == CORD else self.centre
+
+
+def measured(labelmaps: dict[str, sitk.Image], organs: Sequence[Organ]) -> dict[str, Shape]:
+    """Of each of these organs whose labelmap is there and not empty, its shape."""
+    shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in organs if organ.name in labelmaps}
+    return {name: shape for name, shape in shapes.items() if shape is not None}
 
 
 def measure(name: str, labelmap: sitk.Image) -> Shape | None:

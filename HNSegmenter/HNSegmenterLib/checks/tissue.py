@@ -46,7 +46,8 @@ class Body:
         """The largest of the parts, and those that lie above or below it for most of their height."""
         volumes_ml = np.bincount(parts.ravel()) * self.sample_ml
         volumes_ml[0] = 0
-        kept, ends = [], []
+        kept: list[int] = []
+        ends: list[tuple[float, float]] = []
         for number in np.argsort(-volumes_ml, kind="stable"):
             if kept and volumes_ml[number] < SEVERED_ML:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from ..evaluation.segmenter import PREDICTIONS, VARIED, Progress, Segmenter
@@ -83,7 +84,7 @@ def run(args, ui) -> int:
     from ..staging import move_in, staging
 
     labels = read_label_map(args.labels)
-    organs = _organs(args.organs, labels)
+    organs: Collection[str] | None = _organs(args.organs, labels)
     variations = _variations(args)
     whole = Dataset.read(args.dataset, args.index, needs_ct=args.predictions is None)
     dataset = whole.only(args.patients.split(",")) if args.patients else whole
@@ -143,9 +144,12 @@ def _try_all(dataset, whole, labels, predict, organs, variations, segmenter, pro
         progress.next(patient.name)
         trial, case = try_patient(patient, labels, predict, organs)
         trials = [trial]
-        for name in variations if case else ():
-            progress.next(f"{patient.name}, {name}")
-            trials.append(try_variation(name, case, segmenter.varied, donors, args.through == "rtstruct", args.seed))
+        if case is not None:
+            for name in variations:
+                progress.next(f"{patient.name}, {name}")
+                trials.append(
+                    try_variation(name, case, segmenter.varied, donors, args.through == "rtstruct", args.seed)
+                )
         rows += [row for trial in trials for row in trial.rows]
         findings += [finding for trial in trials for finding in trial.findings]
     return rows, findings

@@ -96,7 +96,7 @@ class TerminalUi:
 
     def emit(self, event: Event) -> None:
         if event.kind == "warning":
-            self.warned.add(event.message)
+            self.warned.add(event.message or "")
             self._err.print(f"Warning: {event.message}", style="yellow", markup=False)
         elif event.kind in ("progress", "state"):
             if self._task is None:
@@ -129,9 +129,9 @@ class TerminalUi:
         if self._out.is_terminal or os.environ.get("COLUMNS"):
             self._out.print(table, soft_wrap=False)
             return needed > self._out.width
-        wide = Console(file=io.StringIO(), width=needed)
-        wide.print(table)
-        for line in wide.file.getvalue().splitlines():
+        drawn = io.StringIO()
+        Console(file=drawn, width=needed).print(table)
+        for line in drawn.getvalue().splitlines():
             self.say(line.rstrip())
         return False
 

@@ -128,7 +128,7 @@ def _check_identity(header: Header) -> str | None:
 
 
 def _check_pixels(header: Header) -> str | None:
-    if not can_decode(header.transfer_syntax):
+    if header.transfer_syntax is not None and not can_decode(header.transfer_syntax):
         return f"{syntax_name(header.transfer_syntax)}, which cannot be read. Export it uncompressed."
     if (frames := header.number("NumberOfFrames") or 1) > 1:
         return f"holds {frames:g} frames, where the others are single slices. {AGAIN}"
@@ -167,7 +167,7 @@ def _check_geometry(header: Header) -> str | None:
     spacing = header.numbers("PixelSpacing", 2)
     if spacing is None:
         return f"has no usable Pixel Spacing. {AGAIN}"
-    field = (spacing[0] * header.number("Rows"), spacing[1] * header.number("Columns"))
+    field = (spacing[0] * header.needed("Rows"), spacing[1] * header.needed("Columns"))
     if not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in spacing) or not all(
         FIELD_MM[0] <= mm <= FIELD_MM[1] for mm in field
     ):
@@ -197,7 +197,7 @@ def _difference(first: Header, other: Header) -> str | None:
         )
     if first.text("FrameOfReferenceUID") != other.text("FrameOfReferenceUID"):
         return f"have different Frames of Reference: how they lie to each other is unknown. {AGAIN}"
-    size = [f"{h.number('Columns'):g} x {h.number('Rows'):g}" for h in (first, other)]
+    size = [f"{h.needed('Columns'):g} x {h.needed('Rows'):g}" for h in (first, other)]
     if size[0] != size[1]:
         return f"have different sizes ({size[0]} and {size[1]} pixels). {AGAIN}"
     if _far(first, other, "PixelSpacing", 2, SPACING_TOLERANCE_MM):
@@ -208,7 +208,7 @@ def _difference(first: Header, other: Header) -> str | None:
 
 
 def _check_orientations(headers: tuple[Header, ...], uid: str) -> None:
-    cosines = np.array([header.numbers("ImageOrientationPatient", 6) for header in headers])
+    cosines = np.array([header.all_needed("ImageOrientationPatient", 6) for header in headers])
     usual = most_shared(cosines, COSINE_TOLERANCE)
     off = np.flatnonzero(np.abs(cosines - cosines[usual]).max(axis=1) > COSINE_TOLERANCE)
     if len(off):
@@ -220,7 +220,8 @@ def _check_orientations(headers: tuple[Header, ...], uid: str) -> None:
 
 
 def _far(first: Header, other: Header, keyword: str, count: int, tolerance: float) -> bool:
-    return bool(np.abs(np.subtract(first.numbers(keyword, count), other.numbers(keyword, count))).max() > tolerance)
+    one, two = (header.all_needed(keyword, count) for header in (first, other))
+    return bool(np.abs(np.subtract(one, two)).max() > tolerance)
 
 
 def _check_unique(stack: Stack, uid: str) -> None:

@@ -23,8 +23,8 @@ def choose(inventory: Inventory, series_uid: str | None = None) -> Series:
 
     Raises UnusableInput where the asked one is absent or unsuitable, none is suitable, or several are (`candidates`).
     """
-    if series_uid or inventory.named_uid:
-        return _asked(inventory, series_uid or inventory.named_uid)
+    if uid := series_uid or inventory.named_uid:
+        return _asked(inventory, uid)
     if not inventory.series:
         raise UnusableInput(_nothing(inventory))
     suitable = [series for series in inventory.series if problem(series) is None]

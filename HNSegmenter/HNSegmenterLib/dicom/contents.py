@@ -166,7 +166,9 @@ def _normal(cosines) -> np.ndarray:
 def _within(slanted: list[Header], rest: tuple[Header, ...]) -> bool:
     """Whether a stack has all of its slices without these, and reaches over all of each on both sides."""
     whole = _whole(rest)
-    depths = [_depths(header, whole) for header in slanted] if whole else [None]
+    if whole is None:
+        return False
+    depths = [_depths(header, whole) for header in slanted]
     return all(depth is not None and depth.min() > 0 and depth.max() < whole.offsets[-1, 2] for depth in depths)
 
 
@@ -190,7 +192,7 @@ def _depths(header: Header, whole: Stack) -> np.ndarray | None:
     columns, rows = header.number("Columns"), header.number("Rows")
     if position is None or spacing is None or columns is None or rows is None:
         return None
-    row, column = np.reshape(header.numbers("ImageOrientationPatient", 6), (2, 3))
+    row, column = np.reshape(header.all_needed("ImageOrientationPatient", 6), (2, 3))
     across, down = columns * spacing[1] * row, rows * spacing[0] * column
     corners = np.array([0 * across, across, down, across + down]) + position
     return (corners - whole.positions[0]) @ whole.normal

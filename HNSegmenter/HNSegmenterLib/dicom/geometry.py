@@ -134,8 +134,8 @@ class Stack:
         return fine is None or here is None or here < GAP_RATIO * fine
 
     def _thickness(self, step: int) -> float | None:
-        values = [self.headers[n].number("SliceThickness") for n in (step, step + 1)]
-        return None if None in values else max(values)
+        lower, upper = (self.headers[n].number("SliceThickness") for n in (step, step + 1))
+        return None if lower is None or upper is None else max(lower, upper)
 
 
 def are_oblique(axes: Iterable[np.ndarray]) -> bool:
@@ -172,14 +172,14 @@ def most_shared(values: np.ndarray, tolerance: float) -> int:
 def stack(headers: tuple[Header, ...]) -> Stack:
     """Sort slices of one orthonormal orientation (already checked) along their normal;
     ties by instance number, UID, path."""
-    cosines = np.median([header.numbers("ImageOrientationPatient", 6) for header in headers], axis=0)
+    cosines = np.median([header.all_needed("ImageOrientationPatient", 6) for header in headers], axis=0)
     row = cosines[:3] / np.linalg.norm(cosines[:3])
     column = cosines[3:] - (cosines[3:] @ row) * row
     column /= np.linalg.norm(column)
     normal = np.cross(row, column)
     positions = np.array([position_of(header) for header in headers])
     along = positions @ normal
-    order = sorted(range(len(headers)), key=lambda n: (round(along[n] / SAME_POSITION_MM), *_name(headers[n])))
+    order = sorted(range(len(headers)), key=lambda n: (round(float(along[n]) / SAME_POSITION_MM), *_name(headers[n])))
     positions = positions[order]
     offsets = (positions - positions[0]) @ np.column_stack([row, column, normal])
     return Stack(tuple(headers[n] for n in order), row, column, normal, positions, offsets)

@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 import pydicom
+from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
+from ..errors import UnusableInput
 from .identity import Identity
 
 PREAMBLE = 128
@@ -108,6 +110,18 @@ class Header:
         """Exactly `count` finite floats, or None."""
         values = self._once(keyword, _floats)
         return values if len(values) == count else None
+
+    def needed(self, keyword: str) -> float:
+        """number(), of what no CT is used without (accept.check_headers). Raises UnusableInput where it is missing."""
+        return self.all_needed(keyword, 1)[0]
+
+    def all_needed(self, keyword: str, count: int) -> tuple[float, ...]:
+        """numbers(), likewise."""
+        values = self.numbers(keyword, count)
+        if values is None:
+            name = dictionary_description(keyword)
+            raise UnusableInput(f"{self.path.name} has no usable {name}. Export the series again from the scanner.")
+        return values
 
     def has(self, keyword: str) -> bool:
         return self.text(keyword) != ""

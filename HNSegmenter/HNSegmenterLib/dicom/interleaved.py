@@ -101,7 +101,7 @@ def pixels_alternate(stack: Stack, volume: np.ndarray) -> bool:
 def unlikeness(stack: Stack, volume: np.ndarray) -> float:
     """Mean difference between slices 1 (1 and 2) apart over that between slices 2 (3) apart, the larger of both;
     median of all slices."""
-    spacing = stack.headers[0].numbers("PixelSpacing", 2)
+    spacing = stack.headers[0].all_needed("PixelSpacing", 2)
     sample = _sample(volume, max(1, round(PIXEL_MM / min(spacing))))
     one, two, three = (np.abs(sample[n:] - sample[:-n]).mean(axis=(1, 2)) for n in (1, 2, 3))
     between_two = (one[:-1] + one[1:]) / 2, two
@@ -144,9 +144,9 @@ def _comes_back(values: list[str]) -> bool:
     return 1 + sum(a != b for a, b in pairwise(values)) > len(set(values))
 
 
-def _mixed(values: Sequence, part: float, changes: float) -> bool:
+def _mixed(found: Sequence[str] | np.ndarray, part: float, changes: float) -> bool:
     """Whether two values share a part of the stack (a number of slices) in which neighbours differ often."""
-    values = np.array(values)
+    values = np.array(found)
     counts = Counter(values.tolist())
     scans = [value for value, count in counts.items() if count >= max(LEAST_SLICES, LEAST_SHARE * len(values))]
     for pair in combinations(scans, 2):

@@ -61,7 +61,7 @@ def read_hu(header: Header) -> np.ndarray:
 
     Raises UnusableInput where pixels are missing, cut off or cannot be decoded.
     """
-    rows, columns = int(header.number("Rows")), int(header.number("Columns"))
+    rows, columns = int(header.needed("Rows")), int(header.needed("Columns"))
     try:
         dataset = pydicom.dcmread(header.path, force=True)
     except Exception as error:  # the header was read before: only a cut or vanished file gets here
@@ -97,7 +97,7 @@ def _native(data: bytes, header: Header, rows: int, columns: int) -> np.ndarray:
 
 def _stored_bits(pixels: np.ndarray, header: Header) -> np.ndarray:
     """Only the bits of the image: others may hold an overlay. int32, sign extended."""
-    stored, high = int(header.number("BitsStored")), int(header.number("HighBit"))
+    stored, high = int(header.needed("BitsStored")), int(header.needed("HighBit"))
     left, right = BITS_ALLOCATED - 1 - high, BITS_ALLOCATED - stored
     if left or right:
         pixels = (pixels << left) >> right
@@ -105,7 +105,7 @@ def _stored_bits(pixels: np.ndarray, header: Header) -> np.ndarray:
 
 
 def _rescale(stored: np.ndarray, header: Header) -> np.ndarray:
-    slope, intercept = header.number("RescaleSlope"), header.number("RescaleIntercept")
+    slope, intercept = header.needed("RescaleSlope"), header.needed("RescaleIntercept")
     if slope == 1 and intercept == int(intercept):
         return stored + np.int32(intercept)
     return np.rint(stored * slope + intercept).astype(np.int32)

@@ -109,7 +109,7 @@ def read_series(
 
 def _planning_ct(arranged: Arranged, volume: np.ndarray, uid: str, cancel: CancelToken) -> PlanningCT:
     stack, first = arranged.even, arranged.kept.headers[0]
-    row_spacing, column_spacing = first.numbers("PixelSpacing", 2)
+    row_spacing, column_spacing = first.all_needed("PixelSpacing", 2)
     resampled = not (stack.even and stack.upright)
     origin, step = stack.positions[0], stack.step
     if resampled:
@@ -145,24 +145,29 @@ def _all_attributes(header: Header) -> pydicom.Dataset:
 
 def _slice(stack: Stack, n: int) -> CtSlice:
     header = stack.headers[n]
-    row_spacing, column_spacing = header.numbers("PixelSpacing", 2)
+    row_spacing, column_spacing = header.all_needed("PixelSpacing", 2)
     return CtSlice(
         path=header.path,
         sop_class_uid=header.text("SOPClassUID"),
         sop_instance_uid=header.text("SOPInstanceUID"),
-        position=tuple(map(float, stack.positions[n])),
-        row_cosines=tuple(map(float, stack.row)),
-        column_cosines=tuple(map(float, stack.column)),
+        position=_vector(stack.positions[n]),
+        row_cosines=_vector(stack.row),
+        column_cosines=_vector(stack.column),
         row_spacing=row_spacing,
         column_spacing=column_spacing,
-        rows=int(header.number("Rows")),
-        columns=int(header.number("Columns")),
+        rows=int(header.needed("Rows")),
+        columns=int(header.needed("Columns")),
     )
+
+
+def _vector(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
 
 
 def _read_volume(headers: tuple[Header, ...], emit: Emit, cancel: CancelToken) -> np.ndarray:
     """int16 HU [k, j, i]; compressed slices are decoded side by side (GDCM works outside Python's lock)."""
-    volume = np.empty((len(headers), int(headers[0].number("Rows")), int(headers[0].number("Columns"))), np.int16)
+    volume = np.empty((len(headers), int(headers[0].needed("Rows")), int(headers[0].needed("Columns"))), np.int16)
     workers = min(4, os.cpu_count() or 1) if is_compressed(headers[0]) else 1
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -114,8 +114,9 @@ class _Scan:
 
     def located(self) -> np.ndarray | None:
         """Distances (n-1,) by Slice Location, where they are not rounded themselves."""
-        values = [header.number("SliceLocation") for header in self.stack.headers]
-        if None in values:
+        headers = self.stack.headers
+        values = [value for header in headers if (value := header.number("SliceLocation")) is not None]
+        if len(values) < len(headers):
             return None
         found = np.abs(np.diff(values))
         return None if np.abs(found - self.unit * np.rint(found / self.unit)).max() <= 2 * WRITTEN_MM else found

@@ -38,6 +38,7 @@ CARRIED = (
     "ReferringPhysicianName",
     "PositionReferenceIndicator",
 )
+_VALUE = vars(DataElement)["value"]  # the property, which type checkers take for its value
 _BYTE_ORDERED = {"AT", "FD", "FL", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"}
 
 
@@ -52,10 +53,10 @@ class Verbatim(DataElement):
         super().__init__(tag, vr, value, already_converted=True)
         self.content: bytes | None = content
 
-    @DataElement.value.setter
+    @_VALUE.setter
     def value(self, value: object) -> None:
         self.content = None
-        DataElement.value.fset(self, value)
+        _VALUE.fset(self, value)
 
 
 def read(source: Path | bytes, **options) -> Dataset:

@@ -94,7 +94,7 @@ def _description(prediction: Prediction) -> str:
 
 def is_cut(reference: np.ndarray, in_view: np.ndarray) -> bool:
     """Whether a cut goes through the organ."""
-    share = np.count_nonzero(reference & in_view) / max(np.count_nonzero(reference), 1)
+    share = int(np.count_nonzero(reference & in_view)) / max(int(np.count_nonzero(reference)), 1)
     return CUT_SHARE <= share <= 1 - CUT_SHARE
 
 

@@ -71,7 +71,7 @@ def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     for axis in range(3):
         found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         box.append(slice(max(0, int(found[0]) - 1), int(found[-1]) + 2))
-    return tuple(box)
+    return box[0], box[1], box[2]
 
 
 def _surface(mask: np.ndarray, counted: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def _without_repeats(rings: list[np.ndarray], spacing: tuple[float, float]) -> l
         return rings
     flat = [ring * spacing for ring in rings]
     try:
-        _, repeats = arrange(flat, own_areas(flat)[0])
+        _, repeats = arrange(flat, own_areas(flat)[0].tolist())
     except Crossing as crossing:
         raise ValueError("contours of one ROI cross.") from crossing
     return [ring for n, ring in enumerate(rings) if n not in repeats]

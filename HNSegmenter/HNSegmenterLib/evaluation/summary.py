@@ -44,14 +44,14 @@ class Loss:
     organ: str
     patients: int
     missed: int
-    unchanged: float | None
-    varied: float | None
-    worst: tuple[str, float] | None
+    unchanged: float
+    varied: float
+    worst: tuple[str, float]
 
     @property
-    def loss(self) -> float | None:
+    def loss(self) -> float:
         """Difference of the means."""
-        return None if self.unchanged is None else self.unchanged - self.varied
+        return self.unchanged - self.varied
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
@@ -64,7 +64,7 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
 
 def losses(rows: Sequence[Row]) -> list[Loss]:
     """For each variation and organ that has a reference, in the order of their first appearance."""
-    varied = [row for row in rows if row.variation and row.unchanged]
+    varied = [row for row in rows if row.variation and row.unchanged and row.agreement]
     variations, organs = (dict.fromkeys(getattr(row, kind) for row in varied) for kind in ("variation", "organ"))
     groups = {
         (name, organ): [row for row in varied if (row.variation, row.organ) == (name, organ)]
@@ -75,7 +75,7 @@ def losses(rows: Sequence[Row]) -> list[Loss]:
 
 
 def _summary(organ: str, rows: list[Row]) -> Summary:
-    agreements = [row.agreement for row in rows]
+    agreements = [row.agreement for row in rows if row.agreement]
     dice = [agreement.dice for agreement in agreements]
     hd95 = _median([np.inf if agreement.hd95_mm is None else agreement.hd95_mm for agreement in agreements])
     return Summary(
@@ -95,15 +95,16 @@ def _summary(organ: str, rows: list[Row]) -> Summary:
 
 
 def _loss(variation: str, organ: str, rows: list[Row]) -> Loss:
-    falls = {row.patient: row.unchanged.dice - row.agreement.dice for row in rows}
-    worst = max(falls, key=falls.get)
+    dice = [(row.patient, row.unchanged.dice, row.agreement.dice) for row in rows if row.unchanged and row.agreement]
+    falls = {patient: unchanged - varied for patient, unchanged, varied in dice}
+    worst = max(falls, key=falls.__getitem__)
     return Loss(
         variation,
         organ,
         len(rows),
         sum(row.status == MISSED for row in rows),
-        float(np.mean([row.unchanged.dice for row in rows])),
-        float(np.mean([row.agreement.dice for row in rows])),
+        float(np.mean([unchanged for _, unchanged, _ in dice])),
+        float(np.mean([varied for _, _, varied in dice])),
         (worst, falls[worst]),
     )
 

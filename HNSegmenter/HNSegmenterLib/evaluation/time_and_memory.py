@@ -55,6 +55,7 @@ def run_measured(command: list[str]) -> Measured:
     watcher = threading.Thread(target=_watch, args=(process, measured, known), daemon=True)
     watcher.start()
     error = ""
+    assert process.stdout is not None  # a pipe
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] in ("state", "progress") and event.get("stage"):

@@ -116,7 +116,7 @@ def _is_the_donors(case: Case, organ: str, mask: np.ndarray | None, varied: Vari
     """Whether an organ that this patient's scan does not show was found, most of it, in tissue of the other patient."""
     if mask is None or varied.foreign is None or not case.patient.is_absent(organ, case.references[organ]):
         return False
-    return 2 * np.count_nonzero(mask & varied.foreign) > np.count_nonzero(mask)
+    return bool(2 * np.count_nonzero(mask & varied.foreign) > np.count_nonzero(mask))
 
 
 def _or_empty(mask: np.ndarray | None, case: Case) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..errors import RuntimeFault
 from .character_set import CharacterSet
 
 # A UUID-derived UID (PS3.5 B.2) that stands for this program.
-IMPLEMENTATION_CLASS_UID = "2.25.292174078368919629743482080649450246350"
+IMPLEMENTATION_CLASS_UID = UID("2.25.292174078368919629743482080649450246350")
 _ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000) in little endian
 
 

@@ -38,7 +38,12 @@ class PairedRoi:
         """ROI Display Color, the first that is stated."""
         stated = [drawn.get("ROIDisplayColor") for drawn in self.drawn]
         return next(
-            (tuple(int(part) for part in color) for color in stated if color is not None and len(color) == 3), None
+            (
+                (int(color[0]), int(color[1]), int(color[2]))
+                for color in stated
+                if color is not None and len(color) == 3
+            ),
+            None,
         )
 
     @property

@@ -75,12 +75,12 @@ def _dice(rings: dict[str, list[np.ndarray]], ct: PlanningCT, labelmap: sitk.Ima
         if uid not in rings and uid not in expected:
             continue
         filled = fill([to_pixels(slice_, ring)[0] for ring in rings.get(uid, [])], (slice_.rows, slice_.columns))
-        total += np.count_nonzero(filled)
+        total += int(np.count_nonzero(filled))
         if uid in expected:
             mask, (column, row) = expected[uid]
             inside = filled[row : row + mask.shape[0], column : column + mask.shape[1]] & mask
-            both += np.count_nonzero(inside)
-            total += np.count_nonzero(mask)
+            both += int(np.count_nonzero(inside))
+            total += int(np.count_nonzero(mask))
     return float(2 * both / total) if total else 0.0
 
 

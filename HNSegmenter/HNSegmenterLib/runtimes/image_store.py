@@ -192,8 +192,8 @@ def build(
 
     lines: deque[str] = deque([""], maxlen=40)
     for message in _messages(engine, start, "Building the image", cancel):
-        if error := message.get("error"):
-            raise EngineFault(_build_sentence(error, lines))
+        if failure := message.get("error"):
+            raise EngineFault(_build_sentence(failure, lines))
         line = (message.get("stream") or message.get("status") or "").strip()
         if not line:
             continue

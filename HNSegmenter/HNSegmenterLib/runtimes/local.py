@@ -85,14 +85,16 @@ class LocalRuntime:
 def _follow(process: subprocess.Popen, emit: Emit, cancel: CancelToken) -> str | None:
     """Pass the process's events on until it ends; returns its error sentence, else its last words on stderr."""
     lines: queue.Queue[str | None] = queue.Queue()
+    out, errors = process.stdout, process.stderr
+    assert out is not None and errors is not None  # run() made pipes of them
 
     def read_events():
-        for line in process.stdout:
+        for line in out:
             lines.put(line)
         lines.put(None)
 
     last_words: deque[str] = deque(maxlen=1)
-    listener = threading.Thread(target=lambda: last_words.extend(process.stderr), daemon=True)
+    listener = threading.Thread(target=lambda: last_words.extend(errors), daemon=True)
     listener.start()
     threading.Thread(target=read_events, daemon=True).start()
     error = None
@@ -134,7 +136,8 @@ def _stop(process: subprocess.Popen) -> None:
             process.kill()
             process.wait()
     for stream in (process.stdout, process.stderr):
-        stream.close()
+        if stream is not None:
+            stream.close()
 
 
 def _raise_for(code: int, error: str | None) -> None:

@@ -106,7 +106,7 @@ def complete(folder: Path, ct_path: Path, image: ImageInfo, seconds: float) -> R
             name = _stem(path)
             warnings.append(f"It cannot be told which organ the labelmap {path.name} means: it keeps that name.")
         organs.append(_organ(name, labelmap, 7 + sum(organ.label > 6 for organ in organs)))
-        sitk.WriteImage(labelmap, str(folder / organs[-1].file), useCompression=True)
+        sitk.WriteImage(labelmap, str(folder / organs[-1].labelmap), useCompression=True)
     if not organs:
         raise RuntimeFault(
             "The thesis's image left no labelmap that lies on the CT: check the image with another series."

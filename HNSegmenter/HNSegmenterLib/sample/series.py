@@ -13,8 +13,8 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pydicom.valuerep import DS
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
 
 from ..errors import HNSegmenterError, WrongUsage
 from .volume import sample_volume
@@ -150,12 +150,12 @@ def _series(ct: sitk.Image, who: MadeUp) -> Dataset:
     return d
 
 
-def _number(value: float) -> DS:
+def _number(value: float) -> DSfloat:
     """At most 16 characters, as a Decimal String may have."""
-    return DS(float(value) + 0.0, auto_format=True)  # no -0.0
+    return DSfloat(float(value) + 0.0, auto_format=True)  # no -0.0
 
 
-def _numbers(values: tuple[float, ...]) -> list[DS]:
+def _numbers(values: tuple[float, ...]) -> list[DSfloat]:
     return [_number(value) for value in values]
 
 
@@ -164,5 +164,5 @@ def _meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = sample_patient(0).uid("writer")
+    meta.ImplementationClassUID = UID(sample_patient(0).uid("writer"))
     return meta

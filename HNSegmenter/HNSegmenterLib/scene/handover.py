@@ -17,7 +17,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -94,7 +94,7 @@ class HandOver:
     def running(self) -> bool:
         """Whether the child process lives."""
         pid = self._record().get("pid")
-        return bool(pid) and alive(pid)
+        return alive(pid) if pid else False
 
     @property
     def started_at(self) -> float:
@@ -183,7 +183,8 @@ def left_behind(root: Path | None = None) -> list[HandOver]:
 def identity(volume: vtkMRMLScalarVolumeNode) -> str:
     """The same for the same CT in any scene: a hash of its slices' UIDs or, where there are none, of its voxels."""
     uids = instance_uids(volume)
-    content = " ".join(uids).encode() if uids else np.ascontiguousarray(array_of(volume))
+    # An array is a buffer, which its type says from Python 3.12 on.
+    content: Any = " ".join(uids).encode() if uids else np.ascontiguousarray(array_of(volume))
     return hashlib.sha256(content).hexdigest()
 
 

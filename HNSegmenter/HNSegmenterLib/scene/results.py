@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 import slicer
@@ -86,7 +86,7 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
     """An organ's voxels, and the grid that they lie on: the given one, or the labelmap's own. Raises RuntimeFault."""
     home = folder / SEGMENTATIONS if (folder / SEGMENTATIONS).is_dir() else folder
     try:
-        labelmap = sitk.ReadImage(str(home / Path(organ.file).name))
+        labelmap = sitk.ReadImage(str(home / organ.labelmap))
     except (RuntimeError, TypeError) as error:
         raise RuntimeFault(f"The labelmap of {organ.name} cannot be read: run the segmentation again.") from error
     if not is_binary(labelmap):
@@ -99,13 +99,15 @@ def _read(folder: Path, organ: Organ, grid: Grid | None) -> tuple[Mask, Grid]:
         raise RuntimeFault(
             f"The labelmap of {organ.name} does not lie on this CT's grid: choose the CT that was segmented."
         )
-    return mask_of_array(sitk.GetArrayViewFromImage(labelmap)), grid or own
+    mask = mask_of_array(sitk.GetArrayViewFromImage(labelmap))
+    assert mask is not None  # is_binary has seen a voxel of it
+    return mask, grid or own
 
 
 def _segments(result: Result, masks: dict[str, Mask], grid: Grid) -> dict:
     """Organ -> vtkSegment; organs that do not overlap share one labelmap."""
     organs = {organ.name: organ for organ in result.organs}
-    images = {}  # organ -> (image, label)
+    images: dict[str, tuple[Any, int]] = {}  # organ -> (image, label)
     for group in layers(masks):
         image = shared_image(group, grid)
         images |= {name: (image, label) for label, name in enumerate(group, start=1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..rtstruct.rois import AUTOMATIC
 from . import provenance
 from .grid import Grid
 
@@ -50,7 +51,7 @@ def _row(node, segment_id: str, status: str, checks: list[str]) -> OrganRow:
     grid = Grid.of_segmentation(node)
     volume = round(mask.count * grid.voxel_ml, 1) if mask is not None and grid is not None else 0.0
     color = tuple(round(part * 255) for part in segment.GetColor())
-    edited = provenance.algorithm_of(node, segment_id, mask) != provenance.AUTOMATIC
+    edited = provenance.algorithm_of(node, segment_id, mask) != AUTOMATIC
     return OrganRow(segment.GetName(), segment_id, volume, status, color, list(checks), edited)
 
 
@@ -60,4 +61,4 @@ def organ_center(node, segment_id: str) -> tuple[float, float, float] | None:
         return None
     centre = [0.0, 0.0, 0.0]
     node.GetSegmentCenterRAS(segment_id, centre)
-    return tuple(centre)
+    return centre[0], centre[1], centre[2]

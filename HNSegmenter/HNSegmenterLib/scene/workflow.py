@@ -21,7 +21,9 @@ from .saving.export import Saved, export_rtstruct
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 
-_FAULTS = {fault.exit_code: fault for fault in (HNSegmenterError, UnusableInput, WrongUsage)}
+_FAULTS: dict[int | None, type[HNSegmenterError]] = {
+    fault.exit_code: fault for fault in (HNSegmenterError, UnusableInput, WrongUsage)
+}
 
 
 def segment(
@@ -68,6 +70,7 @@ def _run(job: HandOver, arguments: list[str], emit: Emit) -> None:
             errors="replace",
         ) as process:
             job.started(process.pid)
+            assert process.stdout is not None  # a pipe
             try:
                 for line in process.stdout:
                     event = parse_line(line)
@@ -90,6 +93,7 @@ def _run(job: HandOver, arguments: list[str], emit: Emit) -> None:
 
 def _cancel(process: subprocess.Popen) -> None:
     """Ask the child to stop, so that it removes its container, and wait for it."""
+    assert process.stdin is not None and process.stdout is not None  # pipes
     try:
         process.stdin.write("cancel\n")
         process.stdin.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,7 +16,7 @@ AE_TITLE = re.compile(
 )  # PS3.5, VR AE: 16 printable ASCII characters, no backslash, not all spaces
 
 # What a key must be beyond its type, and how the sentence says it.
-CHECKS = {
+CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "url": (lambda value: re.match(r"https?://[^/]", value), "an address as http://host:8042"),
     "ae_title": (AE_TITLE.fullmatch, "an AE title: 1 to 16 characters, no backslash"),
     "host": (lambda value: value.strip(), "a host name or address"),

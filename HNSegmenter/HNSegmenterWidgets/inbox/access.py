@@ -114,6 +114,8 @@ class NodeAccess:
 
     def _secret(self) -> dict[str, str]:
         """The password for the child, where it does not find it by itself: asked once, kept in memory alone."""
+        if self.settings is None:
+            raise HNSegmenterError(self.fault or _("Choose the configuration of the DICOM node first (service.toml)."))
         if not self._password and self._found():
             return {}
         self._password = self._password or questions.password(self.settings.node.user, self.settings.node.url)
@@ -124,7 +126,7 @@ class NodeAccess:
     def _found(self) -> bool:
         """Whether the configuration leads to a password."""
         try:
-            return bool(self.settings.node.password())
+            return self.settings is not None and bool(self.settings.node.password())
         except HNSegmenterError:
             return False
 

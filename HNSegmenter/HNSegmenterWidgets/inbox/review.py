@@ -74,7 +74,7 @@ class InboxReview:
         """Fetch CT and results, and show them."""
 
         def ask() -> None:
-            target = self._folder.path / "patient"
+            target = self._place() / "patient"
             self._run = self._access.ask(
                 ["fetch", row["series"], "--out", str(target)],
                 lambda _result: self._fetched(row, target),
@@ -84,15 +84,14 @@ class InboxReview:
 
         self._begin(_("Fetching {patient} ...").format(patient=patient_name(row)), ask)
 
-    def approve(self, row: dict, node) -> None:
+    def approve(self, row: dict, case: scene.Case, node) -> None:
         """Write the contours as RTSTRUCT, say what had to be changed,
         and hand it to the node under the reviewer's name."""
-        case = scene.case_of(scene.volume_of(node))
 
         def ask() -> None:
             targets, types = self._targets(row), ask_types(node)
             with slicer.util.WaitCursor():
-                saved = self._logic.exportDicomRt(node, self._folder.path / "rtstruct", types, onEvent=self._onDrawing)
+                saved = self._logic.exportDicomRt(node, self._place() / "rtstruct", types, onEvent=self._onDrawing)
             contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois)
             choice = questions.approve(patient_name(row), f"{node.GetName()}: {contours}", saved.warnings, targets)
             if choice is None:
@@ -154,6 +153,12 @@ class InboxReview:
             )
 
         self._begin("", ask)
+
+    def _place(self) -> Path:
+        """The folder of what goes on. Raises Cancelled where it was closed meanwhile."""
+        if self._folder is None:
+            raise Cancelled("")
+        return self._folder.path
 
     def _begin(self, text: str, ask: Callable[[], None]) -> None:
         def begin() -> None:
@@ -241,7 +246,7 @@ class InboxReview:
     def _targets(self, row: dict) -> list[questions.Target]:
         """The node's planning systems; what each gets stands in this machine's configuration.
         Raises HNSegmenterError."""
-        known = self._access.settings.destinations
+        known = self._access.settings.destinations if self._access.settings is not None else {}
         names = row.get("destinations") or list(known)
         there = {name: known[name] for name in names if name in known}
         if not there:

@@ -40,8 +40,8 @@ class InboxSection:
             ui.inboxFilterBox.addItem(text, everything)
         ui.inboxConfigureButton.connect("clicked()", self.onConfigure)
         ui.inboxRefreshButton.connect("clicked()", self.onRefresh)
-        ui.inboxOpenButton.connect("clicked()", lambda: self._review.open(self._table.chosen))
-        ui.inboxRejectButton.connect("clicked()", lambda: self._review.reject(self._table.chosen))
+        ui.inboxOpenButton.connect("clicked()", lambda: self._withChosen(self._review.open))
+        ui.inboxRejectButton.connect("clicked()", lambda: self._withChosen(self._review.reject))
         ui.inboxApproveButton.connect("clicked()", self.onApprove)
         ui.inboxCancelButton.connect("clicked()", self._review.cancel)
         ui.inboxTable.connect("cellDoubleClicked(int,int)", lambda _row, _column: self._onDoubleClick())
@@ -89,8 +89,15 @@ class InboxSection:
 
     def onApprove(self) -> None:
         node = self._segmentation()
-        case = scene.case_of(scene.volume_of(node))
-        self._review.approve(self._table.patient(case.series), node)
+        case = scene.case_of(scene.volume_of(node)) if node is not None else None
+        row = self._table.patient(case.series) if case is not None else None
+        if case is not None and row is not None:  # as the button has it
+            self._review.approve(row, case, node)
+
+    def _withChosen(self, action: Callable[[dict], None]) -> None:
+        """For the patient that is chosen: without one the buttons are off."""
+        if (row := self._table.chosen) is not None:
+            action(row)
 
     def update(self) -> None:
         """Buttons and the line on the patient in review, after something was chosen, began or ended."""
@@ -131,11 +138,12 @@ class InboxSection:
 
     def _showSetup(self) -> None:
         """Sections and sentences for this machine's configuration, or for none."""
-        ready = self._access.settings is not None
+        settings = self._access.settings
+        ready = settings is not None
         self._ui.inboxBody.setVisible(ready)
         self._ui.inboxSetupLabel.text = (
-            _("Node: {url}").format(url=self._access.settings.node.url)
-            if ready
+            _("Node: {url}").format(url=settings.node.url)
+            if settings is not None
             else self._access.fault
             or _(
                 "Not set up. Patients that a scanner sends to the clinic's DICOM node are contoured there and wait "
@@ -153,7 +161,7 @@ class InboxSection:
 
     def _onDoubleClick(self) -> None:
         if self._ui.inboxOpenButton.enabled:
-            self._review.open(self._table.chosen)
+            self._withChosen(self._review.open)
 
     def _onTimer(self) -> None:
         if self._access.silent and (self._followed or self._ui.inboxTable.visible):

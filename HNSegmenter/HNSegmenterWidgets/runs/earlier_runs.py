@@ -54,5 +54,6 @@ class EarlierRuns:
         self._ui.noticeFrame.setVisible(False)
 
     def onReject(self) -> None:
-        self._job.remove()
+        if self._job is not None:
+            self._job.remove()
         self.look()

@@ -67,21 +67,23 @@ class Runner:
 
     def waited(self) -> Run:
         """The run, once it is done. Raises Cancelled, RuntimeFault with its sentence."""
-        self._run.wait()
-        if self._run.state == RunState.CANCELLED:
+        run = self._run
+        assert run is not None  # begin() comes before
+        run.wait()
+        if run.state == RunState.CANCELLED:
             raise Cancelled
-        if self._run.state == RunState.FAILED:
-            raise RuntimeFault(self._run.sentence)
-        return self._run
+        if run.state == RunState.FAILED:
+            raise RuntimeFault(run.sentence)
+        return run
 
     def cancel(self) -> None:
         """Ask the run to stop; it ends soon, its container removed."""
-        if self.running:
+        if self._run is not None and self._run.running:
             self._run.cancel()
 
     def kill(self) -> None:
         """The last resort; the next run removes what this one leaves."""
-        if self.running:
+        if self._run is not None and self._run.running:
             self._run.kill()
 
     def abandon(self) -> None:
@@ -91,5 +93,5 @@ class Runner:
 
     def release(self) -> None:
         """Let the run finish without Slicer; leftBehind() finds it at the next start."""
-        if self.running:
+        if self._run is not None and self._run.running:
             self._run.release()

@@ -136,6 +136,10 @@ def without_sums(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("")
 
 
+def sums_of_one_word(folder: Path) -> None:
+    (folder / "SHA256SUMS").write_text("nothing\n")
+
+
 def no_network(folder: Path) -> None:
     (folder / "network.onnx").write_bytes(b"nothing")
     seal(folder)
@@ -154,6 +158,10 @@ def later_contract(folder: Path) -> None:
 
 def without_spacing(folder: Path) -> None:
     change(folder, "model.json", lambda about: about["preprocessing"].pop("spacing_mm"))
+
+
+def two_spacings(folder: Path) -> None:
+    change(folder, "model.json", lambda about: about["preprocessing"]["spacing_mm"].pop())
 
 
 def more_organs_than_outputs(folder: Path) -> None:
@@ -178,9 +186,11 @@ def name_used_twice(folder: Path) -> None:
         damaged,
         without_organs,
         without_sums,
+        sums_of_one_word,
         no_network,
         later_contract,
         without_spacing,
+        two_spacings,
         more_organs_than_outputs,
         no_organ,
         name_that_leaves_the_folder,

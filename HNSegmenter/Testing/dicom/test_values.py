@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 
 from HNSegmenterLib.dicom import read_planning_ct
+from HNSegmenterLib.dicom.headers import Header
 from HNSegmenterLib.dicom.hounsfield import check_hu
 from HNSegmenterLib.errors import UnusableInput
 from Testing.phantoms import edit, head_phantom, write_ct_series
@@ -58,6 +62,12 @@ def test_void_corners_and_surroundings_are_no_reason(tmp_path, void):
     write_ct_series(tmp_path / "cropped", cropped, SPACING, signed=True, intercept=0)
     for name in ("corners", "cropped"):
         assert not read_planning_ct(tmp_path / name).warnings
+
+
+def test_a_header_without_what_it_needs_is_refused_with_the_attribute_s_name():
+    header = Header(Path("ct_007.dcm"), Dataset(), None)
+    with pytest.raises(UnusableInput, match=r"^ct_007\.dcm has no usable Pixel Spacing\. Export the series again"):
+        header.all_needed("PixelSpacing", 2)
 
 
 @pytest.mark.parametrize("written", ["HOUNSFIELD", "Hounsfield Units", "hu", "US", "UNSPECIFIED", ""])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 
 from ..errors import UnusableInput
 from . import sanity
@@ -74,7 +75,7 @@ def _open(path: Path) -> nib.Nifti1Image:
 def _hounsfield_units(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndarray:
     """The voxels as int16 HU [i, j, k]; a memory map where an uncompressed file already holds them so."""
     stored = _stored_values(image, shape)
-    slope, intercept = image.dataobj.slope, image.dataobj.inter
+    slope, intercept = _unread(image).slope, _unread(image).inter
     if stored.dtype.kind not in "iuf":
         raise UnusableInput("The image holds colours or complex numbers, a CT holds one number a voxel: give a CT.")
     if stored.dtype.newbyteorder("=") == np.int16 and (slope, intercept) == (1.0, 0.0):
@@ -90,9 +91,14 @@ def _hounsfield_units(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndar
     return hounsfield
 
 
+def _unread(image: nib.Nifti1Image) -> ArrayProxy:
+    assert isinstance(image.dataobj, ArrayProxy)  # as nib.load gives it
+    return image.dataobj
+
+
 def _stored_values(image: nib.Nifti1Image, shape: tuple[int, ...]) -> np.ndarray:
     try:
-        return np.asanyarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
+        return np.asanyarray(_unread(image).get_unscaled()).reshape(shape, order="F")
     except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         if getattr(error, "errno", None) is not None:
             raise

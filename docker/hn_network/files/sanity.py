@@ -39,18 +39,19 @@ def check_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
         raise UnusableInput("The image is a single slice: give the whole CT.")
     if prod(shape) > MOST_VOXELS:
         raise UnusableInput(f"The image has {' x '.join(map(str, shape))} voxels, too many: give one patient's CT.")
-    return shape
+    i, j, k = shape
+    return i, j, k
 
 
 def check_geometry(header: nib.Nifti1Header, shape: tuple[int, int, int]) -> np.ndarray:
     """The affine (4, 4) of voxel indices to mm, RAS: the sform, else the qform. Raises UnusableInput."""
     sform, qform = _coded_affines(header)
-    if sform is None and qform is None:
+    affine = sform if sform is not None else qform
+    if affine is None:
         raise UnusableInput(
             "The image does not say how it lies in the patient (qform and sform codes are 0), so left and right "
             "can't be told apart: export it again with its orientation."
         )
-    affine = sform if sform is not None else qform
     if int(header["xyzt_units"]) & 7 in (METRES, MICROMETRES):
         raise UnusableInput("The image gives its spacing in metres or micrometres: export it again in millimetres.")
     if not np.isfinite(affine).all():
@@ -133,7 +134,7 @@ def _is_too_low(sample: np.ndarray) -> bool:
 def _soft_share(values: np.ndarray) -> float:
     dense = values > DENSE_HU
     soft = (values >= TISSUE_RANGE_HU[0]) & (values <= TISSUE_RANGE_HU[1])
-    return float(np.count_nonzero(soft) / max(1, np.count_nonzero(dense)))
+    return float(np.count_nonzero(soft) / max(1, int(np.count_nonzero(dense))))
 
 
 def _coded_affines(header: nib.Nifti1Header) -> tuple[np.ndarray | None, np.ndarray | None]:

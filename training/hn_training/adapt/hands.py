@@ -16,7 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from .. import grid
 from ..config import ORGANS, ConfigError
 from ..data.cache import Inside
-from ..data.patients import Patient, read_lps
+from ..data.patients import Patient, load_volume, read_lps
 from .settings import Patients
 
 CT, FINE, NIFTI = "data", "_fine", ".nii.gz"
@@ -149,7 +149,7 @@ def volume(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
 
 def lps_affine(path: Path) -> np.ndarray:
     """Voxel (x, y, z) to mm, of the volume as `read_lps` turns it."""
-    file = nib.load(path)
+    file = load_volume(path)
     turn = nib.orientations.ornt_transform(nib.io_orientation(file.affine), nib.orientations.axcodes2ornt("LPS"))
     return file.affine @ nib.orientations.inv_ornt_aff(turn, file.shape[:3])
 

@@ -24,7 +24,7 @@ def measured(found: np.ndarray, patient: Patient, organ: int, sound: np.ndarray)
     distance = hausdorff95(found, reference, patient.spacing)
     return {
         "dice": dice(found, reference),
-        "volume": np.count_nonzero(found) / max(1, np.count_nonzero(reference)),
+        "volume": np.count_nonzero(found) / max(1, int(np.count_nonzero(reference))),
         "hd95": distance if math.isfinite(distance) else None,
     }
 

@@ -20,7 +20,8 @@ def volumes(settings: Settings, config: Config, cases: list[hands.Case]) -> dict
 
     Folders by the patient's name.
     """
-    root, ready = Path(config.data.cache) / "volumes" / "patients", {}
+    root = Path(config.data.cache) / "volumes" / "patients"
+    ready: dict[str, list[Path]] = {}
     for case in cases:
         for hand in hands.teachers(case, settings.patients):
             target = root / f"{case.name}.{hand}"

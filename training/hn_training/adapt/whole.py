@@ -150,7 +150,7 @@ def scheduled(config: Config, steps: int) -> Config:
 def crossed(parts: dict[str, dict]) -> dict[str, dict]:
     """Measures by patient and organ, each part at the thresholds of the other parts;
     of its own where there is no other."""
-    found = {}
+    found: dict[str, dict] = {}
     for name, part in parts.items():
         others = pooled(scores for other, scores in parts.items() if other != name)
         found |= measures.at(part, measures.thresholds(others or part))

@@ -14,7 +14,7 @@ import torch
 from monai.transforms import Compose, MapTransform, RandAffined, RandGaussianSmoothd, Randomizable
 from torch.nn import functional as F
 
-from ..config import ORGANS, Augment, Grid, mirrored_classes
+from ..config import ORGANS, Augment, Grid, mirrored_classes, three
 from ..grid import AIR_HU, BODY_HU, window
 
 KEYS = ("image", "labels", "unknown")
@@ -174,7 +174,7 @@ class Window(MapTransform):
 def oversized(grid: Grid, settings: Augment) -> tuple[int, int, int]:
     """Patch size (z, y, x) to cut so that rotation and scaling rarely look outside of it."""
     grow = (1 + settings.scale) * (1 + math.sin(math.radians(settings.rotation_deg)) / 2)
-    return tuple(math.ceil(n * grow) for n in grid.patch_zyx)
+    return three(math.ceil(n * grow) for n in grid.patch_zyx)
 
 
 def training_transforms(grid: Grid, settings: Augment) -> Compose:

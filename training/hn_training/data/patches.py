@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class Patches(Dataset):
         jitter = np.array(JITTER_VOXELS)
         return patient, organ, voxels[random.integers(len(voxels))] + random.integers(-jitter, jitter + 1)
 
-    def around(self, patient: int, centre: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def around(self, patient: int, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Image (z, y, x) float32 HU, and labels, unknown bits and share of void (3, z, y, x) uint8."""
         image = np.load(self.volumes[patient] / "image.npy", mmap_mode="r")
         target = np.load(self.volumes[patient] / "target.npy", mmap_mode="r")
@@ -108,7 +108,7 @@ class Patches(Dataset):
         target[1][(target[2] > 0) & (target[0] == 0)] = ALL_UNKNOWN
 
 
-def by_kind(organs: Sequence[int]) -> list[list[int]]:
+def by_kind(organs: Iterable[int]) -> list[list[int]]:
     """Classes grouped by organ: a patch round one of a pair mostly shows its twin as well."""
     kinds: dict[str, list[int]] = {}
     for organ in organs:
@@ -116,7 +116,7 @@ def by_kind(organs: Sequence[int]) -> list[list[int]]:
     return list(kinds.values())
 
 
-def cut(volume: np.ndarray, centre: Sequence[int], size: Sequence[int], fill: int) -> np.ndarray:
+def cut(volume: np.ndarray, centre: Sequence[int] | np.ndarray, size: Sequence[int], fill: int) -> np.ndarray:
     """A box of `size` around `centre`, both (z, y, x); `fill` where it leaves the volume."""
     box = np.full(size, fill, volume.dtype)
     inner, outer = [], []

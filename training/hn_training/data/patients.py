@@ -8,8 +8,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import SpatialImage
 
-from ..config import ORGANS, ConfigError, Data
+from ..config import ORGANS, ConfigError, Data, three
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,21 @@ def read(folder: Path, data: Data) -> Patient:
     return Patient(folder.name, image, labels, spacing, frozenset(context), unsound, context)
 
 
+def load_volume(path: Path) -> SpatialImage:
+    """Raises ImageFileError where the file holds no volume."""
+    file = nib.load(path)
+    if not isinstance(file, SpatialImage):
+        raise ImageFileError(f"{path.name} holds no volume")
+    return file
+
+
 def read_lps(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     """A NIfTI volume as (z, y, x) with LPS axes, and its spacing in mm, x, y, z."""
-    file = nib.load(path)
+    file = load_volume(path)
     turn = nib.orientations.ornt_transform(nib.io_orientation(file.affine), nib.orientations.axcodes2ornt("LPS"))
     file = file.as_reoriented(turn)
     volume = np.ascontiguousarray(np.asarray(file.dataobj).T)
-    return volume, tuple(float(s) for s in file.header.get_zooms()[:3])
+    return volume, three(float(s) for s in file.header.get_zooms()[:3])
 
 
 def index_entry(index: str, folder: Path) -> dict | None:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.path import Path as Polygon
 
 from ..config import ConfigError
+from ..data.patients import load_volume
 
 LABELS = {"Eye_L": 8, "Eye_R": 9}
 """Values that `paint` adds to a label.nii.gz."""
@@ -37,7 +38,7 @@ def load(path: Path) -> dict[str, dict]:
     return patients
 
 
-def mask(eye: dict, shape: Sequence[int], spacing: Sequence[float]) -> np.ndarray:
+def mask(eye: dict, shape: Sequence[int], spacing: Sequence[float] | np.ndarray) -> np.ndarray:
     """Bool (z, y, x) of `shape`: voxels of which at least half lies inside the eye.
 
     `eye` is an ellipsoid along the axes ({"centre_ijk": voxel x, y, z, "radii_mm": x, y, z}) or
@@ -49,7 +50,7 @@ def mask(eye: dict, shape: Sequence[int], spacing: Sequence[float]) -> np.ndarra
     return ellipsoid(eye["centre_ijk"], np.asarray(eye["radii_mm"]) / spacing, shape)
 
 
-def ellipsoid(centre: Sequence[float], radii: Sequence[float], shape: Sequence[int]) -> np.ndarray:
+def ellipsoid(centre: Sequence[float], radii: Sequence[float] | np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """`centre` and `radii` in voxels, x, y, z; bool (z, y, x)."""
     squares = [((fine(size) - c) / r) ** 2 for size, c, r in zip(reversed(shape), centre, radii)]
     x, y, z = squares
@@ -134,7 +135,7 @@ def write_patient(patient: dict, folder: Path, target: Path) -> None:
         image.symlink_to((folder / "data.nii.gz").resolve())
     except OSError:  # Windows without the right to make links
         shutil.copyfile(folder / "data.nii.gz", image)
-    file = nib.load(folder / "label.nii.gz")
+    file = load_volume(folder / "label.nii.gz")
     if nib.aff2axcodes(file.affine) != ("L", "P", "S"):
         raise ValueError(f"{folder} has other axes than LPS; the contours of the eyes are in LPS voxels.")
     labels = np.asarray(file.dataobj)

@@ -18,6 +18,9 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import map_coordinates, spline_filter
 
+from ..config import three
+from ..data.patients import load_volume
+
 RAYS = 32
 STEP_MM = 0.25
 POINTS = 24
@@ -110,7 +113,8 @@ def trace(
         angles = np.arange(RAYS) * 2 * np.pi / RAYS
         outline = np.column_stack([np.cos(angles) * chosen, np.sin(angles) * chosen])
         outline = outline / np.asarray(spacing) + np.asarray(centre)
-        centre = tuple(centroid(outline))
+        x, y = centroid(outline)
+        centre = (float(x), float(y))
     return smooth(outline)
 
 
@@ -125,13 +129,13 @@ def smooth(points: np.ndarray, count: int = POINTS) -> np.ndarray:
     return np.column_stack([np.interp(wanted, length, fine[:, i]) for i in range(2)])
 
 
-def area(points: np.ndarray) -> float:
+def area(points: np.ndarray | list) -> float:
     """Area of a polygon (n, 2), in squares of its units."""
     x, y = np.asarray(points, float).T
     return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
 
 
-def centroid(points: np.ndarray) -> np.ndarray:
+def centroid(points: np.ndarray | list) -> np.ndarray:
     """Centroid (x, y) of a polygon's area."""
     x, y = np.asarray(points, float).T
     cross = x * np.roll(y, -1) - np.roll(x, -1) * y
@@ -182,11 +186,11 @@ def draw(volume: np.ndarray, spacing: tuple[float, float, float], plan: dict) ->
 
 def draw_patient(path: Path, plan: dict) -> dict:
     """Both eyes of one CT (`path`: NIfTI, LPS axes) by the patient's plan."""
-    image = nib.load(path)
+    image = load_volume(path)
     if nib.aff2axcodes(image.affine) != ("L", "P", "S"):
         raise ValueError(f"{path} does not have LPS axes; re-orient it first.")
     volume = np.asarray(image.dataobj, dtype=float)
-    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
+    spacing = three(float(s) for s in image.header.get_zooms()[:3])
     eyes = {eye: draw(volume, spacing, plan[eye]) for eye in ("Eye_L", "Eye_R")}
     return {"state": plan["state"]} | eyes
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..config import ORGANS
+from ..config import ORGANS, three
 from ..data.patients import Patient
 from ..packing.model_folder import COLORS
 
@@ -55,7 +55,7 @@ def around(seen: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice
         box.append(
             slice(max(0, inside[0] - margin), inside[-1] + margin + 1) if len(inside) else slice(0, seen.shape[axis])
         )
-    return tuple(box)
+    return three(box)
 
 
 def slices(seen: np.ndarray, axis: int, count: int) -> list[int]:

@@ -79,7 +79,7 @@ def between_common_ends(one: np.ndarray, other: np.ndarray) -> slice:
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.count_nonzero(one & other) / max(1, np.count_nonzero(one) + np.count_nonzero(other))
+    return 2 * np.count_nonzero(one & other) / max(1, int(np.count_nonzero(one) + np.count_nonzero(other)))
 
 
 def hausdorff95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:

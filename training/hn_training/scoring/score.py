@@ -106,7 +106,7 @@ def quick_patients(config: Config) -> list[Path]:
     """The `validate_patients` validation patients with most organs drawn and sound, the first of equals."""
     found = folders(config.data.validation)
     organs = {folder: len(counted(read(folder, config.data), absent=False)) for folder in found}
-    return sorted(found, key=organs.get, reverse=True)[: config.optimise.validate_patients]
+    return sorted(found, key=organs.__getitem__, reverse=True)[: config.optimise.validate_patients]
 
 
 def means(scores: dict[str, dict[str, float]]) -> dict[str, float]:

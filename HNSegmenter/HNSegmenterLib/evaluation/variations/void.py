@@ -50,7 +50,7 @@ def is_whole(plane: np.ndarray, spacing: tuple[float, float]) -> bool:
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(stored))
     body = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.Cast(parts == 1, sitk.sitkUInt8))) != 0
     pixels = np.count_nonzero(body)
-    return pixels * np.prod(spacing) / 100 >= SLICE_CM2 and pixels >= HULL_SHARE * hull_pixels(body)
+    return bool(pixels * np.prod(spacing) / 100 >= SLICE_CM2 and pixels >= HULL_SHARE * hull_pixels(body))
 
 
 def hull_pixels(mask: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def hull_pixels(mask: np.ndarray) -> float:
     rights = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
     corners = sorted(
         (x, y)
-        for row, left, right in zip(rows, lefts, rights, strict=True)
+        for row, left, right in zip(rows.tolist(), lefts.tolist(), rights.tolist(), strict=True)
         for y in (row, row + 1)
         for x in (left, right)
     )

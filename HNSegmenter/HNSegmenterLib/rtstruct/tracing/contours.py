@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -178,7 +178,8 @@ def _rings(mask: np.ndarray) -> Iterator[np.ndarray]:
     import contourpy  # when it is drawn: Slicer's Python has it only after the first use
 
     generator = contourpy.contour_generator(z=field, name="serial", fill_type=contourpy.FillType.OuterOffset)
-    polygons, offsets = generator.filled(0.5, 1.5)
+    filled: Any = generator.filled(0.5, 1.5)  # its type leaves open which fill_type was asked for
+    polygons, offsets = filled
     for points, starts in zip(polygons, offsets, strict=True):
         rings = [without_collinear(points[a : b - 1] - 1) for a, b in pairwise(starts)]
         yield keyhole(rings[0], rings[1:])

@@ -36,9 +36,10 @@ def own_areas(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """
     areas, planes, windings = _strips([_edges(ring, plane, 0) for plane, ring in enumerate(rings)], 1)
     times = np.abs(windings[:, 0])
-    return tuple(
+    surrounded, twice = (
         np.bincount(planes, areas * which, len(rings)) for which in (times > 0, (times > 0) & (times % 2 == 0))
     )
+    return surrounded, twice
 
 
 def arrange(rings: Sequence[np.ndarray], filled: Sequence[float]) -> tuple[list[tuple[int, list[int]]], list[int]]:

@@ -144,7 +144,7 @@ def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
     return Options(
         names=all_names,
         algorithms={known[roi.segment_id]: roi.algorithm for roi in plan},
-        types={known[roi.segment_id]: roi.interpreted_type for roi in plan},
+        types={known[roi.segment_id]: roi.interpreted_type for roi in plan if roi.interpreted_type is not None},
         series_description=DESCRIPTION,
     )
 
@@ -161,7 +161,7 @@ def _drawn(job: _Job, use_slicer_rt: bool, emit: Emit) -> tuple[Dataset, str, st
             if min(scores.values()) >= LEAST_DICE:
                 return dataset, SLICER_RT, "SlicerRT's exporter drew the contours.", warnings
             why = (
-                f"SlicerRT's contours of {min(scores, key=scores.get)} differ from the segment (Dice "
+                f"SlicerRT's contours of {min(scores, key=scores.__getitem__)} differ from the segment (Dice "
                 f"{min(scores.values()):.3f})"
             )
         except HNSegmenterError as fault:

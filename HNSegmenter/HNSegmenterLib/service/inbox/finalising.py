@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from ...errors import UnusableInput, WrongUsage
 from ...quiet import quiet
@@ -101,7 +102,7 @@ def approve(dataset: Dataset, reviewer: str, time: datetime) -> None:
 @quiet()
 def mark_not_reviewed(dataset: Dataset, sop_instance_uid: str) -> None:
     """For a destination that gets structure sets without a review: says so wherever a planning system shows a text."""
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     dataset.StructureSetLabel = NOT_REVIEWED
     dataset.StructureSetName = f"{NOT_REVIEWED} {dataset.get('StructureSetName', '')}".strip()[:64]
     dataset.SeriesDescription = f"{NOT_REVIEWED}: HN Segmenter, automatic contours"

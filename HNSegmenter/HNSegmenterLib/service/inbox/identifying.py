@@ -48,11 +48,11 @@ def identified(rois: Sequence[PairedRoi], organs: Sequence[Organ], warn: Callabl
 
 
 def _by_code(roi: PairedRoi, organs: Sequence[Organ]) -> list[Organ]:
-    return [organ for organ in organs if organ.code and _code(organ) in roi.codes]
+    return [organ for organ in organs if organ.code and _code(organ, organ.code) in roi.codes]
 
 
-def _code(organ: Organ) -> tuple[str, str, str]:
-    return organ.code["value"], organ.code["scheme"], organ.laterality["value"] if organ.laterality else ""
+def _code(organ: Organ, code: dict) -> tuple[str, str, str]:
+    return code["value"], code["scheme"], organ.laterality["value"] if organ.laterality else ""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -48,7 +48,9 @@ def read(node: Node, series: str, job: str) -> Review | None:
 def reviewed_set(node: Node, series: str, job: str) -> bytes | None:
     """The finalised RTSTRUCT of that job's approval, as a DICOM file. Raises NodeFault."""
     content = node.attachment(series, REVIEW)
-    review = parsed(content) if content else None
+    if not content:
+        return None
+    review = parsed(content)
     if review is None or review.job != job or review.decision != APPROVE:
         return None
     with zipfile.ZipFile(BytesIO(content)) as archive:

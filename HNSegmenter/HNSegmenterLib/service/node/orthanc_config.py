@@ -175,7 +175,7 @@ def _password(settings: ServiceSettings) -> str:
 def _address(host: str) -> str:
     """The IPv4 address of a host."""
     try:
-        found = {item[4][0] for item in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
+        found = {str(item[4][0]) for item in socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         raise WrongUsage(
             f"The host {host} has no IPv4 address that is known here: give its address in its place."

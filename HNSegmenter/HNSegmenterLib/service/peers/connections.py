@@ -11,9 +11,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread
+from pydicom.uid import RTStructureSetStorage
 from pynetdicom import AE, evt
 from pynetdicom.pdu import A_ASSOCIATE_RJ
-from pynetdicom.sop_class import RTStructureSetStorage, Verification
 
 from ...errors import HNSegmenterError
 from ...rtstruct.encoding import dicom_file
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
     from pynetdicom.association import Association
 
+VERIFICATION = "1.2.840.10008.1.1"  # of C-ECHO
 TIMEOUT_S = 10.0
 _TRANSFER_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]  # explicit and implicit VR, little endian
 _SUCCESS, _DUPLICATE = 0x0000, 0x0111
@@ -70,7 +71,7 @@ class DeliveryFault(HNSegmenterError):
 def echo(peer: Peer, calling_ae: str, tls: TlsFiles | None = None, timeout_s: float = TIMEOUT_S) -> Light:
     """C-ECHO as `calling_ae`; never raises: every failure is a red light with its likely cause."""
     try:
-        with _association(peer, calling_ae, tls, Verification, timeout_s) as association:
+        with _association(peer, calling_ae, tls, VERIFICATION, timeout_s) as association:
             status = association.send_c_echo().get("Status")
     except DeliveryFault as fault:
         return Light(peer.name, peer.address, False, fault.sentence)

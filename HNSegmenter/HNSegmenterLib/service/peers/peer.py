@@ -25,6 +25,11 @@ class Peer:
 class TlsFiles(Protocol):
     """PEM files: our certificate, its key, and the authority that issued the peers' certificates."""
 
-    certificate: Path
-    key: Path
-    ca: Path
+    @property
+    def certificate(self) -> Path: ...
+
+    @property
+    def key(self) -> Path: ...
+
+    @property
+    def ca(self) -> Path: ...

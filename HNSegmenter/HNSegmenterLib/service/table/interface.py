@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ...errors import HNSegmenterError
 
@@ -104,6 +104,7 @@ class Delivery:
 
 
 Row = Job | Delivery
+RowT = TypeVar("RowT", bound=Row)
 
 
 class TableFault(HNSegmenterError):
@@ -116,9 +117,9 @@ class Table(Protocol):
     def add(self, row: Row) -> bool:
         """Add a row; False if its key is there already. `created` and `updated` are set."""
 
-    def get(self, kind: type[Row], key: str) -> Row | None: ...
+    def get(self, kind: type[RowT], key: str) -> RowT | None: ...
 
-    def rows(self, kind: type[Row], states: Iterable[str] | None = None) -> list[Row]:
+    def rows(self, kind: type[RowT], states: Iterable[str] | None = None) -> list[RowT]:
         """All rows, or those in one of the states, oldest first."""
 
     def of_series(self, node_id: str) -> list[Job]:
@@ -155,11 +156,11 @@ def digest_of(sop_instance_uids: Iterable[str]) -> str:
 
 def expired(table: Table, now: float) -> list[Row]:
     """Rows whose worker has not been heard of within its lease."""
-    working = [*table.rows(Job, [State.SEGMENTING]), *table.rows(Delivery, [Sending.SENDING])]
+    working: list[Row] = [*table.rows(Job, [State.SEGMENTING]), *table.rows(Delivery, [Sending.SENDING])]
     return [row for row in working if row.lease_until <= now]
 
 
-def due(table: Table, kind: type[Row], now: float) -> list[Row]:
+def due(table: Table, kind: type[RowT], now: float) -> list[RowT]:
     """Rows that wait for a worker and whose time has come, oldest first."""
     waiting = State.QUEUED if kind is Job else Sending.PENDING
     return [row for row in table.rows(kind, [waiting]) if row.next_try_at <= now]

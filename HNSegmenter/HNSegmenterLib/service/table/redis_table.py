@@ -12,12 +12,12 @@ from typing import Any
 
 import redis
 
-from .interface import Delivery, Job, Row, TableFault
+from .interface import Delivery, Job, Row, RowT, TableFault
 
 PREFIX = "hn-segmenter:"
 PASSWORD_VARIABLE = "HNSEG_REDIS_PASSWORD"
-NAMES = {Job: "job", Delivery: "delivery"}
-KINDS = {"str": str, "int": int, "float": float, "dict": json.loads}
+NAMES: dict[type, str] = {Job: "job", Delivery: "delivery"}
+KINDS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "dict": json.loads}
 
 # One script is one step for all clients. KEYS: the row, then sets of its name. ARGV: name, key, then as said.
 ADD = """
@@ -74,10 +74,10 @@ class RedisTable:
         arguments = [_prefix(type(row)), row.key, str(row.state), group, *_flat(values)]
         return bool(self._run("add", type(row), row.key, arguments))
 
-    def get(self, kind: type[Row], key: str) -> Row | None:
+    def get(self, kind: type[RowT], key: str) -> RowT | None:
         return next(iter(self._read(kind, [key])), None)
 
-    def rows(self, kind: type[Row], states: Iterable[str] | None = None) -> list[Row]:
+    def rows(self, kind: type[RowT], states: Iterable[str] | None = None) -> list[RowT]:
         if states is None:
             return self._read(kind, self._members(kind, "all"))
         chosen = [str(state) for state in states]
@@ -107,10 +107,10 @@ class RedisTable:
     def close(self) -> None:
         self._redis.connection_pool.disconnect()
 
-    def _members(self, kind: type[Row], name: str) -> list[str]:
+    def _members(self, kind: type, name: str) -> list[str]:
         return [key.decode() for key in self._do(self._redis.smembers, _prefix(kind) + name)]
 
-    def _read(self, kind: type[Row], keys: list[str]) -> list[Row]:
+    def _read(self, kind: type[RowT], keys: list[str]) -> list[RowT]:
         with self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hgetall(_prefix(kind) + key)
@@ -131,7 +131,7 @@ class RedisTable:
             ) from error
 
 
-def _prefix(kind: type[Row]) -> str:
+def _prefix(kind: type) -> str:
     return f"{PREFIX}{NAMES[kind]}:"
 
 
@@ -149,5 +149,5 @@ def _stored(value) -> str:
     return repr(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _row(kind: type[Row], values: dict[bytes, bytes]) -> Row:
-    return kind(**{item.name: KINDS[item.type](values[item.name.encode()].decode()) for item in fields(kind)})
+def _row(kind: type[RowT], values: dict[bytes, bytes]) -> RowT:
+    return kind(**{item.name: KINDS[str(item.type)](values[item.name.encode()].decode()) for item in fields(kind)})

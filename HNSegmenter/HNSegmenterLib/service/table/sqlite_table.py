@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from .interface import Delivery, Job, Row, TableFault
+from .interface import Delivery, Job, Row, RowT, TableFault
 
 TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "dict": "TEXT"}
 NAMES = {Job: "job", Delivery: "delivery"}
@@ -35,7 +35,7 @@ class SqliteTable:
         self._connection.row_factory = sqlite3.Row
         with self._transaction() as run:
             for kind, name in NAMES.items():
-                columns = ", ".join(f"{item.name} {TYPES[item.type]} NOT NULL" for item in fields(kind))
+                columns = ", ".join(f"{item.name} {TYPES[str(item.type)]} NOT NULL" for item in fields(kind))
                 run(f"CREATE TABLE IF NOT EXISTS {name} (key TEXT PRIMARY KEY, {columns})")
                 run(f"CREATE INDEX IF NOT EXISTS {name}_state ON {name} (state)")
             run("CREATE INDEX IF NOT EXISTS job_node_id ON job (node_id)")
@@ -49,10 +49,10 @@ class SqliteTable:
         with self._transaction() as run:
             return run(f"INSERT OR IGNORE INTO {NAMES[type(row)]} ({columns}) VALUES ({marks})", values).rowcount == 1
 
-    def get(self, kind: type[Row], key: str) -> Row | None:
+    def get(self, kind: type[RowT], key: str) -> RowT | None:
         return next(iter(self._select(kind, "key = ?", [key])), None)
 
-    def rows(self, kind: type[Row], states: Iterable[str] | None = None) -> list[Row]:
+    def rows(self, kind: type[RowT], states: Iterable[str] | None = None) -> list[RowT]:
         if states is None:
             return self._select(kind, "1", [])
         chosen = [str(state) for state in states]
@@ -94,7 +94,7 @@ class SqliteTable:
         with self._lock:
             self._connection.close()
 
-    def _select(self, kind: type[Row], condition: str, arguments: list) -> list[Row]:
+    def _select(self, kind: type[RowT], condition: str, arguments: list) -> list[RowT]:
         with self._transaction() as run:
             found = run(f"SELECT * FROM {NAMES[kind]} WHERE {condition} ORDER BY created, key", arguments).fetchall()
         return [_row(kind, values) for values in found]
@@ -120,7 +120,7 @@ def _stored(values: dict) -> dict:
     }
 
 
-def _row(kind: type[Row], values: sqlite3.Row) -> Row:
+def _row(kind: type[RowT], values: sqlite3.Row) -> RowT:
     return kind(
         **{
             item.name: json.loads(values[item.name]) if item.type == "dict" else values[item.name]

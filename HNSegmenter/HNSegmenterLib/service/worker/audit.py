@@ -25,7 +25,7 @@ class Audit:
 
     def write(self, event: str, job: str, series_uid: str, **facts: str | int | float) -> None:
         """event: a verb in the past ("added", "moved", "sent"). facts: state, reason, reviewer, destination, ..."""
-        values = {
+        values: dict[str, str | int | float] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
             "job": job,

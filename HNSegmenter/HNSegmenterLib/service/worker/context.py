@@ -19,7 +19,7 @@ from ...events import CancelToken
 from ...runtimes.base import Runtime
 from ..node.client import JOB, Node, NodeFault, NotThere
 from ..settings import ServiceSettings
-from ..table.interface import Delivery, Job, Row, Sending, State, Table
+from ..table.interface import Delivery, Job, Row, RowT, Sending, State, Table, TableFault
 from ..table.opening import open_table
 from .audit import NAME, Audit
 
@@ -61,10 +61,22 @@ class Service:
         self.publish(row.id if isinstance(row, Job) else row.job)
         return True
 
-    def claim(self, row: Row) -> Row | None:
+    def job(self, key: str) -> Job:
+        """One that is in the table, for none is ever taken out. Raises TableFault."""
+        job = self.table.get(Job, key)
+        if job is None:
+            raise TableFault(f"Job {key} is not in the table any more: was worker.queue changed, or its file removed?")
+        return job
+
+    def claim(self, row: RowT) -> RowT | None:
         """Make the row ours to work on; None if another worker was first."""
         working = State.SEGMENTING if isinstance(row, Job) else Sending.SENDING
-        changes = {"owner": self.owner, "lease_until": self._lease_end(), "attempts": row.attempts + 1, "reason": ""}
+        changes: dict[str, Any] = {
+            "owner": self.owner,
+            "lease_until": self._lease_end(),
+            "attempts": row.attempts + 1,
+            "reason": "",
+        }
         return replace(row, state=working, **changes) if self.move(row, working, **changes) else None
 
     def end(self, row: Row, after: str, **changes: Any) -> bool:
@@ -82,9 +94,8 @@ class Service:
 
     def note(self, event: str, row: Row, **facts: Any) -> None:
         """A line in the audit log, and one for who watches the worker."""
-        job = row
+        job = self.job(row.job) if isinstance(row, Delivery) else row
         if isinstance(row, Delivery):
-            job = self.table.get(Job, row.job)
             facts = {
                 "destination": row.destination,
                 "kind": row.kind,

@@ -98,8 +98,8 @@ def _extent(series: Series, rules: Rules) -> str:
 
 
 def _stackable(slices: tuple[Header, ...]) -> bool:
-    cosines = [cosines_of(header) for header in slices]
-    if None in cosines or not all(position_of(header) for header in slices):
+    cosines = [found for header in slices if (found := cosines_of(header))]
+    if len(cosines) < len(slices) or not all(position_of(header) for header in slices):
         return False
     return bool(np.ptp(cosines, axis=0).max() <= COSINE_TOLERANCE)
 
@@ -114,9 +114,9 @@ def _too_small(ordered: Stack, rules: Rules) -> str:
             "mm are asked for in [rules]."
         )
     first = ordered.headers[0]
-    spacing, size = first.numbers("PixelSpacing", 2), (first.number("Rows"), first.number("Columns"))
-    if spacing and None not in size:
-        field = min(spacing[0] * size[0], spacing[1] * size[1])
+    spacing, rows, columns = first.numbers("PixelSpacing", 2), first.number("Rows"), first.number("Columns")
+    if spacing and rows is not None and columns is not None:
+        field = min(spacing[0] * rows, spacing[1] * columns)
         if field < rules.minimum_field_of_view_mm:
             return (
                 f"Its field of view is {field:.0f} mm: at least {rules.minimum_field_of_view_mm:.0f} "

@@ -65,6 +65,7 @@ def _work(service: Service, job: Job, cancel: CancelToken) -> None:
         raise HNSegmenterError("The series has changed since: it is looked at again when it is complete.")
     if reason := judge(headers, service.settings.rules):
         raise UnusableInput(reason)
+    assert service.runtime is not None  # serving.serve gives it to every worker
     with JobFolder(cancel=cancel) as folder:
         _check_room(folder.path, headers)
         fetch(service, sorted(headers), folder.path / "ct", cancel)
@@ -82,7 +83,7 @@ def _work(service: Service, job: Job, cancel: CancelToken) -> None:
 
 
 def _hand_in(service: Service, job: Job, packed: bytes, summary: dict) -> None:
-    current = service.table.get(Job, job.id)
+    current = service.job(job.id)
     if current.state != State.SEGMENTING or current.owner != service.owner:
         return  # superseded, or taken over
     service.node.attach(job.node_id, RESULTS, packed)
@@ -132,6 +133,9 @@ def model_digest(runtime: Runtime, worker: Worker) -> str:
     Raises RuntimeFault where the model folder is incomplete.
     """
     if runtime.name == "docker":
+        from ...runtimes.docker_runtime import DockerRuntime
+
+        assert isinstance(runtime, DockerRuntime)  # the one of that name
         return runtime.image.model_digest or runtime.image.id
     from ...runtimes.local import network_folder
 
@@ -169,6 +173,6 @@ def _check_room(folder: Path, headers: dict[str, dict]) -> None:
 
 def _place(fault: BaseException) -> str:
     trace = fault.__traceback__
-    while trace.tb_next:
+    while trace is not None and trace.tb_next:
         trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    return "no known place" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

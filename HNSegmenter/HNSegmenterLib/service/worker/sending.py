@@ -10,6 +10,7 @@ from pydicom.uid import generate_uid
 from ...errors import HNSegmenterError, UnusableInput
 from ..inbox import review
 from ..node.client import NotThere
+from ..peers.connections import DeliveryFault
 from ..table.interface import AUTOMATIC, REVIEWED, Delivery, Job, Sending, State
 from . import delivery
 from .context import LOG, Service
@@ -58,11 +59,11 @@ def deliver(service: Service, key: str) -> None:
     row = service.claim(row)
     if row is None:
         return
-    job = service.table.get(Job, row.job)
+    job = service.job(row.job)
     try:
         with service.lease(row):
             _send(service, job, row)
-    except delivery.DeliveryFault as fault:
+    except DeliveryFault as fault:
         if fault.final:
             service.end(row, Sending.FAILED, reason=fault.sentence)
         else:

@@ -123,7 +123,7 @@ class Watch:
             service.publish(key)
             if reason:
                 service.node.detach(job.node_id, RESULTS)  # of what the series was before
-        return service.table.get(Job, key)
+        return service.job(key)
 
     def _revive(self, job: Job, others: list[Job]) -> None:
         """A series that is again what it was before, and one that was deleted and sent again:

@@ -13,8 +13,11 @@ import redis
 
 from HNSegmenterLib.checks import LOOKS
 from HNSegmenterLib.result import NOT_FOUND, NOT_IN_MODEL, Organ
-from HNSegmenterLib.service.settings import Rules
+from HNSegmenterLib.service.settings import Rules, ServiceSettings, Worker
+from HNSegmenterLib.service.table.interface import Delivery, TableFault
+from HNSegmenterLib.service.table.opening import open_table
 from HNSegmenterLib.service.worker.audit import Audit
+from HNSegmenterLib.service.worker.context import Service
 from HNSegmenterLib.service.worker.likely import TELLING, unlikely
 from HNSegmenterLib.service.worker.rules import judge
 from HNSegmenterLib.service.worker.segmenting import neutral, pixels_of
@@ -181,6 +184,14 @@ def test_the_audit_log_catches_up_when_it_can_be_written_again(tmp_path):
     audit.write("moved", "j", "1.2.3", state="segmenting")
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert (first["event"], second["state"]) == ("added", "segmenting") and "reason" not in first
+
+
+def test_a_job_that_left_the_table_is_a_fault_with_a_sentence(tmp_path):
+    table = open_table(Worker(tmp_path))
+    service = Service(ServiceSettings(), None, table, Audit(tmp_path / "audit.jsonl"))
+    with pytest.raises(TableFault, match="Job j1 is not in the table any more"):
+        service.note("moved", Delivery("j1", "PLAN", "reviewed", "1.2.3.4"))
+    table.close()
 
 
 def test_the_measurement_segments_once_and_leaves_node_and_redis_as_they_were(make_node, redis_url, capsys):
