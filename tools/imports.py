@@ -1,4 +1,4 @@
-"""The plan of the house: which file imports which, and whether rooms.toml allows it.
+"""The plan of the house: which file imports which, and whether import_rules.toml allows it.
 
     python -m tools.imports    prints what is amiss
 Imports within functions and for type checkers alone count like those at the top. So do modules that a file loads by
@@ -26,7 +26,7 @@ PATHS = {
 
 @dataclass(frozen=True)
 class Room:
-    """One entry of rooms.toml."""
+    """One entry of import_rules.toml."""
 
     name: str
     what: str
@@ -44,7 +44,7 @@ class File:
     packages: frozenset[str]
 
 
-def rooms(path: Path = ROOT / "tools" / "rooms.toml") -> list[Room]:
+def rooms(path: Path = ROOT / "tools" / "import_rules.toml") -> list[Room]:
     """From the ground up. Raises ValueError where a room may import one that is not below it."""
     found: list[Room] = []
     for entry in tomllib.loads(path.read_text(encoding="utf-8"))["room"]:
@@ -116,7 +116,7 @@ def forbidden(files: list[File], among: list[Room]) -> list[str]:
     for file in files:
         room = room_of(file.path, among)
         if room is None:
-            found.append(f"{file.path} is in no room: add it to tools/rooms.toml.")
+            found.append(f"{file.path} is in no room: add it to tools/import_rules.toml.")
             continue
         for path in sorted(file.files):
             there = room_of(path, among)
@@ -140,7 +140,7 @@ def needless(files: list[File], among: list[Room]) -> list[str]:
             *(name for name in room.packages if name not in packages),
         ]
         if unused:
-            found.append(f"{room.name} imports no {', '.join(unused)}: take that out of tools/rooms.toml.")
+            found.append(f"{room.name} imports no {', '.join(unused)}: take that out of tools/import_rules.toml.")
     return found
 
 

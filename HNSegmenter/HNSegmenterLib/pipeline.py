@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from .errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
-from .quiet import quiet
 from .result import Organ, Result
 from .runtimes.base import JobFolder, Runtime
+from .silent_libraries import quiet
 from .staging import move_in, staging
 
 if TYPE_CHECKING:

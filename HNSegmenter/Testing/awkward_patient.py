@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from HNSegmenterLib.quiet import quiet
+from HNSegmenterLib.silent_libraries import quiet
 from Testing.phantoms import compress, write_ct_series
 from Testing.raw_elements import put_bytes
 from Testing.service.serving import HEAD_SPACING, small_head

@@ -19,7 +19,7 @@ from HNSegmenterLib.rtstruct.rois import REVIEW
 from HNSegmenterLib.runtimes import choose
 from HNSegmenterLib.sample.score import score
 from HNSegmenterLib.sample.series import sample_patient, write_series
-from HNSegmenterLib.service.worker.likely import unlikely
+from HNSegmenterLib.service.worker.body_region import unlikely
 from Testing.machine import DATA
 from Testing.phantoms import nifti_to_series
 from Testing.rtstruct.help import (

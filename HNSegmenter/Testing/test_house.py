@@ -129,14 +129,14 @@ def test_packages_of_others_and_files_without_a_room(tmp_path):
         {"low/ground.py": "import numpy\nimport os.path\n", "high/top.py": "import docker.errors\n", "attic.py": ""},
     )
     assert imports.forbidden(files, [LOW, HIGH]) == [
-        f"{LIBRARY}/attic.py is in no room: add it to tools/rooms.toml.",
+        f"{LIBRARY}/attic.py is in no room: add it to tools/import_rules.toml.",
         f"{LIBRARY}/high/top.py imports docker: high may not.",
     ]
-    assert imports.needless(files, [LOW, HIGH]) == ["high imports no low: take that out of tools/rooms.toml."]
+    assert imports.needless(files, [LOW, HIGH]) == ["high imports no low: take that out of tools/import_rules.toml."]
 
 
 def test_a_room_may_name_only_rooms_below_it(tmp_path):
-    table = tmp_path / "rooms.toml"
+    table = tmp_path / "rules.toml"
     table.write_text(
         '[[room]]\nname = "low"\nis = ""\nplaces = []\nimports = ["high"]\npackages = []\n'
         '[[room]]\nname = "high"\nis = ""\nplaces = []\nimports = []\npackages = []\n'

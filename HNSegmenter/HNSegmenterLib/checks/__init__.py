@@ -1,6 +1,6 @@
 """Plausibility checks of a segmentation."""
 
 from .checks import run_checks
-from .lying import LOOKS
+from .patient_position import LOOKS
 
 __all__ = ["LOOKS", "run_checks"]

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from ..result import NOT_IN_MODEL, Organ
 from . import ranges
-from .lying import turned
+from .patient_position import turned
 from .ranges import is_plausible, organ_range, pair_range
 from .shapes import AXES, CORD, Shape, measured, patient_points
 from .tissue import Body, air_share

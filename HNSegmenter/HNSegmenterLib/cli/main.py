@@ -17,7 +17,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import Cancelled, HNSegmenterError, WrongUsage
 from ..events import CancelToken
-from ..quiet import silence_process
+from ..silent_libraries import silence_process
 from .ui import open_ui
 
 COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")

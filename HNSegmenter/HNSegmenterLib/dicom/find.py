@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from .contents import Contents, common, sort
 from .headers import Header, NotDicom, read_header
 

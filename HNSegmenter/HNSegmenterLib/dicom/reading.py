@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from ..errors import UnusableInput
 from ..events import CancelToken, Emit, Event, ignore
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from . import verbatim
 from .accept import APART, Arranged, arrange, check_headers, check_stack
 from .choose import choose

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import UnusableInput, WrongUsage
-from ..quiet import quiet
+from ..silent_libraries import quiet
 
 CT, LABELS, INDEX = "data.nii.gz", "label.nii.gz", "index.json"
 ENOUGH_CONTEXT = 0.9

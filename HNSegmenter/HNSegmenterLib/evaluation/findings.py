@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from ..quiet import quiet
 from ..result import NOT_FOUND, NOT_IN_MODEL, Organ
+from ..silent_libraries import quiet
 from .places import centre
 from .prediction import RTSTRUCT, Prediction
 from .variations import other_side

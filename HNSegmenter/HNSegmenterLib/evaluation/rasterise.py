@@ -11,10 +11,10 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from ..errors import UnusableInput
-from ..quiet import quiet
 from ..rtstruct.pairing import pair
 from ..rtstruct.readback import fill_ring
 from ..rtstruct.tracing.overlaps import Crossing, arrange, own_areas
+from ..silent_libraries import quiet
 
 PLANE_TOLERANCE = 0.25  # of the slice distance: a contour between two slices belongs to neither
 

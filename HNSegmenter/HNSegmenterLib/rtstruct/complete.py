@@ -13,8 +13,8 @@ from pydicom.uid import generate_uid
 from .. import __version__
 from ..dicom.identity import Identity, compare, remark
 from ..errors import UnusableInput, WrongUsage
-from ..quiet import quiet
 from ..result import Organ
+from ..silent_libraries import quiet
 from . import header
 from .character_set import CharacterSet
 from .names import NameTable, check_roi_name

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from ..errors import RuntimeFault
 from ..events import Emit, Event, ignore
-from ..quiet import quiet
 from ..result import Result
+from ..silent_libraries import quiet
 from .complete import Options, complete
 from .file import write
 from .names import NameTable

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from ..dicom.verbatim import CARRIED, CHARACTER_SET, Verbatim, content_of, read
 from ..errors import HNSegmenterError, RuntimeFault
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from .character_set import CharacterSet
 from .encoding import dicom_file
 from .readback import require_contours

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from ..dicom.contents import some
 from ..errors import UnusableInput
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from .pairing import pair
 from .tracing.contours import LONGEST_VALUE, SliceContour, encode, rounded
 from .tracing.outlines import Outline, joined, untangled

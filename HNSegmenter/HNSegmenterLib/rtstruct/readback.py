@@ -11,7 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ..errors import RuntimeFault
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from .pairing import PairedRoi, pair
 from .tracing.contours import SliceContour, encode, slice_masks
 from .tracing.planes import to_pixels

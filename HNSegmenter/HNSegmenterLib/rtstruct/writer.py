@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from .header import image_reference
 from .rois import Roi
 from .tracing.contours import SliceContour, encode

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import HNSegmenterError, RuntimeFault
 from ..events import CancelToken, Emit, Event
 from ..result import Result
-from . import containers, thesis, transfer
+from . import containers, thesis_image, transfer
 from .base import JobFolder
 from .containers import Limits
 from .engine import Engine
@@ -109,7 +109,7 @@ class DockerRuntime:
         try:
             self._step("Downloading the results", worker, cancel, deadline)
             if self.image.contract == THESIS:
-                thesis.complete(part, job.image, self.image, _seconds(state))
+                thesis_image.complete(part, job.image, self.image, _seconds(state))
             check_results(part)
             with transfer.disk_faults():
                 shutil.rmtree(job.results, ignore_errors=True)

@@ -9,7 +9,7 @@ import slicer
 
 from ..errors import UnusableInput
 from ..events import Emit, Event
-from ..quiet import quiet
+from ..silent_libraries import quiet
 from . import dicom_database
 from .volumes import bends, check_volume
 

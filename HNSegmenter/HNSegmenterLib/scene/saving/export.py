@@ -12,10 +12,10 @@ from ...checks import LOOKS
 from ...errors import HNSegmenterError, UnusableInput, WrongUsage
 from ...events import Emit, Event, ignore
 from ...pipeline import RTSTRUCT
-from ...quiet import quiet
 from ...rtstruct import NameTable, Options, Roi, agreement, build, complete, pair, trace, write
 from ...rtstruct.readback import LEAST_DICE
 from ...settings import Settings
+from ...silent_libraries import quiet
 from ...staging import move_in, staging
 from .. import provenance
 from ..dicom_database import planning_ct

@@ -17,8 +17,8 @@ import vtk
 from ...dicom.identity import KEYWORDS
 from ...errors import HNSegmenterError
 from ...events import Emit, Event, ignore
-from ...quiet import quiet
 from ...rtstruct.pairing import pair
+from ...silent_libraries import quiet
 from .. import provenance
 from ..grid import Grid, as_matrix
 from ..results import put_beside

@@ -13,13 +13,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from ...errors import UnusableInput, WrongUsage
-from ...quiet import quiet
 from ...result import Organ, Result
 from ...rtstruct import NameTable, Options, SliceContour, complete, write
 from ...rtstruct.complete import RT_STRUCTURE_SET_STORAGE
 from ...rtstruct.header import choose_character_set
 from ...rtstruct.pairing import pair
 from ...rtstruct.rois import AUTOMATIC, MANUAL, REVIEW, SEMIAUTOMATIC
+from ...silent_libraries import quiet
 from .identifying import identified
 
 if TYPE_CHECKING:

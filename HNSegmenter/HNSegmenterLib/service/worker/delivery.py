@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ...quiet import quiet
+from ...silent_libraries import quiet
 from ..inbox import fetching, finalising
 from ..inbox.review_record import reviewed_set
 from ..node.client import Node

@@ -17,7 +17,7 @@ from ...dicom.find import Series
 from ...dicom.geometry import COSINE_TOLERANCE, Stack, cosines_of, position_of
 from ...dicom.headers import KEYWORDS, Header
 from ...errors import UnusableInput
-from ...quiet import quiet
+from ...silent_libraries import quiet
 from ..settings import Rules
 
 # How many images there should be: of the series, as an archive says it, and of the acquisition, as some scanners do.

@@ -20,8 +20,8 @@ from ...runtimes.base import Runtime
 from ..node.client import RESULTS, NotThere
 from ..settings import Worker
 from ..table.interface import Job, State, digest_of
+from .body_region import UNLIKELY, unlikely
 from .context import DELETED, LOG, Service
-from .likely import UNLIKELY, unlikely
 from .rules import judge
 
 NONE_FOUND = "none of the organs was found."

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from HNSegmenterLib.errors import RuntimeFault
 from HNSegmenterLib.events import CancelToken
 from HNSegmenterLib.result import Result
-from HNSegmenterLib.runtimes import images, thesis
+from HNSegmenterLib.runtimes import images, thesis_image
 from HNSegmenterLib.runtimes.docker_runtime import DockerRuntime
 from HNSegmenterLib.runtimes.images import ImageInfo
 from Testing.runtimes.docker.fixtures import engine, nothing_left
@@ -50,7 +50,7 @@ INFO = ImageInfo("inesmunoz/hn-segmenter:latest", "sha256:" + "0" * 64, "thesis"
     ],
 )
 def test_which_organ_a_name_means(stem, organ):
-    assert thesis.tell_organ(stem) == organ
+    assert thesis_image.tell_organ(stem) == organ
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def write(folder, name, change=lambda image: image, value=1):
 
 
 def complete(folder) -> Result:
-    thesis.complete(folder, folder.parent / "img.nii.gz", INFO, 4.0)
+    thesis_image.complete(folder, folder.parent / "img.nii.gz", INFO, 4.0)
     return Result.read(folder / "result.json")
 
 

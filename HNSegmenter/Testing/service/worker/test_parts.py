@@ -17,8 +17,8 @@ from HNSegmenterLib.service.settings import Rules, ServiceSettings, Worker
 from HNSegmenterLib.service.table.interface import Delivery, TableFault
 from HNSegmenterLib.service.table.opening import open_table
 from HNSegmenterLib.service.worker.audit import Audit
+from HNSegmenterLib.service.worker.body_region import TELLING, unlikely
 from HNSegmenterLib.service.worker.context import Service
-from HNSegmenterLib.service.worker.likely import TELLING, unlikely
 from HNSegmenterLib.service.worker.rules import judge
 from HNSegmenterLib.service.worker.segmenting import neutral, pixels_of
 from Testing.service.fixtures import make_node, redis_url

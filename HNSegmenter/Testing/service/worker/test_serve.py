@@ -15,7 +15,7 @@ from pydicom.uid import MRImageStorage, RTDoseStorage, SecondaryCaptureImageStor
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.result import Result
 from HNSegmenterLib.service.node.client import Node
-from HNSegmenterLib.service.worker.likely import UNLIKELY
+from HNSegmenterLib.service.worker.body_region import UNLIKELY
 from Testing.phantoms import edit, head_phantom, save, write_ct_series
 from Testing.service.fixtures import make_node, node, planning_system
 from Testing.service.serving import HEAD_SPACING, QUICK, arrived, identity, look, serve, small_head, write_head

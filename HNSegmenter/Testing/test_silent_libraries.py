@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
-from HNSegmenterLib.quiet import quiet
+from HNSegmenterLib.silent_libraries import quiet
 from Testing.awkward_patient import SERIES_UID, tells_nothing, write_awkward
 from Testing.machine import ROOT, require_program
 
@@ -152,7 +152,7 @@ def test_quiet_holds_until_the_last_thread_has_left(capfd):
 def test_a_process_of_ours_is_silent_in_every_thread():
     lines = """
 import logging, threading, warnings
-from HNSegmenterLib.quiet import silence_process
+from HNSegmenterLib.silent_libraries import silence_process
 silence_process()
 warnings.warn("XQWARNED")
 logging.getLogger("some.library").error("XQLOGGED")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from HNSegmenterLib.quiet import quiet
 from HNSegmenterLib.service.node.client import Node
+from HNSegmenterLib.silent_libraries import quiet
 from Testing.awkward_patient import SERIES_UID, VALUES, tells_nothing, write_awkward
 from Testing.raw_elements import element
 from Testing.service.fixtures import make_node, planning_system
