@@ -256,6 +256,18 @@ def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(
     assert main() == 2 and "was begun with another model or other settings" in capsys.readouterr().err
 
 
+def test_without_early_stopping_all_others_teach_a_fold_for_all_steps(chosen, model, tmp_path, monkeypatch):
+    nobody_aside = dataclasses.replace(chosen, stop=dataclasses.replace(chosen.stop, one_in=0))
+    with pytest.raises(config.ConfigError, match="one_in = 0 needs --folds"):
+        whole.Adaptation(model, nobody_aside, tmp_path / "out", 0)
+    fold = whole.Adaptation(model, nobody_aside, tmp_path / "out", 4)
+    taught = []
+    monkeypatch.setattr(run, "adapt", lambda *given: taught.append(given) or 3)
+    assert fold.learn(fold.cases[1:], fold.config, "fold_1", stopping=True) == (3, [])
+    (_, _, patches, judges, _, _) = taught[0]
+    assert judges == [] and len(patches.sets[0].volumes) == 6
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(chosen, model, tmp_path, monkeypatch):
     """Killed in the midst of a step, twice; the weights are those of a run that was not."""
     whole.adapt(model, chosen, tmp_path / "whole", 0, "made-up patients")

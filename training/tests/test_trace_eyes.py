@@ -19,6 +19,8 @@ DATA = Path(os.environ.get("HNSEG_DATA", Path(__file__).resolve().parents[3] / "
 SPACING = (4.7, 4.7, 3.0)
 RADIUS, LID = 12.2, 2.5
 CENTRE_MM = (45.0, 37.0, 30.0)
+OTHER_PROCESSOR = 0.2
+"""Voxels. OpenBLAS sums in another order on another processor; the tracer's points then end up to 0.14 elsewhere."""
 
 
 @functools.cache
@@ -126,4 +128,4 @@ def test_the_plan_draws_the_frozen_contours_again():
     again = eyes.draw_patient(DATA / "validation" / "pt_212" / "data.nii.gz", plan["pt_212"])
     assert again["Eye_L"]["corrected"] == frozen["pt_212"]["Eye_L"]["corrected"]
     for z, points in frozen["pt_212"]["Eye_L"]["contours"].items():
-        assert np.allclose(again["Eye_L"]["contours"][z], points, atol=0.02)
+        assert np.allclose(again["Eye_L"]["contours"][z], points, atol=OTHER_PROCESSOR)

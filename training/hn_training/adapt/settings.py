@@ -41,7 +41,10 @@ class Old:
 
 @dataclass(frozen=True)
 class Stop:
-    """Early stopping: every `look_every` steps, one in `one_in` of the learning patients, set aside, is scored."""
+    """Early stopping: every `look_every` steps, one in `one_in` of the learning patients, set aside, is scored.
+
+    one_in 0: nobody is set aside, and every run takes all its steps.
+    """
 
     one_in: int = 4
     look_every: int = 60
@@ -81,8 +84,8 @@ def from_dict(tables: dict) -> Settings:
     for name, value in (("share", settings.old.share), ("least_context", settings.patients.least_context)):
         if not 0 <= value < 1 and not (name == "least_context" and value == 1):
             raise ConfigError(f"{name} = {value} is out of range.")
-    if min(settings.stop.one_in - 1, settings.stop.look_every, settings.stop.patience) < 1:
-        raise ConfigError("[stop] one_in must be 2 or more, look_every and patience 1 or more.")
+    if settings.stop.one_in == 1 or min(settings.stop.look_every, settings.stop.patience) < 1:
+        raise ConfigError("[stop] one_in must be 0 (nobody) or 2 or more, look_every and patience 1 or more.")
     return settings
 
 

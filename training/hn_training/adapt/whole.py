@@ -33,6 +33,8 @@ class Adaptation:
             raise ConfigError(
                 f"--folds {folds}: there are {len(self.cases)} patients, so 0 (none), or from 2 to {len(self.cases)}."
             )
+        if not (folds or settings.stop.one_in):
+            raise ConfigError("[stop] one_in = 0 needs --folds: nobody would be left to choose the thresholds on.")
         hands.check_labels(self.cases, settings.patients)
         out.mkdir(parents=True, exist_ok=True)
         begin(out, settings, model, folds)
@@ -69,7 +71,8 @@ class Adaptation:
         self, cases: Sequence[hands.Case], config: Config, name: str, stopping: bool
     ) -> tuple[int, list[hands.Case]]:
         """One run that learns from `cases`; gives the step of its weights and who was set aside for early stopping."""
-        aside = list(cases[FEWEST - 1 :: self.settings.stop.one_in]) if stopping and len(cases) >= FEWEST else []
+        one_in = self.settings.stop.one_in if stopping and len(cases) >= FEWEST else 0
+        aside = list(cases[FEWEST - 1 :: one_in]) if one_in else []
         names = [case.name for case in cases if case not in aside]
         judges = [self.read(case) for case in aside]
         return run.adapt(
