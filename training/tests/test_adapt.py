@@ -89,7 +89,7 @@ def chosen(dataset, tmp_path):
 
 
 def test_the_shipped_settings_can_be_read():
-    assert settings.load(ROOT / "adapt.toml").old.unknown == ("SpinalCord",)
+    assert settings.load(ROOT / "adapt.toml").old.unknown == ("SpinalCord", "Parotid_L", "Parotid_R")
 
 
 def test_only_those_teach_who_shall(chosen, model, tmp_path):
@@ -240,6 +240,11 @@ def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(
         tested = set(json.loads((out / f"fold_{number}" / "scores.json").read_text()))
         assert len(tested) == 2 and tested.isdisjoint(learnt[number])
     assert set(learnt[0]) == set(learnt[3]) == names  # the first measures the norms, the last is the final run
+    before, after, blended = (
+        torch.load(out / name, weights_only=True)["average"]["classify.weight"]
+        for name in ("start.pt", "final/best.pt", "final/blended.pt")
+    )
+    assert not torch.equal(before, after) and torch.allclose(blended, (before + after) / 2)
     table = (out / "report.md").read_text()
     assert table.startswith("# Agreement with a") and "| Brainstem |" in table and "case_3" in table
     adapted = json.loads((out / "model" / "model.json").read_text())
@@ -263,6 +268,7 @@ def test_without_early_stopping_all_others_teach_a_fold_for_all_steps(chosen, mo
     fold = whole.Adaptation(model, nobody_aside, tmp_path / "out", 4)
     taught = []
     monkeypatch.setattr(run, "adapt", lambda *given: taught.append(given) or 3)
+    monkeypatch.setattr(whole.average, "blend", lambda *_given: None)
     assert fold.learn(fold.cases[1:], fold.config, "fold_1", stopping=True) == (3, [])
     (_, _, patches, judges, _, _) = taught[0]
     assert judges == [] and len(patches.sets[0].volumes) == 6

@@ -28,8 +28,9 @@ class Patients:
 
 @dataclass(frozen=True)
 class Old:
-    """The data that taught the model before; folder "" for none."""
+    """What stays of the model before: a share of its weights, and the data that taught it; folder "" for none."""
 
+    weights: float = 0.5
     folder: str = ""
     index: str = ""
     labels: dict[str, int] = field(default_factory=dict)
@@ -81,7 +82,11 @@ def from_dict(tables: dict) -> Settings:
         raise ConfigError("[patients.labels] names no organ.")
     if settings.old.folder and not settings.old.labels:
         raise ConfigError("[old.labels] names no organ.")
-    for name, value in (("share", settings.old.share), ("least_context", settings.patients.least_context)):
+    for name, value in (
+        ("share", settings.old.share),
+        ("weights", settings.old.weights),
+        ("least_context", settings.patients.least_context),
+    ):
         if not 0 <= value < 1 and not (name == "least_context" and value == 1):
             raise ConfigError(f"{name} = {value} is out of range.")
     if settings.stop.one_in == 1 or min(settings.stop.look_every, settings.stop.patience) < 1:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from ..config import Config, ConfigError
 from ..data.patches import Mixed, Patches, batches, patches_of
+from ..fitting import average
 from ..packing import export, unpack
 from ..packing.model_folder import write_json
 from ..scoring import score
 from . import hands, measures, prepare, report, run
 from .settings import Settings, training_config
 
+BLENDED = "blended.pt"
 START, BEGUN, SCORES, BEFORE = "start.pt", "adapt.json", "scores.json", "before.json"
 FEWEST = 3
 """Patients from which one is set aside for early stopping."""
@@ -75,9 +77,10 @@ class Adaptation:
         aside = list(cases[FEWEST - 1 :: one_in]) if one_in else []
         names = [case.name for case in cases if case not in aside]
         judges = [self.read(case) for case in aside]
-        return run.adapt(
-            config, self.start, self.patches(names, config), judges, self.settings.stop, self.out / name
-        ), aside
+        folder = self.out / name
+        step = run.adapt(config, self.start, self.patches(names, config), judges, self.settings.stop, folder)
+        average.blend(self.start, folder / run.BEST, self.settings.old.weights, folder / BLENDED)
+        return step, aside
 
     def scores(self, checkpoint: Path, cases: Sequence[hands.Case], path: Path) -> dict:
         """By patient, organ and threshold; kept in `path`."""
@@ -129,17 +132,17 @@ def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> 
     for number in range(folds):
         name, test = f"fold_{number + 1}", cases[number::folds]
         step, _ = whole.learn([case for case in cases if case not in test], whole.config, name, stopping=True)
-        scores[name] = whole.scores(out / name / run.BEST, test, out / name / SCORES)
+        scores[name] = whole.scores(out / name / BLENDED, test, out / name / SCORES)
         steps.append(step)
     config = scheduled(whole.config, round(statistics.median(steps))) if folds else whole.config
     _, aside = whole.learn(cases, config, "final", stopping=not folds)
     if not folds:
-        scores["final"] = whole.scores(out / "final" / run.BEST, aside, out / "final" / SCORES)
+        scores["final"] = whole.scores(out / "final" / BLENDED, aside, out / "final" / SCORES)
     thresholds = measures.thresholds(pooled(scores.values()))
     old = whole.scores(whole.start, [case for case in cases if case.name in pooled(scores.values())], out / BEFORE)
     alone = crossed({name: {patient: old[patient] for patient in part} for name, part in scores.items()})
     compared = {"before": measures.at(old, {}), "thresholds alone": alone, "after": crossed(scores)} | whole.others()
-    export.export(out / "final" / run.BEST, out / "model", data, thresholds)
+    export.export(out / "final" / BLENDED, out / "model", data, thresholds)
     report.write(out, report.Report(compared, thresholds, steps, cases[0].first, bool(folds)))
     return out / "model"
 

@@ -33,6 +33,21 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     out.with_suffix(".part").replace(out)
 
 
+def blend(before: Path, after: Path, share: float, out: Path) -> None:
+    """Writes the checkpoint `after` with a `share` of the averaged weights of `before`, from which it started.
+
+    Between both lie weights that serve old and new patients better than either where the new ones are few (Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    """
+    state, old = read(after), read(before)["average"]
+    state["average"] = {
+        key: value.lerp(old[key], share) if value.is_floating_point() else value
+        for key, value in state["average"].items()
+    }
+    torch.save(state, out.with_suffix(".part"))
+    out.with_suffix(".part").replace(out)
+
+
 def read(path: Path) -> dict:
     try:
         return {"origin": {}} | torch.load(path, map_location="cpu", weights_only=True)

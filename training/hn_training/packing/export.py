@@ -19,7 +19,7 @@ from ..networks.by_name import build
 from ..networks.densevnet import SIZE_MULTIPLE
 from .model_folder import COLORS, CONTRACT, concept, write_json, write_sums
 
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 OPSET = 18
 TOLERANCE = 1e-4
 TRACED_SHAPE = (1, 1, 32, 48, 64)

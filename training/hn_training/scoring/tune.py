@@ -10,7 +10,7 @@ from ..config import SIDES, Config
 from ..data.patients import Patient, folders, read
 from .score import dice, means
 
-CANDIDATES = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97]
+CANDIDATES = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99]
 
 
 def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patients: int) -> dict[str, float]:
