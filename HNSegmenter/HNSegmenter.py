@@ -41,9 +41,10 @@ class HNSegmenter(ScriptedLoadableModule):
             "<b>Research use, not a medical device: a clinician must review every contour.</b>"
         )
         parent.acknowledgementText = _(
-            "The network is MONAI's SegResNet (A. Myronenko, BrainLes 2018), trained on OpenKBP "
-            "(A. Babier et al., Medical Physics 48, 2021). RTSTRUCT contours are drawn by SlicerRT (C. Pinter et al., "
-            "Medical Physics 39, 2012) where it is installed."
+            "The network is a DenseVNet (E. Gibson et al., IEEE Trans. Med. Imaging 37, 2018), trained on OpenKBP "
+            "(A. Babier et al., Medical Physics 48, 2021) and adapted to an oncologist's contours (S. Nikolov et al., "
+            "arXiv:1809.04430). RTSTRUCT contours are drawn by SlicerRT (C. Pinter et al., Medical Physics 39, 2012) "
+            "where it is installed."
         )
         slicer.app.connect("startupCompleted()", registerWithSlicer)
 

@@ -79,7 +79,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Network:
-    name: str = "monai-segresnet"
+    name: str = "densevnet"
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_measured_from_a_made_up_data_set(tmp_path):
     patient.mkdir(parents=True)
     sitk.WriteImage(openkbp, str(patient / "label.nii.gz"))
     sitk.WriteImage(ct, str(patient / "data.nii.gz"))
-    context = {"Brainstem": 1.0, "SpinalCord": 0.5, "Parotid_L": 0.9}
+    context = {"Brainstem": 1.0, "SpinalCord": 1.0, "Parotid_L": 0.9}
     (tmp_path / "openkbp" / "index.json").write_text(json.dumps({"train/pt_1": {"context": context}}), encoding="utf-8")
     assert measure_ranges.main([str(tmp_path), "-o", str(tmp_path / "ranges.json")]) == 0
     measured = json.loads((tmp_path / "ranges.json").read_text(encoding="utf-8"))

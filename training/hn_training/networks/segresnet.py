@@ -1,4 +1,4 @@
-"""MONAI's SegResNet at DenseVNet's resolution: the network that is shipped.
+"""MONAI's SegResNet at DenseVNet's resolution: the network of models 0.4.
 
 Myronenko, "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization", BrainLes 2018, without the autoencoder.
 """
