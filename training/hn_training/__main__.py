@@ -133,11 +133,11 @@ def evaluate(args) -> int:
 
 def tune(args) -> int:
     from .packing.model_folder import write_json
-    from .scoring.score import probabilities
+    from .scoring.score import predict
     from .scoring.tune import thresholds
 
     network, settings, history = trained(args.config)
-    chosen = thresholds(lambda patient: probabilities(network, patient, settings), settings, args.patients)
+    chosen = thresholds(lambda patient: predict(network, patient, settings), settings, args.patients)
     write_json(args.out, chosen)
     print(f"step {history['steps']}", chosen)
     return 0

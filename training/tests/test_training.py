@@ -92,9 +92,30 @@ def test_tuning_finds_the_threshold_that_fits(dataset):
     def predict(patient):
         right = patient.labels == BRAINSTEM
         wide = np.roll(right, 2, axis=2) | right
-        return np.stack([1 - right, 0.72 * right + 0.52 * (wide & ~right)])  # drawn too wide below 0.52
+        chances = 0.72 * right + 0.52 * (wide & ~right)  # drawn too wide below 0.52
+        same_grid = grid.Mapping(right.shape, right.shape, (1, 1, 1), (0, 0, 0))
+        return score.Prediction(np.stack([1 - chances, chances]), same_grid)
 
     assert 0.52 < tune.thresholds(predict, dataset, 2)["Brainstem"] <= 0.7
+
+
+def test_a_threshold_lies_where_an_exported_model_has_it():
+    """The voxel between p = 0.99 and 0.01 has p = 0.5; with a threshold of 0.9 the edge goes inwards, but not to where
+    the interpolated p is 0.9."""
+    coarse = np.array([0.99, 0.01], np.float32).reshape(1, 1, 2)
+    finer = grid.Mapping((1, 1, 21), coarse.shape, (1, 1, 0.05), (0, 0, 0))
+    prediction = score.Prediction(np.stack([1 - coarse, coarse]), finer)
+
+    def voxels(threshold: float) -> int:
+        return int((prediction.at(threshold)[1] > score.EVEN).sum())
+
+    shifted = 0.99 / 9 / (0.99 / 9 + 0.01)
+    assert (
+        voxels(0.5) == 10
+        and voxels(0.9) == sum(shifted * (1 - n / 20) + n / 20 * 0.0011 > 0.5 for n in range(21)) == 10
+    )
+    assert prediction.at(0.9)[1][0, 0, 0] == pytest.approx(shifted)
+    assert (prediction.at(0.5)[1] > 0.9).sum() == 2 and voxels(0.995) == 0
 
 
 def test_the_shipped_model_is_this_network_and_lists_its_organs():

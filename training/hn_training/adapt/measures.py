@@ -9,12 +9,11 @@ import numpy as np
 from ..config import ORGANS
 from ..data.patients import Patient
 from ..scoring.limits import dice, hausdorff95
-from ..scoring.score import counted
+from ..scoring.score import EVEN, Prediction, counted
 from ..scoring.tune import CANDIDATES, best
 
 Measures = dict[str, float | None]
 """Dice, "volume" (times the reference's) and "hd95" (mm; None where nothing was found), on the slices that count."""
-EVEN = 0.5
 
 
 def measured(found: np.ndarray, patient: Patient, organ: int, sound: np.ndarray) -> Measures:
@@ -30,15 +29,16 @@ def measured(found: np.ndarray, patient: Patient, organ: int, sound: np.ndarray)
 
 
 def of_prediction(
-    chances: np.ndarray, patient: Patient, thresholds: list[float] = CANDIDATES
+    prediction: Prediction, patient: Patient, thresholds: list[float] = CANDIDATES
 ) -> dict[str, dict[str, Measures]]:
-    """By organ and threshold; chances: probability of every class (classes, z, y, x) on the patient's grid."""
-    return {
-        ORGANS[organ - 1]: {
-            str(threshold): measured(chances[organ] > threshold, patient, organ, sound) for threshold in thresholds
-        }
-        for organ, sound in counted(patient, absent=False)
-    }
+    """By organ and threshold."""
+    found: dict[str, dict[str, Measures]] = {}
+    for threshold in thresholds:
+        chances = prediction.at(threshold)
+        for organ, sound in counted(patient, absent=False):
+            at_threshold = measured(chances[organ] > EVEN, patient, organ, sound)
+            found.setdefault(ORGANS[organ - 1], {})[str(threshold)] = at_threshold
+    return found
 
 
 def of_hand(other: Patient, patient: Patient) -> dict[str, Measures]:

@@ -97,9 +97,9 @@ def judged(run: loop.Run, judges: list[Patient]) -> dict[str, float]:
     """Mean Dice by organ, each at its best threshold: thresholds are tuned in the end, and until then they wander."""
     scores: dict[float, dict] = {threshold: {} for threshold in CANDIDATES}
     for patient in judges:
-        chances = score.probabilities(run.average, patient, run.config)
+        prediction = score.predict(run.average, patient, run.config)
         for threshold in CANDIDATES:
-            scores[threshold][patient.name] = score.dice(chances, patient, threshold)
+            scores[threshold][patient.name] = score.dice(prediction.at(threshold), patient)
     chosen = best_thresholds(scores)
     return {organ: score.means(scores[threshold])[organ] for organ, threshold in chosen.items()}
 

@@ -90,7 +90,7 @@ class Adaptation:
         found = {}
         for case in cases:
             patient = self.read(case)
-            found[case.name] = measures.of_prediction(score.probabilities(network, patient, self.config), patient)
+            found[case.name] = measures.of_prediction(score.predict(network, patient, self.config), patient)
         write_json(path, found)
         return found
 

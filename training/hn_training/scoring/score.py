@@ -16,10 +16,39 @@ from ..data.patients import Patient, folders, read
 from ..networks.densevnet import SIZE_MULTIPLE
 from ..networks.precision import autocast
 
+EVEN = 0.5
+"""An organ is where its probability is above this: export makes every organ's threshold so."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probability of every class (classes, z, y, x) on a network grid, and where that lies in the patient."""
+
+    chances: np.ndarray
+    mapping: grid.Mapping
+
+    def at(self, threshold: float = 0.5) -> np.ndarray:
+        """Probability of every class on the patient's own grid, of a model exported with this threshold for all organs.
+
+        Export shifts the logits, and only then is interpolated: an edge lies elsewhere than where the interpolated
+        probability has the threshold.
+        """
+        chances = self.chances.copy()
+        chances[1:] *= (1 - threshold) / threshold
+        chances /= chances.sum(0)
+        positions = [self.mapping.to_network(axis) for axis in range(3)]
+        inside = [(at >= -0.5) & (at <= size - 0.5) for at, size in zip(positions, self.mapping.shape)]
+        return grid.sample(chances, positions) * (inside[0][:, None, None] & inside[1][:, None] & inside[2])
+
+
+def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bool = False) -> np.ndarray:
+    """Probability of every class (classes, z, y, x) on the patient's own grid; see `predict`."""
+    return predict(network, patient, config, flip).at()
+
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bool = False) -> np.ndarray:
-    """Probability of every class (classes, z, y, x) on the patient's own grid; network in evaluation mode.
+def predict(network: nn.Module, patient: Patient, config: Config, flip: bool = False) -> Prediction:
+    """What a network in evaluation mode says to a patient.
 
     flip: the mean with what the network says to the mirrored patient, its sides swapped back.
     """
@@ -37,29 +66,26 @@ def probabilities(network: nn.Module, patient: Patient, config: Config, flip: bo
             mirrored = network(image.flip(-1)).float().softmax(1).flip(-1)
             chances = (chances + mirrored[:, mirrored_classes()]) / 2
     chances = chances[0].cpu().numpy()
-    chances = chances[:, : mapping.shape[0], : mapping.shape[1], : mapping.shape[2]]
-    positions = [mapping.to_network(axis) for axis in range(3)]
-    inside = [(at >= -0.5) & (at <= size - 0.5) for at, size in zip(positions, mapping.shape)]
-    return grid.sample(chances, positions) * (inside[0][:, None, None] & inside[1][:, None] & inside[2])
+    return Prediction(chances[:, : mapping.shape[0], : mapping.shape[1], : mapping.shape[2]], mapping)
 
 
-def dice(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
+def dice(chances: np.ndarray, patient: Patient) -> dict[str, float]:
     """Dice per organ that was drawn and counts for this patient, on its sound slices only; no post-processing.
 
-    An organ is where its probability is above `threshold`.
+    An organ is where its probability is above `EVEN`.
     """
     scores = {}
     for organ, sound in counted(patient, absent=False):
-        a, b = chances[organ][sound] > threshold, patient.labels[sound] == organ
+        a, b = chances[organ][sound] > EVEN, patient.labels[sound] == organ
         scores[ORGANS[organ - 1]] = float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
     return scores
 
 
-def invented_ml(chances: np.ndarray, patient: Patient, threshold: float = 0.5) -> dict[str, float]:
+def invented_ml(chances: np.ndarray, patient: Patient) -> dict[str, float]:
     """What was found (ml) of every organ that is known to be absent in this patient: no Dice can say that."""
     voxel_ml = float(np.prod(patient.spacing)) / 1000
     return {
-        ORGANS[organ - 1]: float((chances[organ][sound] > threshold).sum()) * voxel_ml
+        ORGANS[organ - 1]: float((chances[organ][sound] > EVEN).sum()) * voxel_ml
         for organ, sound in counted(patient, absent=True)
     }
 

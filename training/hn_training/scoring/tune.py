@@ -8,15 +8,13 @@ import numpy as np
 
 from ..config import SIDES, Config
 from ..data.patients import Patient, folders, read
-from .score import dice, means
+from .score import Prediction, dice, means
 
-CANDIDATES = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99]
+CANDIDATES = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995]
 
 
-def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patients: int) -> dict[str, float]:
+def thresholds(predict: Callable[[Patient], Prediction], config: Config, patients: int) -> dict[str, float]:
     """Per organ the candidate of the highest mean Dice over `patients` training patients, evenly chosen.
-
-    predict: probability of every class (classes, z, y, x) on the patient's own grid.
 
     Soft Dice makes a network draw too much where it is unsure; training patients show how much,
     and leave the validation patients' scores unbiased.
@@ -26,9 +24,9 @@ def thresholds(predict: Callable[[Patient], np.ndarray], config: Config, patient
     scores: dict[float, dict[str, dict[str, float]]] = {candidate: {} for candidate in CANDIDATES}
     for folder in chosen:
         patient = read(folder, config.data)
-        chances = predict(patient)
+        prediction = predict(patient)
         for candidate in CANDIDATES:
-            scores[candidate][patient.name] = dice(chances, patient, candidate)
+            scores[candidate][patient.name] = dice(prediction.at(candidate), patient)
     return best(scores)
 
 
