@@ -30,7 +30,7 @@ class Patients:
 class Old:
     """What stays of the model before: a share of its weights, and the data that taught it; folder "" for none."""
 
-    weights: float = 0.25
+    weights: float = 0.5
     folder: str = ""
     index: str = ""
     labels: dict[str, int] = field(default_factory=dict)
