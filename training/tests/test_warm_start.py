@@ -141,7 +141,7 @@ def test_a_model_folder_of_another_network_is_said_in_one_sentence(dataset, tmp_
     )
     assert main() == 2 and "is not a model folder" in capsys.readouterr().err
     model.mkdir()
-    for name, message in (("hn-unet9", 'holds a "unet9"'), ("hn-densevnet", "but")):
+    for name, message in (("hn-unet9", 'holds a "unet9"'), ("hn-monai-segresnet", "but")):
         (model / "model.json").write_text(json.dumps({"name": name}))
         assert main() == 2 and message in capsys.readouterr().err
     assert not (tmp_path / "start.pt").exists()
