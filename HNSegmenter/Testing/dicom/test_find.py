@@ -160,7 +160,7 @@ def test_files_and_folders_without_permission(tmp_path_factory, request):
     write_ct_series(folder / "ct", HEAD, SPACING)
     ours = [
         path for path in folder.parents if path.name.startswith(("pytest-", "popen-"))
-    ]  # pytest's own, with xdist's
+    ]  # also xdist's
     for path in [folder, *folder.rglob("*"), *ours]:
         path.chmod(0o755)
     (folder / "ct" / "CT0024.dcm").chmod(0)
