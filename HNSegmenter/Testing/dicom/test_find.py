@@ -158,9 +158,7 @@ def ordinary_user():
 def test_files_and_folders_without_permission(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("locked")
     write_ct_series(folder / "ct", HEAD, SPACING)
-    ours = [
-        path for path in folder.parents if path.name.startswith(("pytest-", "popen-"))
-    ]  # also xdist's
+    ours = [path for path in folder.parents if path.name.startswith(("pytest-", "popen-"))]  # also xdist's
     for path in [folder, *folder.rglob("*"), *ours]:
         path.chmod(0o755)
     (folder / "ct" / "CT0024.dcm").chmod(0)
