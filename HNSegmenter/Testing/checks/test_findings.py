@@ -205,8 +205,8 @@ def test_what_lies_beside_an_interrupted_cord_is_said_too():
         without_the_neck(array, l, p, s)
         array[(abs(l - 70) < 5) & (abs(p) < 5) & (s < -300)] = 1
 
-    first, second = found(ct, labelmaps | {"SpinalCord": edited(labelmaps["SpinalCord"], arm)})["SpinalCord"]
-    assert "loose: remove what does not belong" in first and "interrupted" in second
+    first, second, third = found(ct, labelmaps | {"SpinalCord": edited(labelmaps["SpinalCord"], arm)})["SpinalCord"]
+    assert "loose: remove what does not belong" in first and "interrupted" in second and "cross-section" in third
 
 
 @pytest.mark.parametrize("direction", ["LPS", "sagittal"])
