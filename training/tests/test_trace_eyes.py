@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,8 +20,6 @@ DATA = Path(os.environ.get("HNSEG_DATA", Path(__file__).resolve().parents[3] / "
 SPACING = (4.7, 4.7, 3.0)
 RADIUS, LID = 12.2, 2.5
 CENTRE_MM = (45.0, 37.0, 30.0)
-OTHER_PROCESSOR = 0.2
-"""Voxels. OpenBLAS sums in another order on another processor; the tracer's points then end up to 0.14 elsewhere."""
 
 
 @functools.cache
@@ -120,12 +119,19 @@ def test_the_frozen_contours_are_eyes():
 
 
 def test_the_plan_draws_the_frozen_contours_again():
+    """With OpenBLAS's sums for AVX2, as they were drawn: others round otherwise, and paths of equal cost then change."""
     if not DATA.is_dir():
         pytest.skip("The head-and-neck CTs are not on this machine (HNSEG_DATA).")
     plan = json.loads((FROZEN / "validation_plan.json").read_text())
     frozen = json.loads((FROZEN / "validation.json").read_text())
     assert list(plan) == list(frozen)
-    again = eyes.draw_patient(DATA / "validation" / "pt_212" / "data.nii.gz", plan["pt_212"])
+    draw = "import json, sys; from pathlib import Path; from hn_training.eyes import trace_eyes as eyes; "
+    draw += "print(json.dumps(eyes.draw_patient(Path(sys.argv[1]), json.loads(sys.argv[2]))))"
+    drawn = subprocess.run(
+        [sys.executable, "-c", draw, str(DATA / "validation" / "pt_212" / "data.nii.gz"), json.dumps(plan["pt_212"])],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"}, cwd=FROZEN.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    again = json.loads(drawn.stdout)
     assert again["Eye_L"]["corrected"] == frozen["pt_212"]["Eye_L"]["corrected"]
     for z, points in frozen["pt_212"]["Eye_L"]["contours"].items():
-        assert np.allclose(again["Eye_L"]["contours"][z], points, atol=OTHER_PROCESSOR)
+        assert np.allclose(again["Eye_L"]["contours"][z], points, atol=0.02)

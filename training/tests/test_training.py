@@ -100,8 +100,7 @@ def test_tuning_finds_the_threshold_that_fits(dataset):
 
 
 def test_a_threshold_lies_where_an_exported_model_has_it():
-    """The voxel between p = 0.99 and 0.01 has p = 0.5; with a threshold of 0.9 the edge goes inwards, but not to where
-    the interpolated p is 0.9."""
+    """Between voxels of p = 0.99 and 0.01: with a threshold of 0.9 the edge is not where the interpolated p is 0.9."""
     coarse = np.array([0.99, 0.01], np.float32).reshape(1, 1, 2)
     finer = grid.Mapping((1, 1, 21), coarse.shape, (1, 1, 0.05), (0, 0, 0))
     prediction = score.Prediction(np.stack([1 - coarse, coarse]), finer)
@@ -110,10 +109,8 @@ def test_a_threshold_lies_where_an_exported_model_has_it():
         return int((prediction.at(threshold)[1] > score.EVEN).sum())
 
     shifted = 0.99 / 9 / (0.99 / 9 + 0.01)
-    assert (
-        voxels(0.5) == 10
-        and voxels(0.9) == sum(shifted * (1 - n / 20) + n / 20 * 0.0011 > 0.5 for n in range(21)) == 10
-    )
+    edge = [shifted * (1 - n / 20) + 0.0011 * n / 20 > 0.5 for n in range(21)]
+    assert voxels(0.5) == 10 and voxels(0.9) == sum(edge)
     assert prediction.at(0.9)[1][0, 0, 0] == pytest.approx(shifted)
     assert (prediction.at(0.5)[1] > 0.9).sum() == 2 and voxels(0.995) == 0
 

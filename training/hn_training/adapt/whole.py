@@ -18,8 +18,7 @@ from ..scoring import score
 from . import hands, measures, prepare, report, run
 from .settings import Settings, training_config
 
-BLENDED = "blended.pt"
-START, BEGUN, SCORES, BEFORE = "start.pt", "adapt.json", "scores.json", "before.json"
+START, BLENDED, BEGUN, SCORES, BEFORE = "start.pt", "blended.pt", "adapt.json", "scores.json", "before.json"
 FEWEST = 3
 """Patients from which one is set aside for early stopping."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
 from ..config import ConfigError
+from .checkpoints import read, write
 
 
 def average(checkpoints: Sequence[Path], out: Path) -> None:
@@ -29,8 +29,7 @@ def average(checkpoints: Sequence[Path], out: Path) -> None:
     }
     merged["step"], merged["seconds"] = (sum(state[key] for state in states) for key in ("step", "seconds"))
     merged["total_steps"] = before + merged["step"]
-    torch.save(merged, out.with_suffix(".part"))
-    out.with_suffix(".part").replace(out)
+    write(merged, out)
 
 
 def blend(before: Path, after: Path, share: float, out: Path) -> None:
@@ -44,15 +43,7 @@ def blend(before: Path, after: Path, share: float, out: Path) -> None:
         key: value.lerp(old[key], share) if value.is_floating_point() else value
         for key, value in state["average"].items()
     }
-    torch.save(state, out.with_suffix(".part"))
-    out.with_suffix(".part").replace(out)
-
-
-def read(path: Path) -> dict:
-    try:
-        return {"origin": {}} | torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ConfigError(f"{path} is not a checkpoint ({error}).") from None
+    write(state, out)
 
 
 def mean(values: list[torch.Tensor]) -> torch.Tensor:

@@ -19,7 +19,7 @@ from ..data.patients import Patient, read
 from ..networks.by_name import build
 from ..networks.precision import autocast
 from ..scoring import examples, score
-from . import logs, warm_start
+from . import checkpoints, logs, warm_start
 from .curves import draw
 from .loss import segmentation_loss
 
@@ -55,8 +55,7 @@ class Run:
             "origin": self.origin,
             "total_steps": self.total_steps,
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        checkpoints.write(state, path)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.config.optimise.device, weights_only=True)

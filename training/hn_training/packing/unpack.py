@@ -18,6 +18,7 @@ from torch import nn
 from ..config import Config, ConfigError
 from ..data import cache
 from ..data.patches import loader
+from ..fitting.checkpoints import write
 from ..networks.by_name import NETWORKS, build
 from ..networks.densevnet import SIZE_MULTIPLE, ConvBlock
 from .export import TOLERANCE, WithSoftmax, largest_difference
@@ -100,8 +101,7 @@ def checkpoint(model: Path, config: Config, out: Path, batches: Callable[[], Ite
         "seconds": 0.0,
         "total_steps": steps,
     }
-    torch.save(state, out.with_suffix(".part"))
-    out.with_suffix(".part").replace(out)
+    write(state, out)
     return difference
 
 

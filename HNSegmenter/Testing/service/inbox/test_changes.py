@@ -121,21 +121,15 @@ def test_other_contours_are_another_change(approve, waiting, tmp_path):
     assert asked[0] == asked[2]
 
 
-def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(own_node, rest, waiting, tmp_path):
+@pytest.fixture
+def words(own_node, waiting, tmp_path) -> list:
+    """The command that approves the waiting series with contours as others draw them."""
     drawn = edited(waiting, tmp_path, as_others_draw)
-    words = [
-        "inbox",
-        "approve",
-        waiting.series,
-        "--rtstruct",
-        drawn,
-        "--ct",
-        waiting.ct,
-        "--config",
-        own_node.config,
-        "--reviewer",
-        REVIEWER,
-    ]
+    contours = ["--rtstruct", drawn, "--ct", waiting.ct]
+    return ["inbox", "approve", waiting.series, *contours, "--config", own_node.config, "--reviewer", REVIEWER]
+
+
+def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(words, rest, waiting):
     refused = command_line(*words, stdin=subprocess.DEVNULL)
     assert refused.returncode == 1 and "--yes" in refused.stderr.splitlines()[-1]
     assert refused.stderr.splitlines()[:-1] == [f"Warning: {sentence}" for sentence in SAID]
@@ -146,21 +140,7 @@ def test_the_command_says_what_is_changed_and_sends_nothing_unagreed(own_node, r
     assert approved.stdout.startswith(f"Approved by {REVIEWER}")
 
 
-def test_a_program_agrees_to_the_changes_that_it_was_told(own_node, rest, waiting, tmp_path):
-    drawn = edited(waiting, tmp_path, as_others_draw)
-    words = [
-        "inbox",
-        "approve",
-        waiting.series,
-        "--rtstruct",
-        drawn,
-        "--ct",
-        waiting.ct,
-        "--config",
-        own_node.config,
-        "--reviewer",
-        REVIEWER,
-    ]
+def test_a_program_agrees_to_the_changes_that_it_was_told(words, rest, waiting):
 
     def said(*more):
         run = command_line(*words, "--json", *more, stdin=subprocess.DEVNULL)
@@ -178,21 +158,7 @@ def test_a_program_agrees_to_the_changes_that_it_was_told(own_node, rest, waitin
 
 
 @pytest.mark.parametrize(("typed", "code"), [("n\n", 130), ("\n", 130), ("\x04", 130), ("\x03", 130), ("y\n", 0)])
-def test_at_a_terminal_the_reviewer_is_asked(own_node, rest, waiting, tmp_path, typed, code):
-    drawn = edited(waiting, tmp_path, as_others_draw)
-    words = [
-        "inbox",
-        "approve",
-        waiting.series,
-        "--rtstruct",
-        drawn,
-        "--ct",
-        waiting.ct,
-        "--config",
-        own_node.config,
-        "--reviewer",
-        REVIEWER,
-    ]
+def test_at_a_terminal_the_reviewer_is_asked(words, rest, waiting, typed, code):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "HNSegmenterLib", *map(str, words)],
