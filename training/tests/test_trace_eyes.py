@@ -119,7 +119,7 @@ def test_the_frozen_contours_are_eyes():
 
 
 def test_the_plan_draws_the_frozen_contours_again():
-    """With OpenBLAS's sums for AVX2, as they were drawn: others round otherwise, and paths of equal cost then change."""
+    """With OpenBLAS's sums for AVX2, as then: others round otherwise, and paths of equal cost change."""
     if not DATA.is_dir():
         pytest.skip("The head-and-neck CTs are not on this machine (HNSEG_DATA).")
     plan = json.loads((FROZEN / "validation_plan.json").read_text())
@@ -129,8 +129,12 @@ def test_the_plan_draws_the_frozen_contours_again():
     draw += "print(json.dumps(eyes.draw_patient(Path(sys.argv[1]), json.loads(sys.argv[2]))))"
     drawn = subprocess.run(
         [sys.executable, "-c", draw, str(DATA / "validation" / "pt_212" / "data.nii.gz"), json.dumps(plan["pt_212"])],
-        env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"}, cwd=FROZEN.parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"},
+        cwd=FROZEN.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     again = json.loads(drawn.stdout)
     assert again["Eye_L"]["corrected"] == frozen["pt_212"]["Eye_L"]["corrected"]
     for z, points in frozen["pt_212"]["Eye_L"]["contours"].items():

@@ -17,6 +17,7 @@ import vtk
 from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from HNSegmenterLib.result import Result
+from HNSegmenterLib.rtstruct import pair
 from HNSegmenterLib.scene.grid import Grid, as_matrix
 from Testing.rtstruct.help import result
 
@@ -109,3 +110,18 @@ def contours(path: Path) -> list[tuple]:
 
 def slice_ids(path: Path) -> set[str]:
     return {uid for _, uid, _ in contours(path)}
+
+
+def box(volume, low=(5, 10, 10), high=(9, 20, 20)) -> np.ndarray:
+    array = np.zeros(Grid.of_volume(volume).size[::-1], np.uint8)
+    array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
+    return array
+
+
+def rois(path) -> dict[str, tuple[str, str]]:
+    """ROI name -> (ROI Generation Algorithm, RT ROI Interpreted Type) in the file."""
+    found = {}
+    for roi in pair(pydicom.dcmread(path)).rois:
+        (kind,) = roi.interpreted_types
+        found[roi.name] = (roi.item.ROIGenerationAlgorithm, kind)
+    return found
