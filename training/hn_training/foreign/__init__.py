@@ -1,0 +1,1 @@
+"""Networks that others trained: their label names, and how they become a model folder."""
