@@ -1,5 +1,5 @@
 """python -m hn_training train | adapt | ceiling | average | evaluate | tune |
-export | unpack | picture | limits | eyes."""
+export | unpack | picture | limits | eyes | structures."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ def main() -> int:
         "--scale", type=float, default=1.0, help="of the fitted eyes' radii: 0.95 makes their volumes an oncologist's"
     )
     command.set_defaults(run=eyes)
+    command = sub.add_parser("structures", help="print docs/structures.md: known labels, their TG-263 names and codes")
+    command.set_defaults(run=structures)
     args = parser.parse_args()
     try:
         return args.run(args)
@@ -207,6 +209,13 @@ def eyes(args) -> int:
     from .eyes.eyes import write_split
 
     print(write_split(args.data, args.index, args.eyes, args.out, args.scale))
+    return 0
+
+
+def structures(_) -> int:
+    from .foreign.page import markdown
+
+    print(markdown(), end="")
     return 0
 
 

@@ -24,8 +24,9 @@ class Structure:
 
     `name`: at most 16 characters, TG-263's primary name where `tg263`, else built by TG-263's rules. `code` and
     `laterality`: {"value", "scheme", "meaning"}, SNOMED CT (scheme SCT); the laterality is None for an organ without
-    a side. `color`: red, green, blue, 0 to 255. `labels`: what each data set calls it. `sources`: the keys of the
-    table's sources that give its code. `note`: what one must know, else empty.
+    a side, and where the code itself says it. `color`: red, green, blue, 0 to 255. `labels`: what each data set calls
+    it. `sources`: those of the table's sources that give its code; `others`: the codes that others give instead.
+    `note`: what one must know, else empty.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Structure:
     tg263: bool = True
     labels: dict[str, list[str]] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
 
@@ -69,8 +71,8 @@ def datasets() -> tuple[str, ...]:
     return tuple(dict.fromkeys(source for structure in structures() for source in structure.labels))
 
 
-def sources() -> dict[str, dict]:
-    """Where the facts come from: {key: {"title", "version", ...}}."""
+def sources() -> dict[str, dict[str, str]]:
+    """Where the facts come from: {key: {"title", "version"}}."""
     return _table()["sources"]
 
 
