@@ -1,5 +1,5 @@
 """python -m hn_training train | adapt | ceiling | average | evaluate | tune |
-export | unpack | picture | limits | eyes | structures."""
+export | unpack | picture | limits | eyes | structures | import-nnunet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from . import config
+from .foreign import command as command_of_nnunet
 
 
 def main() -> int:
@@ -83,6 +84,7 @@ def main() -> int:
     command.set_defaults(run=eyes)
     command = sub.add_parser("structures", help="print docs/structures.md: known labels, their TG-263 names and codes")
     command.set_defaults(run=structures)
+    command_of_nnunet.add_to(sub)
     args = parser.parse_args()
     try:
         return args.run(args)

@@ -1,0 +1,34 @@
+"""nnU-Nets for all tests of the import."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny import DATASET, PLAIN_PLANS, train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def paths(tmp_path_factory):
+    """nnU-Net reads its folders from the environment."""
+    before = dict(os.environ)
+    for name in ("raw", "preprocessed", "results"):
+        os.environ[f"nnUNet_{name}"] = str(tmp_path_factory.mktemp(name))
+    os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 - nnU-Net spells it so
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A PlainConvUNet of two folds: (result folder, networks)."""
+    return train(tmp_path_factory.mktemp("plain"), PLAIN_PLANS, DATASET, folds=(0, 1))
+
+
+@pytest.fixture
+def folder(trained, tmp_path) -> Path:
+    """A copy of its result folder, to be damaged."""
+    copy = tmp_path / trained[0].name
+    shutil.copytree(trained[0], copy)
+    return copy
