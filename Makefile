@@ -78,8 +78,9 @@ $(PYDICOM2)/.test: pyproject.toml constraints.txt
 	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[local,test]' 'slicer-core==$*'
 	touch $@
 
-# With what predict.py needs: a test exports a model and runs it.
-$(TRAINING)/.test: training/requirements.txt docker/requirements.txt
+# With what predict.py needs: a test exports a model and runs it. With nnU-Net: tests import its networks.
+TRAINING_NEEDS := training/requirements.txt training/requirements-nnunet.txt docker/requirements.txt
+$(TRAINING)/.test: $(TRAINING_NEEDS)
 	$(PYTHON) -m venv $(TRAINING)
-	$(TRAINING)/bin/python -m pip install --quiet --requirement training/requirements.txt --requirement docker/requirements.txt
+	$(TRAINING)/bin/python -m pip install --quiet $(TRAINING_NEEDS:%=--requirement %)
 	touch $@

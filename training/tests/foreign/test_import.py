@@ -14,12 +14,17 @@ from tiny import DATASET, OLDER, PLAIN, PLAIN_PLANS, REGIONS, RESIDUAL, architec
 
 from hn_training.__main__ import main
 
+OLDER_RESIDUAL = OLDER | {"UNet_class_name": "ResidualEncoderUNet"}
 SHAPES = ((1, 1, 8, 16, 24), (1, 1, 12, 20, 12))
 NETWORKS = {
     "plain": {"architecture": architecture("PlainConvUNet", PLAIN)},
     "residual": {"architecture": architecture("ResidualEncoderUNet", RESIDUAL)},
     "older plain": OLDER,
-    "older residual": OLDER | {"UNet_class_name": "ResidualEncoderUNet"},
+    "older residual": {
+        "architecture": architecture(
+            "ResidualEncoderUNet", RESIDUAL | {"features_per_stage": [4, 8, 8], "n_blocks_per_stage": [2, 1, 2]}
+        )
+    },
     "batch norm": {
         "architecture": architecture(
             "PlainConvUNet", PLAIN | {"norm_op": "torch.nn.BatchNorm3d", "nonlin_first": True, "conv_bias": False}
@@ -65,6 +70,8 @@ def compare(model, networks) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_network_computes_what_nnunets_own_class_does(network, tmp_path, monkeypatch):
     folder, networks = train(tmp_path, plans_of(NETWORKS[network]), DATASET)
+    if network == "older residual":  # nnU-Net looks for its class in all modules, some of which need torchvision
+        (folder / "plans.json").write_text(json.dumps(plans_of(OLDER_RESIDUAL)))
     assert run(monkeypatch, folder, "--out", tmp_path / "model") == 0
     compare(tmp_path / "model", networks)
 
@@ -177,13 +184,15 @@ def test_the_plans_are_nnunets_own(trained):
 
     from hn_training.foreign.nnunet.recipe import recipe
 
-    for network in (NETWORKS["plain"], NETWORKS["older plain"], NETWORKS["older residual"]):
+    for network in (NETWORKS["plain"], OLDER, OLDER_RESIDUAL):
         plans = plans_of(network)
         ours = recipe(plans["configurations"]["3d_fullres"])
         manager = PlansManager(json.loads(json.dumps(plans))).get_configuration("3d_fullres")
         said = manager.network_arch_init_kwargs
         assert manager.network_arch_class_name.endswith("." + ours.network)
-        assert (ours.features, ours.strides) == (
-            tuple(said["features_per_stage"]), tuple(map(tuple, said["strides"])),
+        blocks = said.get("n_conv_per_stage") or said["n_blocks_per_stage"]
+        assert (ours.features, ours.blocks) == (tuple(said["features_per_stage"]), tuple(blocks))
+        assert (ours.strides, ours.kernels) == (
+            tuple(map(tuple, said["strides"])), tuple(map(tuple, said["kernel_sizes"])),
         )  # fmt: skip
     assert json.loads((trained[0] / "plans.json").read_text()) == PLAIN_PLANS

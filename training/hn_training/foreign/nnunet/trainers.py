@@ -17,7 +17,7 @@ PARTS = (
     "NoDA", "noDummy2DDA", "NoDeepSupervision", "CELoss", "DiceLoss", "DiceCELoss_noSmooth", "DiceCELoss",
     "DiceCELossNoSmooth", r"Topk10Loss", "Topk10LossLS01", "DiceTopK10Loss", "DiceTopK100Loss", "noSmooth",
     r"(?:Vanilla)?Ada[mn](?:\de[n]?\d)?", "CosAnneal", "warmup", r"probabilisticOversampling(?:_\d+)?",
-    r"Benchmark_5epochs(?:_noDataLoading)?",
+    "MOSAIC_1k_QuarterLR", "SkeletonRecall", r"Benchmark_5epochs(?:_noDataLoading)?",
 )  # fmt: skip
 LONGEST = 100
 KNOWN = re.compile(rf"nnUNetTrainer(?:_?(?:{'|'.join(PARTS)}))*")
