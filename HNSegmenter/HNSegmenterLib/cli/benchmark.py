@@ -87,7 +87,7 @@ def _thesis(series: Path, folder: Path) -> dict:
 
     from ..dicom import read_planning_ct
     from ..errors import HNSegmenterError, WrongUsage
-    from ..runtimes.local import network_folder
+    from ..models import network_folder
 
     image = folder / "ct.nii.gz"
     sitk.WriteImage(read_planning_ct(series).image, str(image))

@@ -105,8 +105,8 @@ def _save(args, ui, engine) -> int:
 
 
 def _build(args, ui, engine) -> int:
+    from ..models import network_folder
     from ..runtimes import image_store
-    from ..runtimes.local import network_folder
 
     image_store.build(
         engine,

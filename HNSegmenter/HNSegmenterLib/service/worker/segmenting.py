@@ -137,7 +137,7 @@ def model_digest(runtime: Runtime, worker: Worker) -> str:
 
         assert isinstance(runtime, DockerRuntime)  # the one of that name
         return runtime.image.model_digest or runtime.image.id
-    from ...runtimes.local import network_folder
+    from ...models import network_folder
 
     folder = worker.model or network_folder() / "hn_network" / "model"
     try:
