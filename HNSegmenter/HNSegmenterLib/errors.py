@@ -43,3 +43,7 @@ class RuntimeFault(HNSegmenterError):
 
 class EngineFault(RuntimeFault):
     """The Docker engine or the container failed."""
+
+
+class UnusableModel(RuntimeFault):
+    """A model folder is damaged, incomplete or not one that this program can run."""

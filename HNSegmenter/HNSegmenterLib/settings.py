@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from .errors import WrongUsage
@@ -20,6 +20,7 @@ CHECKS = {
     "names": lambda value: value is None or isinstance(value, str),
     "memory": lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
     "timeout_s": lambda value: isinstance(value, (int, float)) and value > 0,
+    "models": lambda value: isinstance(value, list) and all(isinstance(item, str) and item for item in value),
 }
 
 
@@ -29,7 +30,8 @@ class Settings:
 
     image: reference of the container image, best with its digest (name@sha256:...); docker_host: URL of the
     engine, None for the current Docker context; runtime: auto, docker or local; names: path of the table of the
-    clinic's own structure names; memory: memory limit of the container as Docker writes it; timeout_s: of one run.
+    clinic's own structure names; memory: memory limit of the container as Docker writes it; timeout_s: of one run;
+    models: what was chosen with  hn-segmenter model use  (models.choice), empty for the one that came with the program.
     """
 
     image: str = "hn-segmenter:latest"
@@ -38,6 +40,7 @@ class Settings:
     names: str | None = None
     memory: str = "3g"
     timeout_s: float = 1800.0
+    models: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Settings:
@@ -49,7 +52,7 @@ class Settings:
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise TypeError
-            unknown = set(values) - {field.name for field in fields(cls)}
+            unknown = set(values) - {one.name for one in fields(cls)}
         except (OSError, ValueError, TypeError) as error:
             raise WrongUsage(f"The settings file {path} is not valid JSON: correct it or delete it.") from error
         if wrong := [name for name, value in values.items() if name in CHECKS and not CHECKS[name](value)]:

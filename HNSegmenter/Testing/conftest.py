@@ -44,10 +44,11 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory, monkeypatch) -> Path:
-    """Settings and jobs of a test are its own."""
+    """Settings, jobs and added models of a test are its own."""
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("HNSEG_SETTINGS", str(folder / "settings.json"))
     monkeypatch.setenv("HNSEG_JOBS", str(folder / "jobs"))
+    monkeypatch.setenv("HNSEG_MODELS", str(folder / "models"))
     return folder
 
 

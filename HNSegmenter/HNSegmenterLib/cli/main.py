@@ -20,7 +20,7 @@ from ..events import CancelToken
 from ..silent_libraries import silence_process
 from .ui import open_ui
 
-COMMANDS = ("segment", "evaluate", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
+COMMANDS = ("segment", "evaluate", "model", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
 FAULT = 1
 SERVICE_PACKAGES = ("httpx", "huey", "pynetdicom", "pyorthanc")  # the extra `service` of pyproject.toml
 

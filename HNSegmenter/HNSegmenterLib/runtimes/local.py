@@ -14,26 +14,11 @@ from pathlib import Path
 
 from ..errors import Cancelled, RuntimeFault, UnusableInput
 from ..events import CancelToken, Emit, Event
+from ..models import network_folder
 from .base import JobFolder
 
 PACKAGES = {"nibabel": "nibabel", "openvino": "openvino", "cc3d": "connected-components-3d"}
 UNUSABLE = 2
-
-
-def network_folder() -> Path:
-    """The folder with predict.py: HNSEG_NETWORK, what was installed beside this library, or the source tree's docker/.
-
-    Raises RuntimeFault if there is none.
-    """
-    library = Path(__file__).resolve().parents[1]
-    chosen = os.environ.get("HNSEG_NETWORK")
-    for folder in [Path(chosen)] if chosen else [library / "network", library.parents[1] / "docker"]:
-        if (folder / "predict.py").is_file():
-            return folder
-    raise RuntimeFault(
-        "The network is not installed on this computer (no predict.py): use --runtime docker, or name the folder "
-        "docker/ of the sources in HNSEG_NETWORK."
-    )
 
 
 def missing_packages() -> list[str]:
