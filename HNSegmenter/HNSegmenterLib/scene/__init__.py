@@ -27,6 +27,7 @@ _HOMES = {
     "is_own": "provenance",
     "is_edited": "provenance",
     "edited_segments": "provenance",
+    "leave_out": "provenance",
     "result_of": "provenance",
     "volume_of": "provenance",
     "organ_rows": "rows",

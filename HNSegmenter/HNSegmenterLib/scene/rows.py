@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..result import model_name
 from ..rtstruct.rois import AUTOMATIC
 from . import provenance
 from .grid import Grid
@@ -16,7 +17,9 @@ ADDED = "added"
 class OrganRow:
     """name: the segment's (or, without one, the organ's TG-263 name); segment_id: None if there is no segment;
     volume_ml: of the voxels as they are now; status: found, not found, not in this model, removed or added;
-    checks: sentences of the quality checks, about the contour as the network drew it; edited: changed since."""
+    checks: sentences of the quality checks, about the contour as the network drew it; edited: changed since;
+    model: name and version of the model that drew it, or was to; "" for one that was added; saved: whether it will be,
+    where there is a contour: scene.leave_out."""
 
     name: str
     segment_id: str | None
@@ -25,6 +28,8 @@ class OrganRow:
     color: tuple[int, int, int]
     checks: list[str] = field(default_factory=list)
     edited: bool = False
+    model: str = ""
+    saved: bool = True
 
 
 def organ_rows(node) -> list[OrganRow]:
@@ -37,10 +42,9 @@ def organ_rows(node) -> list[OrganRow]:
         if organ.name in by_organ:
             rows.append(_row(node, by_organ[organ.name], organ.status if organ.found else ADDED, organ.checks))
         else:
+            status = REMOVED if organ.found else organ.status
             rows.append(
-                OrganRow(
-                    organ.name, None, None, REMOVED if organ.found else organ.status, organ.color, list(organ.checks)
-                )
+                OrganRow(organ.name, None, None, status, organ.color, list(organ.checks), model=model_name(organ.model))
             )
     return rows + [_row(node, segment_id, ADDED, []) for segment_id in added]
 
@@ -52,7 +56,9 @@ def _row(node, segment_id: str, status: str, checks: list[str]) -> OrganRow:
     volume = round(mask.count * grid.voxel_ml, 1) if mask is not None and grid is not None else 0.0
     color = tuple(round(part * 255) for part in segment.GetColor())
     edited = provenance.algorithm_of(node, segment_id, mask) != AUTOMATIC
-    return OrganRow(segment.GetName(), segment_id, volume, status, color, list(checks), edited)
+    model = model_name(provenance.model_of(segment))
+    saved = not provenance.is_left_out(segment)
+    return OrganRow(segment.GetName(), segment_id, volume, status, color, list(checks), edited, model, saved)
 
 
 def organ_center(node, segment_id: str) -> tuple[float, float, float] | None:

@@ -42,7 +42,8 @@ class PlannedRoi:
     """One segment as it will be exported.
 
     organ: the model's organ that it is, if any (its code goes along); algorithm: AUTOMATIC, SEMIAUTOMATIC or MANUAL;
-    interpreted_type: one of KINDS, None where someone must be asked; empty: no voxel, so that there will be no ROI.
+    interpreted_type: one of KINDS, None where someone must be asked; empty: no voxel, so that there will be no ROI;
+    left_out: by the user (scene.leave_out).
     """
 
     segment_id: str
@@ -51,12 +52,17 @@ class PlannedRoi:
     algorithm: str
     interpreted_type: str | None
     empty: bool
+    left_out: bool = False
+
+    @property
+    def saved(self) -> bool:
+        return not self.empty and not self.left_out
 
 
 def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
     """Every segment of a segmentation, in its order; types: segment name -> one of KINDS, as someone answered.
 
-    Raises WrongUsage for a type that is none, and for two segments of one name.
+    Raises WrongUsage for a type that is none, and for two segments of one name that are to be saved.
     """
     types = types or {}
     if wrong := set(types.values()) - set(KINDS):
@@ -66,13 +72,15 @@ def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
     taken: dict[str, str] = {}
     for segment_id, segment in provenance.segments(node).items():
         name = segment.GetName().strip()
-        if taken.setdefault(name.casefold(), segment_id) != segment_id:
+        left_out = provenance.is_left_out(segment)
+        if not left_out and taken.setdefault(name.casefold(), segment_id) != segment_id:
             raise WrongUsage(f"Two segments are called {name!r}: give each a name of its own.")
         organ = organs.get(segment_id)
         kind = types.get(name) or ("ORGAN" if organ is not None else _kind(segment, name))
         mask = provenance.own_mask(node, segment_id)
         algorithm = provenance.algorithm_of(node, segment_id, mask)
-        plan.append(PlannedRoi(segment_id, name, organ.name if organ else None, algorithm, kind, mask is None))
+        known = organ.name if organ else None
+        plan.append(PlannedRoi(segment_id, name, known, algorithm, kind, mask is None, left_out))
     return plan
 
 
