@@ -10,6 +10,6 @@ from .store import add, all_models, find, models_folder, remove
 from .ticks import Line, Ticks
 
 __all__ = [
-    "Choice", "Line", "ModelInfo", "ModelOrgan", "Ticks", "add", "all_models", "find", "models_folder", "network_folder",
-    "parse", "read_folder", "remove", "shares", "shipped_model",
+    "Choice", "Line", "ModelInfo", "ModelOrgan", "Ticks", "add", "all_models", "find", "models_folder",
+    "network_folder", "parse", "read_folder", "remove", "shares", "shipped_model",
 ]  # fmt: skip

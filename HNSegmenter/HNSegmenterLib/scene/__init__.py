@@ -28,6 +28,7 @@ _HOMES = {
     "is_edited": "provenance",
     "edited_segments": "provenance",
     "leave_out": "provenance",
+    "left_out": "provenance",
     "result_of": "provenance",
     "volume_of": "provenance",
     "organ_rows": "rows",

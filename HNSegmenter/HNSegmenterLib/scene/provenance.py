@@ -98,6 +98,11 @@ def is_left_out(segment) -> bool:
     return bool(tag_of(segment, LEFT_OUT))
 
 
+def left_out(node) -> list[str]:
+    """Ids of the segments that are left out."""
+    return [segment_id for segment_id, segment in segments(node).items() if is_left_out(segment)]
+
+
 def leave_out(node, segment_ids: Iterable[str], out: bool = True) -> None:
     """Leave segments out of what is saved and sent, or take them in again; kept with the scene."""
     segmentation = node.GetSegmentation()

@@ -124,7 +124,7 @@ def _prepare(node, volume, types, names: NameTable | None, dicom_folder: Path | 
     plan = [roi for roi in everything if roi.saved]
     left_out = [roi for roi in everything if roi.left_out and not roi.empty]
     if not plan:
-        raise UnusableInput(nothing_to_save(node, left_out))
+        raise UnusableInput(nothing_to_save(node))
     if unclear := [roi.name for roi in plan if roi.interpreted_type is None]:
         raise UnclearType(unclear)
     ct = planning_ct(volume, dicom_folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -84,7 +84,7 @@ def save_labelmaps(node, folder: Path, volume=None, overwrite: bool = False) -> 
         )
     images = labelmaps(node, volume)
     if not images:
-        raise UnusableInput(nothing_to_save(node, left_out(node)))
+        raise UnusableInput(nothing_to_save(node))
     names = {file_name(name): name for name in images}
     if len(names) < len(images):
         raise WrongUsage("Two segments' names give the same file name: rename one of them.")
@@ -113,10 +113,10 @@ def _write(image: sitk.Image, path: Path) -> None:
 
 
 def _write_segmentation(node, path: Path) -> None:
-    if left_out(node):
+    if left_out := provenance.left_out(node):
         whole, node = node, slicer.vtkMRMLSegmentationNode()
         node.Copy(whole)
-        for segment_id in left_out(whole):
+        for segment_id in left_out:
             node.GetSegmentation().RemoveSegment(segment_id)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
@@ -124,17 +124,8 @@ def _write_segmentation(node, path: Path) -> None:
         raise HNSegmenterError(f"{path.name} could not be written: check space and rights there.")
 
 
-def left_out(node) -> list[str]:
-    """Ids of the segments that have voxels and are left out."""
-    return [
-        segment_id
-        for segment_id, segment in provenance.segments(node).items()
-        if provenance.is_left_out(segment) and provenance.own_mask(node, segment_id) is not None
-    ]
-
-
-def nothing_to_save(node, left_out: Sequence[object]) -> str:
+def nothing_to_save(node) -> str:
     """A sentence on a segmentation without a contour, or one whose contours are all left out."""
-    if left_out:
+    if any(provenance.own_mask(node, segment_id) is not None for segment_id in provenance.left_out(node)):
         return f"All contours of {node.GetName()} are left out: tick those that are to be saved."
     return f"{node.GetName()} has no contour: there is nothing to save."
