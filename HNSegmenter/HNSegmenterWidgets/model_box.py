@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from HNSegmenterLib import models
 from HNSegmenterLib.errors import HNSegmenterError
+from HNSegmenterLib.models.ticks import Line, Ticks
 from HNSegmenterLib.settings import Settings
 
 from . import dialogs, packages
@@ -29,7 +30,7 @@ class ModelBox:
         self._ui, self._logic, self._onChange, self._run = ui, logic, onChange, run
         self._remembered, self._remember = remembered, remember
         self._followed: list[str] = []
-        self._ticks = models.Ticks([])
+        self._ticks = Ticks([])
         self._said: list[str] = []
         ui.modelList.connect("itemChanged(QListWidgetItem*)", self._onTicked)
         ui.modelList.connect("currentRowChanged(int)", lambda _row: self._showButtons())
@@ -67,9 +68,9 @@ class ModelBox:
         self._said = []
         for chosen in (remembered, kept) if remembered else (kept,):
             try:
-                self._ticks = models.Ticks(there, chosen)
+                self._ticks = Ticks(there, chosen)
             except ModuleNotFoundError:  # platformdirs: the shipped model is all there is
-                self._ticks = models.Ticks(there)
+                self._ticks = Ticks(there)
             self._said += self._ticks.missing
             if not self._ticks.missing:
                 break
@@ -155,7 +156,7 @@ class ModelBox:
         except HNSegmenterError:  # said at Segment, where it must be mended
             return Settings()
 
-    def _current(self) -> models.Line | None:
+    def _current(self) -> Line | None:
         row = self._ui.modelList.currentRow
         return self._ticks.lines[row] if 0 <= row < len(self._ticks.lines) else None
 
@@ -217,7 +218,7 @@ def installed() -> list[models.ModelInfo]:
         return [shipped] if shipped is not None else []
 
 
-def _fill(item: qt.QListWidgetItem, line: models.Line, ticked: bool) -> None:
+def _fill(item: qt.QListWidgetItem, line: Line, ticked: bool) -> None:
     model, organs = line.model, line.organs or line.model.organ_names
     if not line.usable:
         text, tip = _("{model}: damaged").format(model=_title(model)), model.fault
@@ -233,7 +234,7 @@ def _fill(item: qt.QListWidgetItem, line: models.Line, ticked: bool) -> None:
         item.setForeground(qt.QBrush(qt.QColor(140, 140, 140)))
 
 
-def _tip(line: models.Line) -> str:
+def _tip(line: Line) -> str:
     organs = ", ".join(line.organs or line.model.organ_names)
     return _("Draws {organs}.\n{digest}").format(organs=organs, digest=line.model.digest)
 

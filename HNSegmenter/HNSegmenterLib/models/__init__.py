@@ -7,9 +7,8 @@ from .description import ModelOrgan
 from .folder import ModelInfo, read_folder
 from .shipped import network_folder, shipped_model
 from .store import add, all_models, find, models_folder, remove
-from .ticks import Line, Ticks
 
 __all__ = [
-    "Choice", "Line", "ModelInfo", "ModelOrgan", "Ticks", "add", "all_models", "find", "models_folder",
-    "network_folder", "parse", "read_folder", "remove", "shares", "shipped_model",
+    "Choice", "ModelInfo", "ModelOrgan", "add", "all_models", "find", "models_folder", "network_folder", "parse",
+    "read_folder", "remove", "shares", "shipped_model",
 ]  # fmt: skip

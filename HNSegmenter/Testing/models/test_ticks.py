@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from HNSegmenterLib import models
+from HNSegmenterLib.models.ticks import Ticks
 from Testing.models.made import SHIPPED, TWO_ORGANS, model, parotids
 
 
@@ -18,15 +19,15 @@ def other():
     return models.add(TWO_ORGANS)
 
 
-def ticks(*chosen: str) -> models.Ticks:
-    return models.Ticks(models.all_models(), chosen)
+def ticks(*chosen: str) -> Ticks:
+    return Ticks(models.all_models(), chosen)
 
 
-def number_of(ticks: models.Ticks, name: str) -> int:
+def number_of(ticks: Ticks, name: str) -> int:
     return [line.model.name for line in ticks.lines].index(name)
 
 
-def drawn(ticks: models.Ticks) -> dict[str, tuple[str, ...] | None]:
+def drawn(ticks: Ticks) -> dict[str, tuple[str, ...] | None]:
     return {share.model.name: share.organs for share in ticks.shares()}
 
 
