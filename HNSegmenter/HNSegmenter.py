@@ -241,8 +241,10 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """What depends on the voxels, and so takes a moment."""
         node = self.segmentation()
         self._shown = node.GetID() if node is not None else None
-        self.segmentSection.refresh()
-        self.saveSection.refresh()
+        shown = node is not None and (scene.is_own(node) or scene.volume_of(node) is not None)
+        masks = scene.own_masks(node) if shown else {}
+        self.segmentSection.refresh(masks)
+        self.saveSection.refresh(masks)
 
 
 class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import qt
 import slicer
@@ -37,10 +37,13 @@ class OrganTable:
         ui.saveAllButton.connect("clicked()", lambda: self._leaveOutShown(False))
         ui.saveNoneButton.connect("clicked()", lambda: self._leaveOutShown(True))
 
-    def show(self, node) -> None:
-        """The segments of a segmentation node that this module made; no table for any other, or None."""
+    def show(self, node, masks: Mapping | None = None) -> None:
+        """The segments of a segmentation node that this module made; no table for any other, or None.
+
+        masks: scene.own_masks of it.
+        """
         before, self._nodeId = self._nodeId, node.GetID() if node is not None else ""
-        self._rows = scene.organ_rows(node) if node is not None else []
+        self._rows = scene.organ_rows(node, masks) if node is not None else []
         self._table.blockSignals(True)
         self._table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):

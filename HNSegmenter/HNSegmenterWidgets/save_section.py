@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,13 +36,13 @@ class SaveSection:
         ui.dicomDialogButton.connect("clicked()", self.onDicomDialog)
         ui.saveFolderEdit.connect("currentPathChanged(QString)", lambda _path: self._showPlan())
 
-    def refresh(self) -> None:
-        """After other contours were chosen, or these may have changed."""
+    def refresh(self, masks: Mapping) -> None:
+        """After other contours were chosen, or these may have changed; masks: scene.own_masks of them."""
         node = self._segmentation()
         volume = scene.volume_of(node) if node is not None else None
         self._impossible = scene.rtstruct_impossible(volume) if volume is not None else None
         self._rois = None
-        self._plan = self._planned(node, volume)
+        self._plan = self._planned(node, volume, masks)
         self._propose(node, volume)
         self._showPlan()
         dialogs.tell(self._ui.saveStatus, "")
@@ -157,14 +157,14 @@ class SaveSection:
             else _("There is nothing to save yet.")
         )
 
-    def _planned(self, node, volume) -> list[str]:
+    def _planned(self, node, volume, masks: Mapping | None = None) -> list[str]:
         """Sentences about the contours, wherever they are saved."""
         if node is None:
             return [_("Segment a CT, or choose contours, to save them.")]
         if volume is None:
             return [_("These contours belong to no CT of the scene: choose their source volume in the Segment Editor.")]
         try:
-            self._rois = self._rois if self._rois is not None else scene.roi_plan(node)
+            self._rois = self._rois if self._rois is not None else scene.roi_plan(node, masks=masks)
         except HNSegmenterError as fault:
             return [fault.sentence]
         lines = _summary(self._rois)

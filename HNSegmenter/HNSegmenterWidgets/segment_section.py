@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import qt
 import slicer
@@ -103,13 +103,13 @@ class SegmentSection:
         """The module is shown: models may have been added or removed meanwhile, by the command line."""
         self._models.refresh()
 
-    def refresh(self) -> None:
-        """Table, warnings and surfaces, after the contours changed."""
+    def refresh(self, masks: Mapping) -> None:
+        """Table, warnings and surfaces, after the contours changed; masks: scene.own_masks of them."""
         node = self._segmentation()
         result = scene.result_of(node) if node is not None else None
         if result is not None and node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility3D():
             node.CreateClosedSurfaceRepresentation()  # some edits drop it; no work where it is there
-        self._table.show(node if result is not None else None)
+        self._table.show(node if result is not None else None, masks)
         warnings = [text for text in result.warnings if text != NO_RTSTRUCT] if result is not None else []
         self._ui.warningsLabel.text = "\n".join(f"! {text}" for text in warnings)
         self._ui.warningsLabel.setVisible(bool(warnings))

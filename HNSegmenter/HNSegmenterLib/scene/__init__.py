@@ -29,6 +29,7 @@ _HOMES = {
     "edited_segments": "provenance",
     "leave_out": "provenance",
     "left_out": "provenance",
+    "own_masks": "provenance",
     "result_of": "provenance",
     "volume_of": "provenance",
     "organ_rows": "rows",

@@ -58,21 +58,25 @@ def is_edited(node) -> bool:
 
 def edited_segments(node) -> list[str]:
     """Ids of the segments whose voxels are not (or no longer) the network's."""
-    return [segment_id for segment_id in segments(node) if algorithm_of(node, segment_id) != AUTOMATIC]
+    result = result_of(node)
+    return [
+        segment_id
+        for segment_id, mask in own_masks(node).items()
+        if algorithm_of(node, segment_id, mask, result) != AUTOMATIC
+    ]
 
 
-def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
+def algorithm_of(node, segment_id: str, mask: Mask | None, result: Result | None) -> str:
     """ROI Generation Algorithm: AUTOMATIC as the network drew it, SEMIAUTOMATIC if changed since, MANUAL if added.
 
-    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment, where it
-    is at hand.
+    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment; result:
+    result_of the node.
     """
     segment = node.GetSegmentation().GetSegment(segment_id)
     organ, drawn = tag_of(segment, ORGAN), tag_of(segment, FINGERPRINT)
     if not organ or not drawn:
         return MANUAL
-    mask = mask or own_mask(node, segment_id)
-    named = organ_behind(segment, result_of(node))
+    named = organ_behind(segment, result)
     same = mask is not None and mask.fingerprint() == drawn and named is not None and named.name == organ
     return AUTOMATIC if same else SEMIAUTOMATIC
 
@@ -154,6 +158,11 @@ def own_mask(node, segment_id: str) -> Mask | None:
             return None
         grid = Grid.of_volume(volume)
     return segment_mask(node, segment_id, grid, frame_of(volume) if volume else node.GetParentTransformNode())
+
+
+def own_masks(node) -> dict[str, Mask | None]:
+    """own_mask of every segment, by its id: a second for 60 organs of a planning CT."""
+    return {segment_id: own_mask(node, segment_id) for segment_id in segments(node)}
 
 
 def segments(node) -> dict:
