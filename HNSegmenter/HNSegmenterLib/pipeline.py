@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
-from .result import Organ, Result
+from .result import Organ, Result, model_name
 from .runtimes.base import JobFolder, Runtime
 from .silent_libraries import quiet
 from .staging import move_in, staging
@@ -242,7 +242,17 @@ def _write(
         result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))
-    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, result.model, whole)
+    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, _together(result.models), whole)
+
+
+def _together(models: list[dict]) -> dict:
+    """As one, for a title: names and versions, digests."""
+    if len(models) == 1:
+        return models[0]
+    return {
+        "name": ", ".join(map(model_name, models)),
+        "digest": ", ".join(str(model.get("digest") or "") for model in models),
+    }
 
 
 def organ_rows(organs: list[Organ]) -> list[tuple]:

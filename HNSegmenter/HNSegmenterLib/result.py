@@ -17,7 +17,8 @@ class Organ:
     """One organ of the model.
 
     code and laterality: {"value", "scheme", "meaning"} (DICOM coded concept) or None; color: RGB 0..255;
-    file: the labelmap's name in the results folder, None if not in the model; checks: sentences of the quality checks.
+    file: the labelmap's name in the results folder, None if not in the model; checks: sentences of the quality checks;
+    model: name, version and digest of the model that drew it, None where result.json does not say (the container's).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Organ:
     volume_ml: float = 0.0
     file: str | None = None
     checks: list[str] = field(default_factory=list)
+    model: dict | None = None
 
     @property
     def found(self) -> bool:
@@ -47,7 +49,7 @@ class Organ:
 
 @dataclass
 class Result:
-    """The contents of result.json."""
+    """The contents of result.json. model: the first of models, which are all that drew; each name, version, digest."""
 
     model: dict
     organs: list[Organ]
@@ -55,7 +57,15 @@ class Result:
     input: dict = field(default_factory=dict)
     timings_s: dict = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    models: list[dict] = field(default_factory=list)
     contract: int = CONTRACT
+
+    def __post_init__(self):
+        """A container knows of one model, and says so once."""
+        self.models = self.models or [self.model]
+        for organ in self.organs:
+            if self.model and not organ.model:
+                organ.model = {key: self.model.get(key) for key in ("name", "version", "digest")}
 
     @classmethod
     def from_dict(cls, values: dict) -> Result:
@@ -74,6 +84,7 @@ class Result:
                 runtime=dict(values["runtime"]),
                 input=dict(values["input"]),
                 timings_s=dict(values["timings_s"]),
+                models=[dict(model) for model in values.get("models") or ()],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RuntimeFault(
@@ -99,6 +110,7 @@ class Result:
         return {
             "contract": self.contract,
             "model": self.model,
+            "models": self.models,
             "runtime": self.runtime,
             "input": self.input,
             "organs": [asdict(organ) for organ in self.organs],
@@ -110,6 +122,11 @@ class Result:
         write_json(path, self.to_dict())
 
 
+def model_name(model: dict | None) -> str:
+    """Such as "hn-densevnet 0.1.0"; empty without a model."""
+    return " ".join(str(model[key]) for key in ("name", "version") if model.get(key)) if model else ""
+
+
 def _organ(values: dict) -> Organ:
     """Raises KeyError, TypeError or ValueError if it is no organ of the contract."""
     organ = Organ(**{key: value for key, value in values.items() if key in Organ.__dataclass_fields__})
@@ -119,6 +136,8 @@ def _organ(values: dict) -> Organ:
     organ.color = color
     if organ.status not in (FOUND, NOT_FOUND, NOT_IN_MODEL):
         raise ValueError(f"the status of {organ.name}")
+    if organ.model is not None and not isinstance(organ.model, dict):
+        raise ValueError(f"the model of {organ.name}")
     if not organ.name or organ.name != Path(organ.name).name:
         raise ValueError("an organ's name")
     return organ

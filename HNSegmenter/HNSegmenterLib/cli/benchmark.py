@@ -74,9 +74,11 @@ def _ours(args, series: Path, out: Path, drop: bool = False):
     from ..evaluation.time_and_memory import drop_caches, run_measured
 
     command = [sys.executable, "-m", "HNSegmenterLib", "segment", str(series), "-o", str(out), "--json"]
-    for option in ("runtime", "image", "docker_host", "model", "contract"):
+    for option in ("runtime", "image", "docker_host", "contract"):
         if value := getattr(args, option):
-            command += [f"--{option.replace('_', '-')}", str(value)]
+            command += [f"--{option.replace('_', '-')}", value]
+    for choice in args.model or ():
+        command += ["--model", choice]
     emptied = drop and drop_caches()
     return run_measured(command), emptied
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 MB = 1e6
-UNTAGGED = "<none>:<none>"  # how some engines list an image that has lost its name
+LATEST = "hn-segmenter:latest"
 ALGORITHM = "sha256:"  # engines take ids without it too
 
 
@@ -27,7 +27,10 @@ def add_parser(sub) -> None:
     build.add_argument(
         "--source", type=Path, metavar="DIR", help="the project's folder docker/ (default: found by itself)"
     )
-    build.add_argument("--tag", default="hn-segmenter:latest", metavar="NAME", help="default: %(default)s")
+    build.add_argument("--model", metavar="NAME", help="a model of this computer, or a model's folder, to be in it")
+    build.add_argument(
+        "--tag", metavar="NAME", help=f"default: {LATEST}, with another model hn-segmenter:NAME-VERSION of the model"
+    )
     build.add_argument("--base", metavar="IMAGE", help="base image with Python (default: the Dockerfile's)")
     build.add_argument(
         "--ca-bundle", type=Path, metavar="FILE", help="PEM certificates of a TLS proxy, for the build alone"
@@ -65,25 +68,24 @@ def _list(_args, ui, engine) -> int:
     default = images.default_reference()
     rows = []
     for image in images.our_images(engine):
-        names = [name for name in image.get("RepoTags") or [] if name != UNTAGGED]
-        for name in names or [image["Id"]]:
+        for name in images.names_of(image):
             try:
-                state = f"may run, contract {images.inspect(engine, name).contract}"
+                info = images.inspect(engine, name)
+                state, digest = f"may run, contract {info.contract}", info.model_digest
             except HNSegmenterError as refused:
-                state = refused.sentence
-            rows.append((name, round(image["Size"] / MB), image["Id"][:19], state))
+                state, digest = refused.sentence, ""
+            rows.append((name, round(image["Size"] / MB), image["Id"][:19], _model_of(digest), state, digest))
     if rows:
         ui.say(f"Images of HN Segmenter on {engine.endpoint}; the settings name {default}")
         shown = [
-            ("" if name.startswith(ALGORITHM) else name, mb, short.removeprefix(ALGORITHM), state)
-            for name, mb, short, state in rows
+            ("" if name.startswith(ALGORITHM) else name, mb, short.removeprefix(ALGORITHM), *rest)
+            for name, mb, short, *rest, _ in rows
         ]
-        ui.table(("Name", "MB", "Id", "State"), shown, whole=("MB", "Id"))
+        ui.table(("Name", "MB", "Id", "Model", "State"), shown, whole=("MB", "Id"))
     else:
         ui.say(images.missing_sentence(engine, default))
-    ui.result(
-        {"images": [dict(zip(("name", "mb", "id", "state"), row, strict=True)) for row in rows], "settings": default}
-    )
+    keys = ("name", "mb", "id", "model", "state", "model_digest")
+    ui.result({"images": [dict(zip(keys, row, strict=True)) for row in rows], "settings": default})
     return 0
 
 
@@ -106,20 +108,47 @@ def _save(args, ui, engine) -> int:
 
 def _build(args, ui, engine) -> int:
     from ..models import network_folder
-    from ..runtimes import image_store
+    from ..runtimes import image_build
 
-    image_store.build(
+    model = _model(args.model)
+    tag = args.tag or (f"hn-segmenter:{model.name}-{model.version}".replace("+", "_") if model else LATEST)
+    image_build.build(
         engine,
         args.source or network_folder(),
-        args.tag,
+        tag,
         ui.emit,
         args.cancel,
         base_image=args.base,
         ca_bundle=args.ca_bundle,
         index_url=args.index_url,
         network=args.network,
+        model=model,
     )
-    return _adopt(args.tag, args.contract, ui, engine)
+    if model is None or args.tag == LATEST:
+        return _adopt(tag, args.contract, ui, engine)
+    return _beside(tag, model, ui, engine)
+
+
+def _model(name: str | None):
+    """The model that an image is to hold in place of the sources' own, verified; None for that one."""
+    from .. import models
+
+    if name is None:
+        return None
+    found = models.find(name)
+    return None if found.shipped else models.read_folder(found.folder, called=found.title)
+
+
+def _beside(tag: str, model, ui, engine) -> int:
+    """An image of another model: the settings' image stays, and this one is found by its model."""
+    from ..models import reference
+    from ..runtimes import images
+
+    info = images.inspect(engine, tag)
+    ui.say(f"Ready: {info.describe()}, with the model {model.title}.")
+    ui.say(f"It is used by  segment --model {reference(model)} , and without --model once that model was chosen.")
+    ui.result(_as_dict(info))
+    return 0
 
 
 def _pull(args, ui, engine) -> int:
@@ -133,7 +162,7 @@ def _check(args, ui, engine) -> int:
     from ..runtimes import images
 
     info = images.inspect(engine, args.name or images.default_reference(), args.contract)
-    ui.say(f"May run: {info.describe()}, {info.size / MB:.0f} MB, model {info.model_digest or 'not told'}.")
+    ui.say(f"May run: {info.describe()}, {info.size / MB:.0f} MB, model {_model_of(info.model_digest)}.")
     ui.result(_as_dict(info))
     return 0
 
@@ -150,6 +179,14 @@ def _adopt(name: str, contract: str | None, ui, engine) -> int:
     ui.say(f"Ready: {info.describe()}. segment uses it from now on ({file}).")
     ui.result(_as_dict(info))
     return 0
+
+
+def _model_of(digest: str) -> str:
+    """What this computer calls the model of that digest; else the digest itself."""
+    from .. import models
+
+    known = [model.title for model in models.all_models() if digest and model.digest == digest]
+    return known[0] if known else digest[:19] or "not told"
 
 
 def _as_dict(info) -> dict:

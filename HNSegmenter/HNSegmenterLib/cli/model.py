@@ -157,10 +157,8 @@ def _kept(text: str, choice) -> str:
     """As it is kept: a folder by its whole path, since the settings are read from everywhere."""
     from .. import models
 
-    stored = any(model.folder == choice.model.folder for model in models.all_models())
-    if stored:
-        return text
-    return str(choice.model.folder) + (f":{','.join(choice.organs)}" if choice.organs is not None else "")
+    folder = models.reference(choice.model)
+    return text if folder == choice.model.title else str(choice)
 
 
 def _chosen(found) -> set[str]:

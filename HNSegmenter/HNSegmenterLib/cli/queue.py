@@ -83,9 +83,17 @@ def _whole(job, told: str) -> str:
         "Series": f"{job.node_id} ({job.series_uid})",
         "State": f"{job.state}, {job.attempts} {'try' if job.attempts == 1 else 'tries'}",
         "Since": f"{_time(job.created)}, changed {_time(job.updated)}",
+        "Models": _models(job),
         "Reason": told,
     }
     return "\n".join([*(f"{name:<8}{text}" for name, text in lines.items() if text), ""])
+
+
+def _models(job) -> str:
+    """Those that drew; before that, the digest that the choice of them has."""
+    models = job.summary.get("models") or []
+    keys = ("name", "version", "digest")
+    return "; ".join(" ".join(filter(None, map(model.get, keys))) for model in models) or job.model
 
 
 def _time(seconds: float) -> str:

@@ -31,7 +31,13 @@ def add_runtime_options(parser) -> None:
     parser.add_argument("--runtime", choices=("auto", "docker", "local"), help="where the network runs (default: auto)")
     parser.add_argument("--image", metavar="NAME", help="container image, best with its digest: name@sha256:...")
     parser.add_argument("--docker-host", metavar="URL", help="Docker engine: unix://, npipe://, tcp:// or ssh://")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="another model folder, run on this computer")
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="CHOICE",
+        help="another model: its name, NAME@VERSION, NAME:Organ,Organ, or its folder; given several times, each adds "
+        "the organs that those before lack (default: the settings', see  hn-segmenter model use)",
+    )
     parser.add_argument(
         "--contract", choices=("thesis",), help="run an image without labels the way the thesis's is run"
     )
@@ -80,9 +86,17 @@ def run(args, ui) -> int:
 def show(outcome, ui) -> None:
     """The table of organs, the warnings and where the files are."""
     from ..pipeline import organ_rows
+    from ..result import model_name
 
     result = outcome.result
-    ui.table(("Organ", "Volume (ml)", "Status", "To look at"), organ_rows(result.organs))
+    if len(result.models) > 1:
+        rows = [
+            (name, model_name(organ.model), *rest)
+            for organ, (name, *rest) in zip(result.organs, organ_rows(result.organs), strict=True)
+        ]
+        ui.table(("Organ", "Model", "Volume (ml)", "Status", "To look at"), rows)
+    else:
+        ui.table(("Organ", "Volume (ml)", "Status", "To look at"), organ_rows(result.organs))
     for warning in result.warnings:
         if warning not in ui.warned:
             ui.say(f"! {warning}")

@@ -42,7 +42,7 @@ class Segmenter:
 
     def __init__(self, runtime, folder: Path, contours: bool, cancel, emit: Callable):
         self._runtime, self._folder, self._contours, self._cancel, self._emit = runtime, folder, contours, cancel, emit
-        self._model: dict | None = None
+        self._models: list[dict] = []
 
     def as_it_is(self, patient):
         from .dataset import read_image
@@ -82,9 +82,9 @@ class Segmenter:
         from ..errors import HNSegmenterError
         from ..pipeline import segment
 
-        model = segment(source, out, self._runtime, emit=self._emit, cancel=self._cancel).result.model
-        self._model = self._model or model
-        if model != self._model:
+        models = segment(source, out, self._runtime, emit=self._emit, cancel=self._cancel).result.models
+        self._models = self._models or models
+        if models != self._models:
             raise HNSegmenterError("The network was exchanged during the evaluation: evaluate again.")
 
 

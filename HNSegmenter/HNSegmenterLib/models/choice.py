@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import WrongUsage
 from .folder import ModelInfo
-from .store import find, is_folder
+from .store import find, is_folder, reference
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Choice:
 
     def __str__(self) -> str:
         organs = f":{','.join(self.organs)}" if self.organs is not None else ""
-        return self.model.title + organs
+        return reference(self.model) + organs
 
 
 def parse(text: str) -> Choice:

@@ -59,6 +59,12 @@ def find(text: str) -> ModelInfo:
     return named[0]
 
 
+def reference(model: ModelInfo) -> str:
+    """What `find` knows a model by: NAME@VERSION, or its folder's path if it is none of this computer's models."""
+    stored = models_folder() / model.name / model.version
+    return model.title if model.shipped or model.folder == stored else str(model.folder)
+
+
 def is_folder(text: str) -> bool:
     """Whether it is the path of one; what cannot be a path, such as a long list of organs, is none."""
     try:

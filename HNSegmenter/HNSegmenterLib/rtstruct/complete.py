@@ -13,14 +13,25 @@ from pydicom.uid import generate_uid
 from .. import __version__
 from ..dicom.identity import Identity, compare, remark
 from ..errors import UnusableInput, WrongUsage
-from ..result import Organ
+from ..result import Organ, model_name
 from ..silent_libraries import quiet
 from . import header
 from .character_set import CharacterSet
 from .names import NameTable, check_roi_name
 from .pairing import pair
 from .placing import Placer
-from .rois import AUTOMATIC, MANUAL, SEMIAUTOMATIC, Roi, interpreted_type, model_name, roi_description, set_description
+from .rois import (
+    AUTOMATIC,
+    LONGEST_LO,
+    MANUAL,
+    SEMIAUTOMATIC,
+    Roi,
+    generation_description,
+    interpreted_type,
+    models_of,
+    roi_description,
+    set_description,
+)
 from .writer import build
 
 if TYPE_CHECKING:
@@ -67,7 +78,7 @@ def complete(
     nothing (SlicerRT makes them refer to a copy of the CT). Contours inside others of the same ROI become holes by
     keyhole, those without area or of no ROI go, as do repeats; `warn` gets a sentence for each such change. An organ of
     the model without a contour gets a line in the description.
-    model: name, version and digest, or None if none was used.
+    model: name, version and digest of that which drew organs that do not say theirs, or None if none was used.
 
     Raises UnusableInput if the contours belong to another patient or CT, cannot be told to be one ROI's, lie in no
     slice's plane or outside the image, cross, or none is left; WrongUsage if a name or option cannot be written.
@@ -91,9 +102,10 @@ def _completed(
     header.copy_patient_and_study(ct, completed)
     names = [roi.name for roi in rois] + [options.names.own_name(organ.name) for organ in organs]
     header.choose_character_set(ct, completed, [options.label, options.series_description, *names])
-    _add_general_modules(completed, ct, model, options)
+    models = models_of(model, organs)
+    _add_general_modules(completed, ct, models, options)
     missing = [_missing_line(organ, options) for organ in organs if not any(roi.organ is organ for roi in rois)]
-    completed.StructureSetDescription = set_description(model, CLIENT, missing, options.remarks)
+    completed.StructureSetDescription = set_description(models, CLIENT, missing, options.remarks)
     _replace_unencodable(completed)
     return completed
 
@@ -165,6 +177,8 @@ def _rois(
             algorithm=algorithm,
             interpreted_type=options.types.get(name) or interpreted_type(name),
             description=roi_description(organ, algorithm, model),
+            generation=generation_description(organ, algorithm, model),
+            model=None if algorithm == MANUAL else (organ.model if organ is not None else None) or model,
             color=drawn.color,
         )
         check_roi_name(roi.name, "an ROI's name")
@@ -188,8 +202,9 @@ def _missing_line(organ: Organ, options: Options) -> str:
     return f"{options.names.own_name(organ.name)}: {status}."
 
 
-def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, options: Options) -> None:
+def _add_general_modules(dataset: Dataset, ct: PlanningCT, models: Sequence[dict], options: Options) -> None:
     """SOP Common, RT Series, General Equipment, Frame of Reference, Structure Set and Approval modules."""
+    names = [name for name in map(model_name, models) if name]
     now = options.now or datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     dataset.SOPClassUID = RT_STRUCTURE_SET_STORAGE
@@ -203,11 +218,11 @@ def _add_general_modules(dataset: Dataset, ct: PlanningCT, model: dict | None, o
     dataset.OperatorsName = None
     dataset.Manufacturer = "HN Segmenter"
     dataset.ManufacturerModelName = "HN Segmenter"
-    dataset.SoftwareVersions = [__version__, model_name(model)[:64]] if model_name(model) else __version__
+    dataset.SoftwareVersions = [__version__, *(name[:LONGEST_LO] for name in names)] if names else __version__
     dataset.FrameOfReferenceUID = ct.frame_of_reference_uid
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = options.label
-    dataset.StructureSetName = " ".join(part for part in ("HN Segmenter", model_name(model)) if part)[:64]
+    dataset.StructureSetName = " ".join(filter(None, ("HN Segmenter", ", ".join(names))))[:LONGEST_LO]
     dataset.StructureSetDate, dataset.StructureSetTime = date, time
     dataset.ReferencedFrameOfReferenceSequence = header.referenced_frame_of_reference(ct)
     dataset.ApprovalStatus = "UNAPPROVED"
@@ -220,3 +235,5 @@ def _replace_unencodable(dataset: Dataset) -> None:
     dataset.StructureSetDescription = stated.fitted(dataset.StructureSetDescription)
     for item in dataset.StructureSetROISequence:
         item.ROIDescription = stated.fitted(item.ROIDescription)
+        if "ROIGenerationDescription" in item:
+            item.ROIGenerationDescription = stated.fitted(item.ROIGenerationDescription)

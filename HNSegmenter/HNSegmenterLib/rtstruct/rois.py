@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..result import Organ
+from ..result import Organ, model_name
 from .tracing.contours import SliceContour
 
 AUTOMATIC, SEMIAUTOMATIC, MANUAL = "AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"  # ROI Generation Algorithm (3006,0036)
 REVIEW = "A clinician must review every contour."
+LONGEST_LO = 64  # characters of a value of VR LO, PS3.5 6.2
 _TARGETS = ("GTV", "CTV", "PTV")  # TG-263: a target's name begins with its type
 _SPARE_COLORS = ((255, 127, 0), (127, 201, 127), (190, 174, 212), (191, 91, 23), (102, 102, 102), (56, 108, 176))
 
@@ -17,7 +18,7 @@ _SPARE_COLORS = ((255, 127, 0), (127, 201, 127), (190, 174, 212), (191, 91, 23),
 @dataclass
 class Roi:
     """name: TG-263 or the clinic's; organ: the model's organ behind it, if any;
-    interpreted_type: RT ROI Interpreted Type."""
+    interpreted_type: RT ROI Interpreted Type; generation: ROI Generation Description; model: that drew it, or None."""
 
     name: str
     organ: Organ | None
@@ -25,6 +26,8 @@ class Roi:
     algorithm: str = AUTOMATIC
     interpreted_type: str = "ORGAN"
     description: str = REVIEW
+    generation: str = ""
+    model: dict | None = None
     color: tuple[int, int, int] | None = None
 
     def display_color(self, index: int) -> tuple[int, int, int]:
@@ -42,13 +45,19 @@ def interpreted_type(name: str) -> str:
     return "EXTERNAL" if upper in ("BODY", "EXTERNAL") else "ORGAN"
 
 
-def model_name(model: dict | None) -> str:
-    """Such as "hn-densevnet 0.1.0"; empty without a model."""
-    return " ".join(str(model[key]) for key in ("name", "version") if model.get(key)) if model else ""
+def models_of(model: dict | None, organs: Sequence[Organ]) -> list[dict]:
+    """All models that drew the organs, each once; `model` is that of organs that do not say."""
+    models: list[dict] = []
+    for one in [*([model] if model else []), *(organ.model for organ in organs if organ.model)]:
+        known = {key: one.get(key) for key in ("name", "version", "digest")}
+        if known not in models:
+            models.append(known)
+    return models
 
 
 def roi_description(organ: Organ | None, algorithm: str, model: dict | None, limit: int = 1024) -> str:
     """ROI Description (ST): the review sentence, who drew it, and what the checks said."""
+    model = (organ.model if organ is not None else None) or model
     drawn = {
         AUTOMATIC: f"Drawn by {model_name(model) or 'an automatic method'}.",
         SEMIAUTOMATIC: f"Drawn by {model_name(model) or 'an automatic method'}, then edited by hand.",
@@ -59,19 +68,28 @@ def roi_description(organ: Organ | None, algorithm: str, model: dict | None, lim
     return _cut(" ".join(part for part in (REVIEW, drawn, digest, *checks) if part), limit)
 
 
+def generation_description(organ: Organ | None, algorithm: str, model: dict | None) -> str:
+    """ROI Generation Description (LO, 64 characters): the model that drew it and as much of its digest as fits;
+    empty where a hand did."""
+    model = (organ.model if organ is not None else None) or model
+    if algorithm == MANUAL or not model_name(model):
+        return ""
+    edited = ", edited" if algorithm == SEMIAUTOMATIC else ""
+    name = model_name(model)[: LONGEST_LO - len(edited)]
+    digest = f" ({_short(model['digest'], 12)})" if model and model.get("digest") else ""
+    return name + (digest if len(name + digest + edited) <= LONGEST_LO else "") + edited
+
+
 def set_description(
-    model: dict | None, client: str, missing: Sequence[str], remarks: Sequence[str] = (), limit: int = 1024
+    models: Sequence[dict], client: str, missing: Sequence[str], remarks: Sequence[str] = (), limit: int = 1024
 ) -> str:
-    """Structure Set Description (ST): the review sentence, remarks on the whole scan, client, model, digest, and a line
-    per organ without an ROI."""
-    digest = (model or {}).get("digest") or ""
-    for shown in (digest, _short(digest)):
-        drawn = (
-            f"Drawn with {client}"
-            + (f", model {model_name(model)}" if model else "")
-            + (f", {shown}" if shown else "")
-            + "."
-        )
+    """Structure Set Description (ST): the review sentence, remarks on the whole scan, client, models, their digests,
+    and a line per organ without an ROI."""
+    for length in (None, 12):
+        named = [
+            ", ".join(filter(None, (model_name(model), _short(model.get("digest") or "", length)))) for model in models
+        ]
+        drawn = f"Drawn with {client}{_listed(named)}."
         head = [REVIEW, *remarks, drawn, "Research software, not a medical device."]
         text = "\r\n".join([*head, *missing])
         if len(text) <= limit:
@@ -83,13 +101,21 @@ def set_description(
             break
         kept.append(line)
         room -= len(line) + 2
-    return "\r\n".join([*head, *kept, f"And {len(missing) - len(kept)} more organs without a contour."])
+    more = [f"And {len(missing) - len(kept)} more organs without a contour."] if len(kept) < len(missing) else []
+    return _cut("\r\n".join([*head, *kept, *more]), limit)
 
 
-def _short(digest: str) -> str:
-    """sha256:1234567890ab..., enough to tell releases apart."""
+def _listed(named: Sequence[str]) -> str:
+    """ "" for none; ", model A, sha256:1..."; ", models A, sha256:1...; B, sha256:2..."."""
+    if not any(named):
+        return ""
+    return f", {'model' if len(named) == 1 else 'models'} {'; '.join(named)}"
+
+
+def _short(digest: str, length: int | None = 12) -> str:
+    """sha256:1234567890ab..., enough to tell releases apart; None: the whole."""
     scheme, _, value = digest.rpartition(":")
-    return f"{scheme}:{value[:12]}..." if len(value) > 12 else digest
+    return f"{scheme}:{value[:length]}..." if length and len(value) > length else digest
 
 
 def _cut(text: str, limit: int) -> str:

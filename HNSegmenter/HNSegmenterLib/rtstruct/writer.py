@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 
 from ..silent_libraries import quiet
 from .header import image_reference
-from .rois import Roi
+from .rois import LONGEST_LO, Roi
 from .tracing.contours import SliceContour, encode
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CONTOUR_DATA = Tag(0x3006, 0x0050)
 _ANATOMY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}  # PS3.3 C.8.8.8.3.1
+_FAMILY = {"value": "123110", "scheme": "DCM", "meaning": "Artificial Intelligence"}  # PS3.16 CID 7162
 
 
 @quiet()
@@ -44,6 +45,23 @@ def _structure_set_roi(ct: PlanningCT, number: int, roi: Roi) -> Dataset:
     item.ROIName = roi.name
     item.ROIDescription = roi.description
     item.ROIGenerationAlgorithm = roi.algorithm
+    if roi.generation:
+        item.ROIGenerationDescription = roi.generation
+    if algorithm := _derivation(roi):
+        item.ROIDerivationAlgorithmIdentificationSequence = Sequence([algorithm])
+    return item
+
+
+def _derivation(roi: Roi) -> Dataset | None:
+    """Algorithm Identification Macro (PS3.3 10.16) of the model that drew an ROI."""
+    if roi.model is None or not all(roi.model.get(key) for key in ("name", "version")):
+        return None
+    item = Dataset()
+    item.AlgorithmFamilyCodeSequence = Sequence([_code(_FAMILY)])
+    item.AlgorithmName = str(roi.model["name"])[:LONGEST_LO]
+    item.AlgorithmVersion = str(roi.model["version"])[:LONGEST_LO]
+    if roi.model.get("digest"):
+        item.AlgorithmParameters = f"Model {roi.model['digest']}"
     return item
 
 

@@ -1,20 +1,15 @@
-"""How an image comes onto the engine: from a file, from the sources, from a registry; each with progress."""
+"""How an image comes onto the engine: from a file or a registry, and into a file; each with progress."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import os
 import re
 import tarfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import docker.errors
-from docker.utils.build import create_archive, exclude_paths
 
-from .. import __version__
 from ..errors import EngineFault, HNSegmenterError, WrongUsage
 from ..events import CancelToken, Emit, Event
 from .engine import Engine
@@ -23,8 +18,6 @@ from .images import Reference, find
 from .transfer import CHUNK
 from .workers import Stream
 
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-CA_IN_CONTEXT = "proxy-ca.crt"
 MB = 1e6
 
 
@@ -35,7 +28,7 @@ def load(engine: Engine, file: Path, emit: Emit, cancel: CancelToken) -> list[st
     """
     _check_archive(file)
     names: list[str] = []
-    for message in _messages(
+    for message in messages(
         engine, lambda: engine.client.load_image(_read(file, emit, cancel)), "Loading the image", cancel
     ):
         if error := message.get("error"):
@@ -89,7 +82,7 @@ def save(engine: Engine, reference: str, file: Path, emit: Emit, cancel: CancelT
     written = 0
     try:
         with opened(partial, "wb") as target:
-            for chunk in _messages(
+            for chunk in messages(
                 engine, lambda: engine.client.get_image(reference, CHUNK), "Saving the image", cancel
             ):
                 target.write(chunk)
@@ -115,7 +108,7 @@ def pull(engine: Engine, reference: str, emit: Emit, cancel: CancelToken) -> Non
     tag = wanted.digest or wanted.tag or "latest"
     layers: dict[str, tuple[int, int]] = {}
     doing = f"Pulling {reference}"
-    for message in _messages(
+    for message in messages(
         engine, lambda: engine.client.pull(wanted.repository, tag=tag, stream=True, decode=True), doing, cancel
     ):
         if error := message.get("error"):
@@ -146,108 +139,7 @@ def _pull_sentence(reference: str, reason: str) -> str:
     )
 
 
-def build(
-    engine: Engine,
-    sources: Path,
-    tag: str,
-    emit: Emit,
-    cancel: CancelToken,
-    base_image: str | None = None,
-    ca_bundle: Path | None = None,
-    index_url: str | None = None,
-    network: str | None = None,
-) -> None:
-    """Build the image from the folder `sources` (the project's docker/), as `docker build` with the classic builder.
-
-    ca_bundle: certificates of a TLS proxy, for the build alone; network: of the build's steps ("host" behind some
-    proxies). Raises WrongUsage for wrong arguments, EngineFault with the last line of
-    a failed build, Cancelled.
-    """
-    if not (sources / "Dockerfile").is_file():
-        raise WrongUsage(
-            f"There is no Dockerfile in {sources}: name the folder docker/ of the project's sources with --source."
-        )
-    arguments = _build_arguments(sources, base_image, index_url)
-    extra = []
-    if ca_bundle:
-        try:
-            extra.append((CA_IN_CONTEXT, ca_bundle.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise WrongUsage(f"The CA bundle {ca_bundle} cannot be read: name a file of PEM certificates.") from error
-        arguments["CA_BUNDLE"] = CA_IN_CONTEXT
-    emit(Event("progress", "build", 0.0, "packing the sources"))
-
-    def start() -> Iterable[dict]:
-        with create_archive(str(sources), sorted(_context_files(sources)), extra_files=extra) as context:
-            yield from engine.client.build(
-                fileobj=context,
-                custom_context=True,
-                tag=tag,
-                buildargs=arguments,
-                network_mode=network,
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-
-    lines: deque[str] = deque([""], maxlen=40)
-    for message in _messages(engine, start, "Building the image", cancel):
-        if failure := message.get("error"):
-            raise EngineFault(_build_sentence(failure, lines))
-        line = (message.get("stream") or message.get("status") or "").strip()
-        if not line:
-            continue
-        if match := re.match(r"Step (\d+)/(\d+) : (\w+)", line):
-            emit(
-                Event(
-                    "progress",
-                    "build",
-                    (int(match[1]) - 1) / int(match[2]),
-                    f"step {match[1]} of {match[2]} ({match[3]})",
-                )
-            )
-        elif not line.startswith(("--->", "Removing intermediate container")):
-            lines.append(line)
-
-
-def _context_files(sources: Path) -> set[str]:
-    ignore = sources / ".dockerignore"
-    patterns = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
-    return exclude_paths(str(sources), [line.strip() for line in patterns if line.strip() and not line.startswith("#")])
-
-
-def _build_arguments(sources: Path, base_image: str | None, index_url: str | None) -> dict[str, str]:
-    arguments = {name: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)}
-    arguments["VERSION"] = __version__
-    if base_image:
-        arguments["BASE_IMAGE"] = base_image
-    if index_url:
-        arguments["PIP_INDEX_URL"] = index_url
-    sums = sources / "hn_network" / "model" / "SHA256SUMS"
-    if not sums.is_file():
-        raise WrongUsage(
-            f"There is no model in {sums.parent}, an image without one cannot work: put a trained model there."
-        )
-    arguments["MODEL_DIGEST"] = "sha256:" + hashlib.sha256(sums.read_bytes()).hexdigest()
-    return arguments
-
-
-def _build_sentence(error: str, lines: Iterable[str]) -> str:
-    """lines: the last ones that the build's own commands wrote."""
-    text, said = " ".join(error.split()), "\n".join(lines)
-    if no_space(text + said):
-        return "The disk of the Docker engine is full: free space there (docker system df) and build again."
-    if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", said):
-        return "The build does not trust the network's TLS proxy: give its certificates with --ca-bundle FILE."
-    if re.search("pull access denied|manifest unknown|not found: manifest|registry|https?://[^ ]+/v2/", text):
-        return (
-            f"The base image cannot be had ({text[:200]}): load it first (docker "
-            "load), or name one here with --base IMAGE."
-        )
-    return f"The build failed ({text[:200]}). Its last line: {said.splitlines()[-1][:200] if said else 'none'}"
-
-
-def _messages(engine: Engine, start: Callable[[], Iterable], doing: str, cancel: CancelToken) -> Iterator:
+def messages(engine: Engine, start: Callable[[], Iterable], doing: str, cancel: CancelToken) -> Iterator:
     """What the engine streams; a cancel takes effect between two messages, also when none come."""
     try:
         for message in Stream(start):

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 import docker.errors
 
 from ..errors import EngineFault, WrongUsage
+from ..models import ModelInfo, reference
 from ..settings import Settings
 from .engine import Engine
 
@@ -22,6 +23,7 @@ THESIS_REPOSITORY = "inesmunoz/hn-segmenter"
 THESIS_DATA = "/home/Ines/data"
 THESIS_RESULTS = "/home/Ines/HNSegmenter/tmp/segmentations"
 # Docker Hub's own repositories may be written with the host.
+UNTAGGED = "<none>:<none>"  # how some engines list an image that has lost its name
 HUB_HOSTS = ("docker.io/", "index.docker.io/")
 
 
@@ -177,6 +179,36 @@ def _inspect(engine: Engine, reference: str) -> dict | None:
         return None
     except Exception as error:
         raise engine.fault(error, f"Looking for the image {reference}") from error
+
+
+def with_model(engine: Engine, model: ModelInfo, preferred: str) -> ImageInfo:
+    """The image that holds a model, told by its digest: the preferred one (the settings'), else any that may run.
+
+    Raises EngineFault if there is none.
+    """
+    label = f"{LABEL}model.digest={model.digest}"
+    try:
+        there = engine.client.images(filters={"label": label})
+    except Exception as error:
+        raise engine.fault(error, "Listing the images") from error
+    names = [name for image in there for name in names_of(image)[:1]]
+    for name in (preferred, *names):
+        try:
+            info = inspect(engine, name)
+        except (EngineFault, WrongUsage):  # missing, or not to be run: another may
+            continue
+        if info.model_digest == model.digest:
+            return info
+    build = "hn-segmenter image build" + ("" if model.shipped else f" --model {reference(model)}")
+    raise EngineFault(
+        f"No image on the Docker engine at {engine.endpoint} holds the model {model.title}: build one ({build}), or "
+        "use --runtime local."
+    )
+
+
+def names_of(image: dict) -> list[str]:
+    """Of an image as the engine lists it: its names, or its id where it has lost them."""
+    return [name for name in image.get("RepoTags") or [] if name != UNTAGGED] or [image["Id"]]
 
 
 def our_images(engine: Engine) -> list[dict]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WrongUsage
-from .settings_values import APPROVED, UNAPPROVED, part
+from .settings_values import APPROVED, THE_SHIPPED_ONE, UNAPPROVED, ModelChoices, part
 
 __all__ = [
     "APPROVED",
@@ -126,14 +126,15 @@ class Rules:
 class Worker:
     """folder: table, queue and audit log. queue: "sqlite", or the URL of a Redis that several machines share.
 
-    model: another model folder, for the runtime "local". lease_s: a worker that was silent for so long is taken for
-    dead. retry_s: before the second attempt; the pause doubles with each further one.
+    model: other models than the one that came with the program (models.parse); several make one structure set.
+    lease_s: a worker that was silent for so long is taken for dead. retry_s: before the second attempt; the pause
+    doubles with each further one.
     """
 
     folder: Path = Path("/var/lib/hn-segmenter")
     queue: str = "sqlite"
     runtime: str = "local"
-    model: Path | None = None
+    model: ModelChoices = THE_SHIPPED_ONE
     poll_s: float = 2.0
     attempts: int = 5
     lease_s: float = 60.0

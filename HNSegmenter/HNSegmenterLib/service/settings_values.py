@@ -47,6 +47,13 @@ EXPECTED = {
 }
 
 
+class ModelChoices(tuple[str, ...]):
+    """What [worker] model names, one or several: NAME, NAME@VERSION, folders; each with organs after a colon."""
+
+
+THE_SHIPPED_ONE = ModelChoices()
+
+
 def part(kind: type, table: Any, where: str, path: Path, **given: str) -> Any:
     """An instance of the dataclass `kind` from a table of the file."""
     if not isinstance(table, dict):
@@ -67,6 +74,8 @@ def _value(value: Any, hint: Any, where: str, key: str, path: Path) -> Any:
         if not isinstance(value, str) or (hint is Path and not value):
             raise WrongUsage(f"{path}: {where} must be a path.")
         return path.absolute().parent / Path(value).expanduser() if value else None
+    if hint is ModelChoices:
+        return _model_choices(value, where, path)
     if hint == tuple[str, ...]:
         right = isinstance(value, list) and all(isinstance(item, str) for item in value)
     elif hint is float:
@@ -79,6 +88,26 @@ def _value(value: Any, hint: Any, where: str, key: str, path: Path) -> Any:
     if not check(value):
         raise WrongUsage(f"{path}: {where} must be {expected}, not {value!r}.")
     return tuple(value) if hint == tuple[str, ...] else hint(value)
+
+
+def _model_choices(value: Any, where: str, path: Path) -> ModelChoices:
+    """Folders are relative to the file's folder, as other paths are."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise WrongUsage(f"{path}: {where} must be the name of a model, its folder, or a list of these.")
+    return ModelChoices(_model_choice(text, path.absolute().parent) for text in texts if text)
+
+
+def _model_choice(text: str, base: Path) -> str:
+    name, colon, organs = text.rpartition(":")
+    for place, rest in ((text, ""), (name, colon + organs)):
+        folder = base / Path(place).expanduser()
+        try:
+            if place and (folder / "model.json").is_file():
+                return f"{folder}{rest}"
+        except OSError:  # too long to be a path: a name with many organs
+            continue
+    return text
 
 
 def _is_pattern(text: str) -> bool:

@@ -45,10 +45,10 @@ REVIEWED, AUTOMATIC = "reviewed", "automatic"
 class Job:
     """One series as it was at one time, for one model.
 
-    node_id: Orthanc's id of the series; sop_digest: of its sorted SOP Instance UIDs; model: digest of the model;
-    attempts: how often segmenting was begun; owner, lease_until: who works on it, and until when it is believed alive;
-    next_try_at: not before; published: the `updated` of the version attached to the series;
-    summary: {"model", "warnings", "organs"} of the result.
+    node_id: Orthanc's id of the series; sop_digest: of its sorted SOP Instance UIDs; model: digest of the model, or of
+    the choice of several; attempts: how often segmenting was begun; owner, lease_until: who works on it, and until when
+    it is believed alive; next_try_at: not before; published: the `updated` of the version attached to the series;
+    summary: {"model", "models", "warnings", "organs"} of the result.
     """
 
     id: str

@@ -25,6 +25,7 @@ from .audit import NAME, Audit
 
 LOG = logging.getLogger("hn_segmenter.service")
 DELETED = "The series was deleted from the node."
+MODEL_KEYS = ("name", "version", "digest")
 LONGEST_PAUSE_S = 300.0  # between two attempts
 
 
@@ -180,6 +181,7 @@ def describe(job: Job, deliveries: list[Delivery], settings: ServiceSettings) ->
         "attempts": job.attempts,
         "reviewer": job.reviewer,
         "model": job.summary.get("model", {}),
+        "models": job.summary.get("models", []),
         "warnings": job.summary.get("warnings", []),
         "organs": job.summary.get("organs", []),
         "sop_digest": job.sop_digest,
@@ -201,4 +203,7 @@ def _iso(moment: float) -> str:
 def _told(changes: dict) -> dict:
     """What of a change the audit log tells."""
     names = ("reason", "attempts", "reviewer", "superseded_by", "answer")
-    return {name: changes[name] for name in names if name in changes}
+    told = {name: changes[name] for name in names if name in changes}
+    if models := changes.get("summary", {}).get("models"):
+        told["models"] = "; ".join(" ".join(filter(None, map(model.get, MODEL_KEYS))) for model in models)
+    return told

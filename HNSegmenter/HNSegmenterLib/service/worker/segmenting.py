@@ -3,7 +3,6 @@ its results attached."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import shutil
@@ -15,13 +14,14 @@ from pathlib import Path
 from ...errors import Cancelled, HNSegmenterError, RuntimeFault, UnusableInput
 from ...events import CancelToken
 from ...job import Job as JobFolder
+from ...models import shipped_model
 from ...pipeline import Outcome, segment
-from ...runtimes.base import Runtime
+from ...result import model_name
+from ...runtimes import ChosenModels, Runtime
 from ..node.client import RESULTS, NotThere
-from ..settings import Worker
 from ..table.interface import Job, State, digest_of
 from .body_region import UNLIKELY, unlikely
-from .context import DELETED, LOG, Service
+from .context import DELETED, LOG, MODEL_KEYS, Service
 from .rules import judge
 
 NONE_FOUND = "none of the organs was found."
@@ -105,11 +105,19 @@ def fetch(service: Service, instances: Iterable[str], folder: Path, cancel: Canc
 def summarise(outcome: Outcome) -> dict:
     """What the table and job.json tell of a result."""
     result = outcome.result
+    models = [{key: model.get(key) for key in MODEL_KEYS} for model in result.models]
     return {
-        "model": {name: result.model.get(name) for name in ("name", "version", "digest")},
+        "model": models[0],
+        "models": models,
         "warnings": [neutral(warning) for warning in result.warnings],
         "organs": [
-            {"name": organ.name, "volume_ml": round(organ.volume_ml, 2), "found": organ.found, "checks": organ.checks}
+            {
+                "name": organ.name,
+                "volume_ml": round(organ.volume_ml, 2),
+                "found": organ.found,
+                "checks": organ.checks,
+                "model": model_name(organ.model),
+            }
             for organ in result.organs
         ],
     }
@@ -126,26 +134,23 @@ def pack(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def model_digest(runtime: Runtime, worker: Worker) -> str:
-    """The digest of the model that a runtime runs, before it has run;
-    of the image where that does not tell its model's.
+def model_digest(runtime: Runtime) -> str:
+    """The digest of the model that a runtime runs, before it has run: of several one that no other choice has, of the
+    image where that does not tell its model's.
 
     Raises RuntimeFault where the model folder is incomplete.
     """
+    if isinstance(runtime, ChosenModels):
+        return runtime.digest
     if runtime.name == "docker":
         from ...runtimes.docker_runtime import DockerRuntime
 
         assert isinstance(runtime, DockerRuntime)  # the one of that name
         return runtime.image.model_digest or runtime.image.id
-    from ...models import network_folder
-
-    folder = worker.model or network_folder() / "hn_network" / "model"
-    try:
-        return "sha256:" + hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()
-    except OSError as error:
-        raise RuntimeFault(
-            f"The model folder {folder} has no SHA256SUMS: name a complete one in worker.model."
-        ) from error
+    model = shipped_model()
+    if model is None or model.fault:
+        raise RuntimeFault(model.fault if model else "The network is not installed on this computer.")
+    return model.digest
 
 
 def neutral(sentence: str) -> str:

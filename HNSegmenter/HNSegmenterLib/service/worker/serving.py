@@ -32,15 +32,16 @@ def serve(settings: ServiceSettings, stopping: CancelToken, say: Callable[[str],
     yet is waited for.
     """
     start_log()
-    runtime = choose(settings.worker.runtime, model=settings.worker.model)
+    runtime = choose(settings.worker.runtime, models=settings.worker.model)
     service = Service.open(settings)
-    service.runtime, service.model, service.stopping = runtime, model_digest(runtime, settings.worker), stopping
+    service.runtime, service.model, service.stopping = runtime, model_digest(runtime), stopping
     remove_own_remains()
     queues = Queues(settings)
     try:
         with signals_kept():
             queues.consume({Job: _kept(segment_job, service), Delivery: _kept(deliver, service)})
         say(runtime.describe())
+        LOG.info("model %s: %s", service.model, runtime.describe())
         say(f"Serving the node at {settings.node.url}. Stop with Ctrl-C.")
         Watch(service, queues).run()
     finally:

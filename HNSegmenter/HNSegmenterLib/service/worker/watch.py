@@ -119,7 +119,7 @@ class Watch:
         series_uid = series["MainDicomTags"].get("SeriesInstanceUID", "")
         job = Job(key, series["ID"], series_uid, digest, service.model, State.HELD if reason else State.QUEUED, reason)
         if service.table.add(job):
-            service.note("added", job, state=str(job.state), reason=reason, instances=len(headers))
+            service.note("added", job, state=str(job.state), reason=reason, instances=len(headers), model=job.model)
             service.publish(key)
             if reason:
                 service.node.detach(job.node_id, RESULTS)  # of what the series was before

@@ -17,7 +17,7 @@ import docker
 from HNSegmenterLib import __version__
 from HNSegmenterLib.errors import Cancelled, EngineFault, WrongUsage
 from HNSegmenterLib.events import CancelToken, ignore
-from HNSegmenterLib.runtimes import image_store, images
+from HNSegmenterLib.runtimes import image_build, image_store, images
 from HNSegmenterLib.runtimes.images import Reference
 from HNSegmenterLib.settings import Settings
 from Testing.machine import require_program, wait_for
@@ -263,7 +263,7 @@ class TestBuild:
         bundle = tmp_path / "ca.pem"
         bundle.write_text("TEST CERTIFICATE")
         recorder, tag = Recorder(), f"{REPOSITORY}:built"
-        image_store.build(engine, sources, tag, recorder, CancelToken(), base_image=BASE, ca_bundle=bundle)
+        image_build.build(engine, sources, tag, recorder, CancelToken(), base_image=BASE, ca_bundle=bundle)
         info = images.inspect(engine, tag)
         assert info.model_digest == "sha256:" + hashlib.sha256(b"made up\n").hexdigest()
         labels = engine.client.inspect_image(tag)["Config"]["Labels"]
@@ -289,19 +289,19 @@ class TestBuild:
     def test_failing_build(self, engine, tmp_path, dockerfile, words):
         sources = make_sources(tmp_path / "docker", f"FROM {PARENT}\n{dockerfile}\n")
         with pytest.raises(EngineFault) as caught:
-            image_store.build(engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), network="none")
+            image_build.build(engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), network="none")
         assert words in caught.value.sentence
 
     def test_base_image_that_cannot_be_had(self, engine, tmp_path):
         sources = make_sources(tmp_path / "docker", BUILDABLE)
         with pytest.raises(EngineFault, match=r"base image cannot be had .*--base IMAGE"):
-            image_store.build(
+            image_build.build(
                 engine, sources, f"{REPOSITORY}:built", ignore, CancelToken(), base_image="127.0.0.1:9/base:1"
             )
 
     def test_without_dockerfile_model_or_bundle(self, engine, tmp_path):
         def build_from(folder, **more):
-            image_store.build(engine, folder, f"{REPOSITORY}:built", ignore, CancelToken(), **more)
+            image_build.build(engine, folder, f"{REPOSITORY}:built", ignore, CancelToken(), **more)
 
         with pytest.raises(WrongUsage, match="no Dockerfile"):
             build_from(tmp_path)

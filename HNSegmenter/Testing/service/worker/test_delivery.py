@@ -308,7 +308,7 @@ def waiting_job(node, folder) -> str:
     with Node(node.settings.node) as client:
         waiting = put_waiting(client, folder / "patient")
         digest = digest_of(tags["SOPInstanceUID"] for tags in client.headers(waiting.series).values())
-        model = model_digest(choose("local"), node.settings.worker)
+        model = model_digest(choose("local", models=node.settings.worker.model))
         key = job_id(waiting.series, digest, model)
         waiting.attach_job(job=key)
     table = open_table(node.settings.worker)
