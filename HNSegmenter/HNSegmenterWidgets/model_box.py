@@ -33,7 +33,7 @@ class ModelBox:
         self._ticks = Ticks([])
         self._said: list[str] = []
         ui.modelList.connect("itemChanged(QListWidgetItem*)", self._onTicked)
-        ui.modelList.connect("currentRowChanged(int)", lambda _row: self._showButtons())
+        ui.modelList.connect("currentRowChanged(int)", lambda _row: self._showWords())
         ui.addModelButton.connect("clicked()", self.onAdd)
         ui.removeModelButton.connect("clicked()", self.onRemove)
         self._running = False
@@ -172,6 +172,9 @@ class ModelBox:
         view.blockSignals(False)
         if view.count:
             view.setFixedHeight(min(view.count, MOST_LINES) * view.sizeHintForRow(0) + 2 * view.frameWidth + 2)
+        self._showWords()
+
+    def _showWords(self) -> None:
         said, everything = self._words()
         self._ui.modelLabel.text = "\n".join(said)
         self._ui.modelLabel.toolTip = "\n".join(everything)
@@ -180,7 +183,9 @@ class ModelBox:
 
     def _words(self) -> tuple[list[str], list[str]]:
         """What the ticked models draw, in short and in full; nothing where the shipped one is all there is."""
-        faults = [f"! {sentence}" for sentence in self._said]
+        current = self._current()
+        damaged = [current.model.fault] if current is not None and not current.usable else []
+        faults = [f"! {sentence}" for sentence in dict.fromkeys([*self._said, *damaged])]
         if self.fault is not None:
             return [*faults, f"! {self.fault}"], []
         if len(self._ticks.lines) == 1 and not self._ticks.lines[0].organs:
@@ -228,9 +233,10 @@ def _fill(item: qt.QListWidgetItem, line: Line, ticked: bool) -> None:
         text, tip = _("{model}: {number} organs").format(model=_title(model), number=len(organs)), _tip(line)
     item.setText(text)
     item.setToolTip(wrapped(tip))
-    item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
-    if not line.usable:
-        item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)  # no tick, but it can be removed
+    if line.usable:
+        item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
+    else:  # it can still be removed
+        item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
         item.setForeground(qt.QBrush(qt.QColor(140, 140, 140)))
 
 
