@@ -48,7 +48,7 @@ class SaveSection:
         dialogs.tell(self._ui.saveStatus, "")
         self._ui.dicomDialogButton.enabled = node is not None
         self._ui.dicomDialogButton.toolTip = (
-            _("Slicer's own export, of the whole study. SlicerRT gives the CT new identifiers there.")
+            _("Slicer's own export, of the whole study and all contours. SlicerRT gives the CT new identifiers there.")
             if node is not None
             else _("Segment a CT, or choose contours, first.")
         )
