@@ -71,11 +71,13 @@ def registerWithSlicer():
 class HNSegmenterParameterNode:
     """Choices that belong to the scene.
 
-    inputVolume: the CT to segment; segmentation: the contours shown and saved.
+    inputVolume: the CT to segment; segmentation: the contours shown and saved; models: what was chosen to draw them
+    (HNSegmenterLib.models.parse), none for what is chosen on this computer.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
+    models: list[str]
 
 
 class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -105,8 +107,17 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.fullHeight = FullHeight(uiWidget)
         self.logic = HNSegmenterLogic()
         self.loadSection = LoadSection(self.ui, self.logic, self.onLoaded, lambda: not self.logic.running)
-        self.segmentSection = SegmentSection(self.ui, self.logic, self.volume, self.segmentation, self.onSegmented)
         self.saveSection = SaveSection(self.ui, self.logic, self.segmentation)
+        self.segmentSection = SegmentSection(
+            self.ui,
+            self.logic,
+            self.volume,
+            self.segmentation,
+            self.onSegmented,
+            self.models,
+            self.rememberModels,
+            self.saveSection.update,
+        )
         self.inboxSection = InboxSection(
             self.ui, self.logic, self.loadSection.clearScene, self.segmentation, self._choose
         )
@@ -142,6 +153,7 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         """Contours may have been edited meanwhile."""
         self.initializeParameterNode()
+        self.segmentSection.enter()
         self.refreshSections()
         self.inboxSection.enter()
 
@@ -155,6 +167,14 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def segmentation(self):
         return self._parameterNode.segmentation if self._parameterNode else None
+
+    def models(self):
+        """Chosen in this scene; None without one."""
+        return list(self._parameterNode.models) if self._parameterNode else None
+
+    def rememberModels(self, texts):
+        if self._parameterNode is not None:
+            self._parameterNode.models = texts
 
     def onLoaded(self, volume):
         self._choose(volume, None)
@@ -221,8 +241,10 @@ class HNSegmenterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """What depends on the voxels, and so takes a moment."""
         node = self.segmentation()
         self._shown = node.GetID() if node is not None else None
-        self.segmentSection.refresh()
-        self.saveSection.refresh()
+        shown = node is not None and (scene.is_own(node) or scene.volume_of(node) is not None)
+        masks = scene.own_masks(node) if shown else {}
+        self.segmentSection.refresh(masks)
+        self.saveSection.refresh(masks)
 
 
 class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
@@ -277,18 +299,18 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
         """
         return scene.HandOver.create(volume, emit=lambda _event: onWait() if onWait else None)
 
-    def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None, onWait=None):
+    def start(self, volume, runtime="auto", dockerHost=None, onEvent=None, onEnd=None, onWait=None, models=()):
         """Begin to segment, in a child process; returns at once. runtime: auto, docker or local.
-        onWait: see exportToNifti.
+        onWait: see exportToNifti. models: as `segment --model` takes them, each draws what those before it lack; none
+        for what is chosen on this computer.
 
         onEvent(dict) hears all events, onEnd(run) the end, run.state says which. poll(), cancel(), abandon() and
         release() are Runner's. Raises WrongUsage if a run goes on.
         """
         self.refuseSecond()
         job = self.exportToNifti(volume, onWait)
-        self.begin(
-            job, job.arguments(runtime=runtime, docker_host=dockerHost), job.environment(), onEvent, onEnd, volume
-        )
+        arguments = job.arguments(runtime=runtime, docker_host=dockerHost, models=models)
+        self.begin(job, arguments, job.environment(), onEvent, onEnd, volume)
 
     def leftBehind(self):
         """Hand-overs of runs that a Slicer began that is closed now, done or still going on."""
@@ -314,9 +336,9 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
         job.remove()
         return node
 
-    def segment(self, volume, runtime="auto", dockerHost=None, onEvent=None):
+    def segment(self, volume, runtime="auto", dockerHost=None, onEvent=None, models=()):
         """Segment and wait, Slicer's window alive -> segmentation node. Raises Cancelled, RuntimeFault."""
-        self.start(volume, runtime, dockerHost, onEvent)
+        self.start(volume, runtime, dockerHost, onEvent, models=models)
         run = self.waited()
         return self.importResults(run.job)
 
@@ -336,9 +358,9 @@ class HNSegmenterLogic(ScriptedLoadableModuleLogic, Runner):
 
         return scene.export_rtstruct(segmentation, Path(folder), types=types or {}, use_slicer_rt=slicerRt, emit=emit)
 
-    def segmentAndSave(self, path, folder, runtime="auto", onEvent=None):
+    def segmentAndSave(self, path, folder, runtime="auto", onEvent=None, models=()):
         """All steps: a DICOM folder in, an RTSTRUCT in folder out -> scene.Saved."""
-        return self.exportDicomRt(self.segment(self.load(path), runtime, onEvent=onEvent), folder)
+        return self.exportDicomRt(self.segment(self.load(path), runtime, onEvent=onEvent, models=models), folder)
 
 
 class HNSegmenterTest(ScriptedLoadableModuleTest):

@@ -1,6 +1,8 @@
-"""The table of organs: volume, found or not, what the checks noticed; a click shows the organ."""
+"""The table of organs: what is saved, volume, found or not, what the checks noticed; a click shows the organ."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import qt
 import slicer
@@ -8,38 +10,56 @@ from slicer.i18n import tr as _
 
 from HNSegmenterLib import scene
 
-ORGAN, VOLUME, FOUND, LOOK_AT = range(4)
+SAVE, ORGAN, MODEL, VOLUME, FOUND, LOOK_AT = range(6)
 HIGHEST = 400  # pixels, then it scrolls
+UNFILTERED = 12  # rows; with more there is a filter
+GREY = (128, 128, 128)
 
 
 class OrganTable:
-    def __init__(self, table: qt.QTableWidget):
-        self._table = table
+    """onLeftOut() is called after organs were left out of what is saved, or taken in again."""
+
+    def __init__(self, ui, onLeftOut: Callable[[], None]):
+        self._ui, self._table, self._onLeftOut = ui, ui.organTable, onLeftOut
         self._rows: list[scene.OrganRow] = []
         self._nodeId = ""
-        header = table.horizontalHeader()
+        header = self._table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(LOOK_AT, qt.QHeaderView.Stretch)
-        table.verticalHeader().setVisible(False)
+        self._table.verticalHeader().setVisible(False)
+        self._table.setVerticalScrollMode(qt.QAbstractItemView.ScrollPerPixel)
         header.connect(
             "sectionResized(int,int,int)", lambda column, _before, _after: self.fit() if column == LOOK_AT else None
         )
-        table.connect("cellClicked(int,int)", self._onClicked)
+        self._table.connect("cellClicked(int,int)", self._onClicked)
+        self._table.connect("itemChanged(QTableWidgetItem*)", self._onTicked)
+        ui.organFilterEdit.connect("textChanged(QString)", lambda _text: self._filter())
+        ui.saveAllButton.connect("clicked()", lambda: self._leaveOutShown(False))
+        ui.saveNoneButton.connect("clicked()", lambda: self._leaveOutShown(True))
 
-    def show(self, node) -> None:
-        """The segments of a segmentation node that this module made; no table for any other, or None."""
-        self._rows = scene.organ_rows(node) if node is not None else []
-        self._nodeId = node.GetID() if node is not None else ""
+    def show(self, node, masks: Mapping | None = None) -> None:
+        """The segments of a segmentation node that this module made; no table for any other, or None.
+
+        masks: scene.own_masks of it.
+        """
+        before, self._nodeId = self._nodeId, node.GetID() if node is not None else ""
+        self._rows = scene.organ_rows(node, masks) if node is not None else []
+        self._table.blockSignals(True)
         self._table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
             self._fill(number, row)
+        self._table.blockSignals(False)
+        self._table.setColumnHidden(MODEL, len({row.model for row in self._rows if row.model}) < 2)
         self._table.setVisible(bool(self._rows))
-        self.fit()
+        self._ui.organFilterFrame.setVisible(len(self._rows) > UNFILTERED)
+        if before != self._nodeId or len(self._rows) <= UNFILTERED:
+            self._ui.organFilterEdit.text = ""
+        self._filter()
 
     def fit(self) -> None:
-        """As high as its rows, which wrap."""
+        """As high as the rows that are shown, which wrap."""
         self._table.resizeRowsToContents()
-        rows = sum(self._table.rowHeight(row) for row in range(self._table.rowCount))
+        rows = sum(self._table.rowHeight(number) for number in self._shown())
         self._table.setFixedHeight(
             min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST)
         )
@@ -51,15 +71,29 @@ class OrganTable:
         chosen = self._rows[current : current + 1] if current >= 0 else []
         return next((row.segment_id for row in [*chosen, *self._rows] if row.segment_id), None)
 
+    def _shown(self) -> list[int]:
+        return [number for number in range(len(self._rows)) if not self._table.isRowHidden(number)]
+
+    def _filter(self) -> None:
+        """Rows that hold all of the words typed, anywhere."""
+        words = self._ui.organFilterEdit.text.casefold().split()
+        for number, row in enumerate(self._rows):
+            said = " ".join(_texts(row)).casefold()
+            self._table.setRowHidden(number, not all(word in said for word in words))
+        self.fit()
+
     def _fill(self, number: int, row: scene.OrganRow) -> None:
         swatch = qt.QPixmap(12, 12)
         swatch.fill(qt.QColor(*row.color))
-        volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
-        remarks = [_("edited")] if row.edited and row.status == "found" else []
-        texts = (row.name, volume, _statuses().get(row.status, row.status), " ".join([*remarks, *row.checks]))
-        for column, text in enumerate(texts):
+        tip = _("{organ}, drawn by {model}").format(organ=row.name, model=row.model) if row.model else row.name
+        for column, text in enumerate(_texts(row)):
             item = qt.QTableWidgetItem(text)
-            item.setToolTip(text)
+            item.setToolTip(tip if column == ORGAN else text)
+            if column == SAVE:
+                item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+                if row.segment_id:
+                    item.setCheckState(qt.Qt.Checked if row.saved else qt.Qt.Unchecked)
+                    item.setToolTip(_("Ticked: it is saved and sent."))
             if column == ORGAN:
                 item.setIcon(qt.QIcon(swatch))
             if column == VOLUME:
@@ -67,15 +101,51 @@ class OrganTable:
             if row.checks and column in (ORGAN, LOOK_AT):
                 item.setBackground(qt.QBrush(qt.QColor(255, 236, 179)))
                 item.setForeground(qt.QBrush(qt.QColor(60, 45, 0)))
+            elif not row.saved:
+                item.setForeground(qt.QBrush(qt.QColor(*GREY)))
             self._table.setItem(number, column, item)
 
-    def _onClicked(self, number: int, _column: int) -> None:
-        node = slicer.mrmlScene.GetNodeByID(self._nodeId)
+    def _onTicked(self, item) -> None:
+        if item.column() == SAVE and item.row() < len(self._rows):
+            self._leaveOut([item.row()], item.checkState() != qt.Qt.Checked)
+
+    def _leaveOutShown(self, out: bool) -> None:
+        self._leaveOut(self._shown(), out)
+
+    def _leaveOut(self, numbers: list[int], out: bool) -> None:
+        node = self._node()
+        rows = {number: self._rows[number] for number in numbers if self._rows[number].segment_id}
+        if node is None or not rows:
+            return
+        scene.leave_out(node, [row.segment_id for row in rows.values() if row.segment_id], out)
+        self._table.blockSignals(True)
+        for number, row in rows.items():
+            row.saved = not out
+            self._fill(number, row)
+        self._table.blockSignals(False)
+        self.fit()
+        self._onLeftOut()
+
+    def _onClicked(self, number: int, column: int) -> None:
+        node = self._node()
         segment = self._rows[number].segment_id if number < len(self._rows) else None
-        if node is None or segment is None or node.GetSegmentation().GetSegment(segment) is None:
+        if column == SAVE or node is None or segment is None or node.GetSegmentation().GetSegment(segment) is None:
             return
         if center := scene.organ_center(node, segment):
             slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+
+    def _node(self):
+        return slicer.mrmlScene.GetNodeByID(self._nodeId) if self._nodeId else None
+
+
+def _texts(row: scene.OrganRow) -> tuple[str, ...]:
+    """What a row shows, column by column."""
+    volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
+    remarks = [_("edited")] if row.edited and row.status == "found" else []
+    if not row.saved:
+        remarks.append(_("left out: not saved"))
+    look_at = " ".join([*(f"{remark}." for remark in remarks), *row.checks])
+    return "", row.name, row.model, volume, _statuses().get(row.status, row.status), look_at
 
 
 def _statuses() -> dict[str, str]:

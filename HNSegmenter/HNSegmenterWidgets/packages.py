@@ -17,13 +17,14 @@ RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
 REQUIREMENTS, INBOX_REQUIREMENTS = RESOURCES / "requirements.txt", RESOURCES / "requirements-inbox.txt"
 LOCAL = ("nibabel", "openvino", "connected-components-3d")
 DOCKER = ("docker",)
-INBOX = "inbox"
-NOT_NEEDED = {"docker": LOCAL, "local": DOCKER, INBOX: LOCAL + DOCKER}
+INBOX, MODELS = "inbox", "models"
+NOT_NEEDED = {"docker": LOCAL, "local": DOCKER, INBOX: LOCAL + DOCKER, MODELS: LOCAL + DOCKER}
+SIZES = {INBOX: "10 MB", MODELS: "1 MB"}
 
 
 def missing(purpose: str = "auto") -> list[str]:
-    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local") or
-    the inbox that this Python does not meet."""
+    """Requirements ("docker>=7.2") of a runtime ("auto", "docker", "local"), the inbox or
+    what adds models that this Python does not meet."""
     wanted = _requirements(REQUIREMENTS) + (_requirements(INBOX_REQUIREMENTS) if purpose == INBOX else [])
     return [str(item) for item in wanted if item.name not in NOT_NEEDED.get(purpose, ()) and not _met(item)]
 
@@ -54,7 +55,7 @@ def ensure(purpose: str = "auto") -> None:
     if slicer.app.testingEnabled():
         sentence = _("Python packages are missing ({names}): install them into this Slicer first.")
         raise HNSegmenterError(sentence.format(names=", ".join(lacking)))
-    install(lacking, _ask(lacking, "10 MB" if purpose == INBOX else "100 MB"))
+    install(lacking, _ask(lacking, SIZES.get(purpose, "100 MB")))
 
 
 def install(requirements: list[str], wheels: Path | None = None) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 import qt
 import slicer
@@ -12,35 +11,52 @@ from slicer.i18n import tr as _
 from HNSegmenterLib import scene
 from HNSegmenterLib.errors import Cancelled, HNSegmenterError
 from HNSegmenterLib.pipeline import NO_RTSTRUCT
-from HNSegmenterLib.settings import Settings, jobs_folder
+from HNSegmenterLib.settings import jobs_folder
 
 from . import dialogs, image_dialog, packages
 from .importing import Importing
+from .model_box import ModelBox
 from .organ_table import OrganTable
 from .runs.run import Run, RunState
+from .runs.stages import stage_words
+from .runtime_box import RuntimeBox
 
-RUNTIMES = ("auto", "docker", "local")
 IMAGE_MISSING = "is not on the Docker engine"
 
 
 class SegmentSection:
-    """volume() is the CT chosen, segmentation() the contours shown, onSegmented(node) is told of new ones."""
+    """volume() is the CT chosen, segmentation() the contours shown, onSegmented(node) is told of new ones; remembered()
+    and remember(texts) are the scene's models (ModelBox); onLeftOut() follows a tick in the table of organs."""
 
-    def __init__(self, ui, logic, volume: Callable, segmentation: Callable, onSegmented: Callable):
+    def __init__(
+        self,
+        ui,
+        logic,
+        volume: Callable,
+        segmentation: Callable,
+        onSegmented: Callable,
+        remembered: Callable,
+        remember: Callable,
+        onLeftOut: Callable,
+    ):
         self._ui, self._logic = ui, logic
         self._volume, self._segmentation, self._onSegmented = volume, segmentation, onSegmented
         self._replaced, self._logged = None, ""
         self._importing: Importing | None = None
-        self._table = OrganTable(ui.organTable)
+        self._said: Callable[[dict], str] = lambda _result: ""
+        self._result: dict = {}
+        self._table = OrganTable(ui, onLeftOut)
         self._clock = qt.QTimer()
         self._clock.setInterval(500)
         self._clock.connect("timeout()", self._tick)
-        self._readSettings()
+        self._runtime = RuntimeBox(ui, logic)
+        if self._runtime.fault:
+            ui.stageLabel.text = self._runtime.fault
+        self._models = ModelBox(ui, logic, remembered, remember, self.update, self._command)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.cancelButton.connect("clicked()", self.onCancel)
         ui.editButton.connect("clicked()", self.onEdit)
         ui.imageButton.connect("clicked()", self.onImage)
-        ui.runtimeBox.connect("currentIndexChanged(int)", self._onRuntime)
 
     def close(self) -> None:
         self._clock.stop()
@@ -60,13 +76,14 @@ class SegmentSection:
     def update(self) -> None:
         """Buttons, after a run began or ended or the choices changed."""
         running, volume = self._logic.running or self._importing is not None, self._volume()
-        self._ui.segmentButton.enabled = volume is not None and not running
+        self._models.update(running)
+        self._ui.segmentButton.enabled = volume is not None and not running and self._models.fault is None
         self._ui.segmentButton.toolTip = (
             _("A run is going on.")
             if running
-            else _("Contour the organs at risk.")
-            if volume
             else _("Load or choose a CT first.")
+            if volume is None
+            else self._models.fault or _("Contour the organs at risk.")
         )
         self._ui.cancelButton.enabled = self._logic.running
         self._ui.cancelButton.toolTip = (
@@ -74,8 +91,7 @@ class SegmentSection:
             if self._logic.running
             else _("No run is going on.")
         )
-        for widget in (self._ui.runtimeBox, self._ui.engineEdit, self._ui.imageButton):
-            widget.enabled = not running
+        self._runtime.update(running)
         self._ui.editButton.enabled = self._segmentation() is not None
         self._ui.editButton.toolTip = (
             _("Open the Segment Editor on the organ chosen in the table.")
@@ -83,23 +99,39 @@ class SegmentSection:
             else _("Segment a CT, or choose contours in section 3, first.")
         )
 
-    def refresh(self) -> None:
-        """Table, warnings and surfaces, after the contours changed."""
+    def enter(self) -> None:
+        """The module is shown: models may have been added or removed meanwhile, by the command line."""
+        self._models.refresh()
+
+    def refresh(self, masks: Mapping) -> None:
+        """Table, warnings and surfaces, after the contours changed; masks: scene.own_masks of them."""
         node = self._segmentation()
         result = scene.result_of(node) if node is not None else None
         if result is not None and node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility3D():
             node.CreateClosedSurfaceRepresentation()  # some edits drop it; no work where it is there
-        self._table.show(node if result is not None else None)
+        self._table.show(node if result is not None else None, masks)
         warnings = [text for text in result.warnings if text != NO_RTSTRUCT] if result is not None else []
         self._ui.warningsLabel.text = "\n".join(f"! {text}" for text in warnings)
         self._ui.warningsLabel.setVisible(bool(warnings))
 
     def onSegment(self) -> None:
         try:
-            runtime, host = self._keepSettings()
+            runtime, host = self._runtime.kept()
+            self._models.refresh()  # where the first packages came just now, they can be read now
+            if self._models.fault is not None:
+                raise HNSegmenterError(self._models.fault)
             self._replaced = self._askReplace()
+            self._models.segmenting()
             with slicer.util.WaitCursor():  # tilted and uneven series are read from their files again
-                self._logic.start(self._volume(), runtime, host, self._onEvent, self._onEnd, self._onWait)
+                self._logic.start(
+                    self._volume(),
+                    runtime,
+                    host,
+                    self._onEvent,
+                    self._onEnd,
+                    self._onWait,
+                    models=self._models.options(),
+                )
         except Cancelled as declined:
             self._ui.stageLabel.text = declined.sentence
         except HNSegmenterError as fault:
@@ -131,12 +163,23 @@ class SegmentSection:
     def onImage(self) -> None:
         """Bring the container's image in: pulled by its name, or from a file."""
         try:
-            _runtime, host = self._keepSettings()
+            _runtime, host = self._runtime.kept()
             arguments = image_dialog.ask()
+        except Cancelled as declined:
+            self._ui.stageLabel.text = declined.sentence
+        except HNSegmenterError as fault:
+            self._failed(fault.sentence)
+        else:
             if arguments is not None:
-                packages.ensure("docker")
-                self._logic.startCommand(["image", *arguments], host, self._onEvent, self._onEnd)
-                self._began()
+                self._command("docker", ["image", *arguments], lambda _result: _("Done: the image is ready."), host)
+
+    def _command(self, purpose: str, command: list[str], said: Callable[[dict], str], host: str | None = None) -> None:
+        """Run another command than segment; said(result) is what is shown when it is done."""
+        try:
+            packages.ensure(purpose)
+            self._said, self._result = said, {}
+            self._logic.startCommand(command, host, self._onEvent, self._onEnd)
+            self._began()
         except Cancelled as declined:
             self._ui.stageLabel.text = declined.sentence
         except HNSegmenterError as fault:
@@ -159,11 +202,13 @@ class SegmentSection:
 
     def _onEvent(self, event: dict) -> None:
         kind, message = event["event"], event.get("message")
+        if kind == "result":
+            self._result = event
         if kind in ("progress", "state") and not self._logic.cancelling:
             fraction = event.get("fraction")
             if fraction is not None:
                 self._ui.progressBar.setValue(round(1000 * fraction))
-            words = _stages().get(event.get("stage"), event.get("stage") or "")
+            words = stage_words().get(event.get("stage"), event.get("stage") or "")
             self._ui.stageLabel.text = f"{words}: {message}" if message else words
         if message and (kind != "progress" or event.get("fraction") is None):
             self._log(message)
@@ -187,7 +232,7 @@ class SegmentSection:
             elif run.state == RunState.FAILED:
                 self._failed(run.sentence)
             elif run.job is None:
-                self._ui.stageLabel.text = _("Done: the image is ready.")
+                self._ui.stageLabel.text = self._said(self._result)
             else:
                 self.show(run.job, self._replaced)
         finally:
@@ -244,53 +289,3 @@ class SegmentSection:
         if answer is None:
             raise Cancelled(_("Not started."))
         return earlier[-1] if answer == swap else None
-
-    def _readSettings(self) -> None:
-        for name, label in zip(RUNTIMES, (_("Automatic"), _("Docker"), _("This computer")), strict=True):
-            self._ui.runtimeBox.addItem(label, name)
-        try:
-            settings = self._logic.settings()
-        except HNSegmenterError as fault:  # said again at Segment, where it must be mended
-            self._ui.stageLabel.text = fault.sentence
-            settings = Settings()
-        self._ui.runtimeBox.setCurrentIndex(RUNTIMES.index(settings.runtime))
-        self._ui.engineEdit.text = settings.docker_host or ""
-        self._onRuntime(self._ui.runtimeBox.currentIndex)
-
-    def _onRuntime(self, index: int) -> None:
-        usesDocker = RUNTIMES[index] != "local"
-        for widget in (self._ui.engineLabel, self._ui.engineEdit, self._ui.imageButton):
-            widget.setVisible(usesDocker)
-
-    def _keepSettings(self) -> tuple[str, str | None]:
-        """Install what the runtime needs, then keep the choices. Raises HNSegmenterError, Cancelled."""
-        runtime = RUNTIMES[self._ui.runtimeBox.currentIndex]
-        host = (self._ui.engineEdit.text.strip() or None) if runtime != "local" else None
-        packages.ensure(runtime)
-        settings = self._logic.settings()
-        kept = replace(settings, runtime=runtime, docker_host=host if runtime != "local" else settings.docker_host)
-        if kept != settings:
-            kept.save()
-        return runtime, host
-
-
-def _stages() -> dict[str | None, str]:
-    """Words for what the child says it does."""
-    return {
-        "reading": _("Reading the CT"),
-        "running": _("Starting the network"),
-        "start": _("Starting the network"),
-        "pull": _("Pulling the image"),
-        "load": _("Loading the image"),
-        "upload": _("Uploading the CT"),
-        "read": _("Reading the CT"),
-        "preprocess": _("Preparing the CT"),
-        "network": _("Network at work"),
-        "postprocess": _("Restoring the contours"),
-        "write": _("Writing the contours"),
-        "download": _("Downloading the contours"),
-        "checking": _("Checking the contours"),
-        "writing": _("Collecting the results"),
-        "overview": _("Drawing the overview"),
-        "done": _("Loading the contours"),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ class Options:
     AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
     all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. remarks: sentences on the
     whole scan, for the description. series_description: LO, 64 characters. now: the time written in the file.
+    left_out: TG-263 names of organs that were found, and that a user did not want in the file: the description says so.
     """
 
     label: str = "HN Segmenter"
@@ -60,6 +61,7 @@ class Options:
     remarks: Sequence[str] = ()
     series_description: str = "HN Segmenter: automatic contours, to be reviewed"
     now: datetime | None = None
+    left_out: Collection[str] = ()
 
 
 def complete(
@@ -195,6 +197,8 @@ def _rois(
 
 def _missing_line(organ: Organ, options: Options) -> str:
     status = organ.status if not organ.found else "found, but no contour on any slice"
+    if organ.name in options.left_out:
+        status = "left out by the user"
     return f"{options.names.own_name(organ.name)}: {status}."
 
 

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,11 +103,19 @@ class HandOver:
         return float(self._record().get("since") or 0.0)
 
     def arguments(
-        self, runtime: str | None = None, image: str | None = None, docker_host: str | None = None
+        self,
+        runtime: str | None = None,
+        image: str | None = None,
+        docker_host: str | None = None,
+        models: Sequence[str] = (),
     ) -> list[str]:
-        """What the child's Python gets: python <these>; None leaves a choice to the settings."""
-        options = {"--runtime": runtime, "--image": image, "--docker-host": docker_host}
-        chosen = [word for option, value in options.items() if value for word in (option, value)]
+        """What the child's Python gets: python <these>; None, and no model, leave a choice to the settings.
+
+        models: choices as text (models.parse), of which each draws what those before it lack.
+        """
+        options = [("--runtime", runtime), ("--image", image), ("--docker-host", docker_host)]
+        options += [("--model", model) for model in models]
+        chosen = [word for option, value in options if value for word in (option, value)]
         source, out = str(self.folder / IMAGE), str(self.results)
         return child_arguments("segment", source, "--output", out, "--json", *chosen)
 

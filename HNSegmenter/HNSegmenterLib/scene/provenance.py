@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import slicer
 import vtk
@@ -15,10 +16,9 @@ from .volumes import frame_of
 from .voxels import Mask, segment_mask
 
 RESULT = "HNSegmenter.result"  # node attribute: result.json of the run, with model digest and checks
-ORGAN, FINGERPRINT = (
-    "HNSegmenter.organ",
-    "HNSegmenter.voxels",
-)  # segment tags: TG-263 name, SHA-256 as the network drew it
+# Segment tags: TG-263 name, SHA-256 as the network drew it, JSON of the model that did; and what a user leaves out.
+ORGAN, FINGERPRINT, MODEL = "HNSegmenter.organ", "HNSegmenter.voxels", "HNSegmenter.model"
+LEFT_OUT = "HNSegmenter.leftOut"
 
 
 def is_own(node) -> bool:
@@ -58,23 +58,67 @@ def is_edited(node) -> bool:
 
 def edited_segments(node) -> list[str]:
     """Ids of the segments whose voxels are not (or no longer) the network's."""
-    return [segment_id for segment_id in segments(node) if algorithm_of(node, segment_id) != AUTOMATIC]
+    result = result_of(node)
+    return [
+        segment_id
+        for segment_id, mask in own_masks(node).items()
+        if algorithm_of(node, segment_id, mask, result) != AUTOMATIC
+    ]
 
 
-def algorithm_of(node, segment_id: str, mask: Mask | None = None) -> str:
+def algorithm_of(node, segment_id: str, mask: Mask | None, result: Result | None) -> str:
     """ROI Generation Algorithm: AUTOMATIC as the network drew it, SEMIAUTOMATIC if changed since, MANUAL if added.
 
-    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment, where it
-    is at hand.
+    An organ that was given another organ's name is one that somebody changed. mask: own_mask of the segment; result:
+    result_of the node.
     """
     segment = node.GetSegmentation().GetSegment(segment_id)
     organ, drawn = tag_of(segment, ORGAN), tag_of(segment, FINGERPRINT)
     if not organ or not drawn:
         return MANUAL
-    mask = mask or own_mask(node, segment_id)
-    named = organ_behind(segment, result_of(node))
+    named = organ_behind(segment, result)
     same = mask is not None and mask.fingerprint() == drawn and named is not None and named.name == organ
     return AUTOMATIC if same else SEMIAUTOMATIC
+
+
+def model_of(segment) -> dict | None:
+    """Name, version and digest of the model that drew a segment; None for one that nobody noted it of."""
+    try:
+        model = json.loads(tag_of(segment, MODEL) or "null")
+    except ValueError:  # a scene file that somebody edited
+        return None
+    return model if isinstance(model, dict) else None
+
+
+def note_model(segment, model: dict | None) -> None:
+    """Keep on a segment which model drew it: name, version and digest."""
+    if model:
+        text = json.dumps({key: model.get(key) for key in ("name", "version", "digest")})
+        segment.SetTag(MODEL, text.replace("|", "\\u007c"))  # .seg.nrrd parts tags by it
+
+
+def is_left_out(segment) -> bool:
+    """Whether a segment is not to be saved or sent: it stays in the scene."""
+    return bool(tag_of(segment, LEFT_OUT))
+
+
+def left_out(node) -> list[str]:
+    """Ids of the segments that are left out."""
+    return [segment_id for segment_id, segment in segments(node).items() if is_left_out(segment)]
+
+
+def leave_out(node, segment_ids: Iterable[str], out: bool = True) -> None:
+    """Leave segments out of what is saved and sent, or take them in again; kept with the scene."""
+    segmentation = node.GetSegmentation()
+    modifying = node.StartModify()
+    for segment_id in segment_ids:
+        segment = segmentation.GetSegment(segment_id)
+        if segment is not None and is_left_out(segment) != out:
+            if out:
+                segment.SetTag(LEFT_OUT, "1")
+            else:
+                segment.RemoveTag(LEFT_OUT)
+    node.EndModify(modifying)
 
 
 def organs_behind(node) -> dict[str, Organ]:
@@ -114,6 +158,11 @@ def own_mask(node, segment_id: str) -> Mask | None:
             return None
         grid = Grid.of_volume(volume)
     return segment_mask(node, segment_id, grid, frame_of(volume) if volume else node.GetParentTransformNode())
+
+
+def own_masks(node) -> dict[str, Mask | None]:
+    """own_mask of every segment, by its id: a second for 60 organs of a planning CT."""
+    return {segment_id: own_mask(node, segment_id) for segment_id in segments(node)}
 
 
 def segments(node) -> dict:

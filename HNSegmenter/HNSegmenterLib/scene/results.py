@@ -145,6 +145,7 @@ def _segment(organ: Organ, mask: Mask, image, label: int):
     segment.SetLabelValue(label)
     segment.SetTag(provenance.ORGAN, organ.name)
     segment.SetTag(provenance.FINGERPRINT, mask.fingerprint())
+    provenance.note_model(segment, organ.model)
     if entry := terminology.entry(organ):
         segment.SetTerminology(entry)
     # Name and colour are the organ's own: a change of terminology must not overwrite them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,28 +33,36 @@ def segment(
     image: str | None = None,
     replace: vtkMRMLSegmentationNode | None = None,
     emit: Emit = ignore,
+    models: Sequence[str] = (),
 ) -> vtkMRMLSegmentationNode:
     """Segment a volume of the scene, wait, and return the segmentation beside it.
 
-    runtime, image: as on the command line, None as the settings say. replace: an earlier, untouched result that goes.
+    runtime, image, models: as on the command line, None or none as the settings say. replace: an earlier, untouched
+    result that goes.
     Raises as the child did: UnusableInput, WrongUsage, RuntimeFault; Cancelled.
     """
     job = HandOver.create(volume)
     for sentence in job.warnings:
         emit(Event("warning", message=sentence))
     try:
-        _run(job, job.arguments(runtime, image), emit)
+        _run(job, job.arguments(runtime, image, models=models), emit)
         return show_results(job.results, volume, replace)
     finally:
         job.remove()
 
 
 def segment_and_save(
-    path: Path, folder: Path, series_uid: str | None = None, runtime: str | None = None, emit: Emit = ignore, **options
+    path: Path,
+    folder: Path,
+    series_uid: str | None = None,
+    runtime: str | None = None,
+    emit: Emit = ignore,
+    models: Sequence[str] = (),
+    **options,
 ) -> Saved:
     """A CT folder in, folder/rtstruct.dcm out; options: as export_rtstruct's. Needs the application."""
     volume = load(path, series_uid, emit)
-    return export_rtstruct(segment(volume, runtime, emit=emit), folder, volume, emit=emit, **options)
+    return export_rtstruct(segment(volume, runtime, emit=emit, models=models), folder, volume, emit=emit, **options)
 
 
 def _run(job: HandOver, arguments: list[str], emit: Emit) -> None:

@@ -92,8 +92,8 @@ class InboxReview:
             targets, types = self._targets(row), ask_types(node)
             with slicer.util.WaitCursor():
                 saved = self._logic.exportDicomRt(node, self._place() / "rtstruct", types, onEvent=self._onDrawing)
-            contours = ", ".join(f"{roi.name} ({roi.algorithm})" for roi in saved.rois)
-            choice = questions.approve(patient_name(row), f"{node.GetName()}: {contours}", saved.warnings, targets)
+            contours = f"{node.GetName()}: {_contours(node, saved)}"
+            choice = questions.approve(patient_name(row), contours, saved.warnings, targets)
             if choice is None:
                 raise Cancelled("")
             command = [
@@ -260,3 +260,14 @@ class InboxReview:
 
     def _tell(self, text: str) -> None:
         dialogs.tell(self._ui.inboxStatus, text)
+
+
+def _contours(node, saved: scene.Saved) -> str:
+    """All that is sent, by who drew it, and what is not."""
+    groups: dict[str, list[str]] = {}
+    for roi in saved.rois:
+        groups.setdefault(roi.algorithm, []).append(roi.name)
+    said = [f"{', '.join(names)} ({algorithm})" for algorithm, names in groups.items()]
+    if left_out := [node.GetSegmentation().GetSegment(segment).GetName() for segment in scene.left_out(node)]:
+        said.append(_("left out, not sent: {names}").format(names=", ".join(left_out)))
+    return "; ".join(said)

@@ -9,10 +9,13 @@ from datetime import datetime
 import qt
 from slicer.i18n import tr as _
 
+from ..words import wrapped
+
 PATIENT, RECEIVED, STATE, LOOK_AT = range(4)
 WAITING = "waiting"
 TROUBLE = ("held", "failed")
 LONGEST = 160  # letters in a cell; the tool tip has all
+MOST_ORGANS = 20  # in a tool tip
 
 
 class InboxTable:
@@ -79,7 +82,7 @@ class InboxTable:
             item = qt.QTableWidgetItem(
                 textwrap.shorten(text, LONGEST, placeholder=" ...") if column == LOOK_AT else text
             )
-            item.setToolTip(_details(row) if column == PATIENT else text)
+            item.setToolTip(_details(row) if column == PATIENT else wrapped(text))
             if column in (STATE, LOOK_AT) and (row["state"] in TROUBLE or (row["state"] == WAITING and texts[LOOK_AT])):
                 item.setBackground(qt.QBrush(qt.QColor(255, 236, 179)))
                 item.setForeground(qt.QBrush(qt.QColor(60, 45, 0)))
@@ -152,8 +155,14 @@ def _when(text: str | None) -> str:
 
 
 def _details(row: dict) -> str:
+    """For the tool tip. Of many organs only those that somebody has to look at, and how many more there are."""
     lines = [row.get("description") or "", _("Study of {date}").format(date=row.get("study_date") or "?")]
-    for organ in row.get("organs") or []:
+    organs = row.get("organs") or []
+    odd = [organ for organ in organs if organ.get("checks") or organ.get("volume_ml") is None]
+    shown = organs if len(organs) <= MOST_ORGANS else odd[:MOST_ORGANS]
+    for organ in shown:
         volume = f"{organ['volume_ml']:.1f} ml" if organ.get("volume_ml") is not None else _("not found")
         lines.append(" ".join([f"{organ['name']}: {volume}", *(organ.get("checks") or [])]))
-    return "\n".join(filter(None, lines))
+    if len(shown) < len(organs):
+        lines.append(_("and {number} more organs").format(number=len(organs) - len(shown)))
+    return wrapped("\n".join(filter(None, lines)))

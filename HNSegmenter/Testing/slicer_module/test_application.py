@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from Testing.machine import ROOT
+from Testing.models.made import TWO_ORGANS, model, parotids
 from Testing.runtimes.docker.fixtures import engine
 from Testing.runtimes.docker.registry import Registry
 
 HERE = Path(__file__).parent / "in_slicer"
-SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes", "other_series", "targets", "beside")
+SCRIPTS = ("selftest", "walk", "interrupted", "other_volumes", "other_series", "targets", "beside", "many_organs")
 MODULE = ROOT / "HNSegmenter"
 SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1400x1000x24"]
 PASSED = "HN Segmenter tests ended with 0"
@@ -64,6 +65,17 @@ def start(slicer, own_folders, tmp_path):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_in_slicer(name, start):
     said = start(HERE / f"{name}.py")
+    assert PASSED in said, said[-6000:]
+
+
+def test_other_models_by_clicks(start, tmp_path):
+    """Added from a folder and a ZIP, chosen, beside the shipped one, damaged and removed."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    parotids(sources / "parotids")
+    shutil.make_archive(str(sources / "two_organs"), "zip", TWO_ORGANS)
+    (model(sources / "damaged", name="damaged") / "organs.json").write_text("{}")
+    said = start(HERE / "models.py", HNSEG_TEST_MODELS=str(sources))
     assert PASSED in said, said[-6000:]
 
 

@@ -21,7 +21,7 @@ from .. import provenance
 from ..dicom_database import planning_ct
 from ..volumes import rtstruct_impossible
 from . import slicer_rt
-from .label_images import labelmaps
+from .label_images import Labelmaps, labelmaps, nothing_to_save
 from .rois import PlannedRoi, UnclearType, roi_plan
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 
     from ...dicom import PlanningCT
+    from ...result import Organ, Result
 
 SLICER_RT, OWN = "SlicerRT", "HN Segmenter"
 DESCRIPTION = "HN Segmenter: contours, to be reviewed"
@@ -63,7 +64,7 @@ class _Job:
     volume: vtkMRMLScalarVolumeNode
     ct: PlanningCT
     plan: list[PlannedRoi]
-    masks: dict[str, sitk.Image]
+    masks: Labelmaps
     options: Options
 
 
@@ -119,16 +120,19 @@ def _prepare(node, volume, types, names: NameTable | None, dicom_folder: Path | 
     volume = volume or provenance.volume_of(node)
     if reason := rtstruct_impossible(volume):
         raise UnusableInput(reason)
-    plan = [roi for roi in roi_plan(node, types) if not roi.empty]
+    everything = roi_plan(node, types)
+    plan = [roi for roi in everything if roi.saved]
+    left_out = [roi for roi in everything if roi.left_out and not roi.empty]
     if not plan:
-        raise UnusableInput(f"{node.GetName()} has no contour: there is nothing to save.")
+        raise UnusableInput(nothing_to_save(node))
     if unclear := [roi.name for roi in plan if roi.interpreted_type is None]:
         raise UnclearType(unclear)
     ct = planning_ct(volume, dicom_folder)
     masks = labelmaps(node, ct.image)
     if outside := [roi.name for roi in plan if roi.name not in masks]:
         raise UnusableInput(f"{', '.join(outside)} lies outside the CT: move or remove it.")
-    return _Job(node, volume, ct, plan, masks, _options(plan, _clinics_names() if names is None else names))
+    options = _options(plan, left_out, _clinics_names() if names is None else names)
+    return _Job(node, volume, ct, plan, masks, options)
 
 
 def _clinics_names() -> NameTable:
@@ -136,7 +140,7 @@ def _clinics_names() -> NameTable:
     return NameTable.read(Path(path)) if path else NameTable()
 
 
-def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
+def _options(plan: list[PlannedRoi], left_out: list[PlannedRoi], names: NameTable) -> Options:
     """Names, authors and kinds by the name that `complete` knows an ROI by: an organ's TG-263 name, else its own."""
     renamed = {roi.organ: roi.name for roi in plan if roi.organ and roi.name != roi.organ}
     all_names = NameTable({**names.own_names, **renamed})
@@ -146,6 +150,7 @@ def _options(plan: list[PlannedRoi], names: NameTable) -> Options:
         algorithms={known[roi.segment_id]: roi.algorithm for roi in plan},
         types={known[roi.segment_id]: roi.interpreted_type for roi in plan if roi.interpreted_type is not None},
         series_description=DESCRIPTION,
+        left_out={roi.organ for roi in left_out if roi.organ is not None},
     )
 
 
@@ -176,14 +181,21 @@ def _drawn(job: _Job, use_slicer_rt: bool, emit: Emit) -> tuple[Dataset, str, st
 def _completed(drawn: Dataset, job: _Job) -> tuple[Dataset, list[str]]:
     result = provenance.result_of(job.node)
     warnings: list[str] = []
-    model, organs, said = (result.model, result.organs, result.warnings) if result else (None, [], [])
+    model, said = (result.model, result.warnings) if result else (None, [])
     options = replace(job.options, remarks=[warning for warning in said if warning.startswith(LOOKS)])
-    return complete(drawn, job.ct, model, organs, options, warnings.append), warnings
+    return complete(drawn, job.ct, model, _organs(job, result), options, warnings.append), warnings
 
 
-def _by_roi_name(job: _Job) -> dict[str, sitk.Image]:
+def _organs(job: _Job, result: Result | None) -> list[Organ]:
+    """Those of the run, each of the model that drew the segment which is now that organ."""
+    segments = provenance.segments(job.node)
+    drew = {roi.organ: provenance.model_of(segments[roi.segment_id]) for roi in job.plan}
+    return [replace(organ, model=drew.get(organ.name) or organ.model) for organ in (result.organs if result else [])]
+
+
+def _by_roi_name(job: _Job) -> Mapping[str, sitk.Image]:
     names = job.options.names
-    return {names.own_name(roi.organ or names.organ_of(roi.name)): job.masks[roi.name] for roi in job.plan}
+    return job.masks.renamed({names.own_name(roi.organ or names.organ_of(roi.name)): roi.name for roi in job.plan})
 
 
 def _read_back(path: Path, job: _Job) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...errors import WrongUsage
 from ...rtstruct.rois import interpreted_type
 from .. import provenance, terminology
+from ..voxels import Mask
 
 KINDS = ("ORGAN", "GTV", "CTV", "PTV", "EXTERNAL")
 # Words of a name that may mean a target; whether it is one, and which, only its author knows.
@@ -42,7 +43,8 @@ class PlannedRoi:
     """One segment as it will be exported.
 
     organ: the model's organ that it is, if any (its code goes along); algorithm: AUTOMATIC, SEMIAUTOMATIC or MANUAL;
-    interpreted_type: one of KINDS, None where someone must be asked; empty: no voxel, so that there will be no ROI.
+    interpreted_type: one of KINDS, None where someone must be asked; empty: no voxel, so that there will be no ROI;
+    left_out: by the user (scene.leave_out).
     """
 
     segment_id: str
@@ -51,28 +53,39 @@ class PlannedRoi:
     algorithm: str
     interpreted_type: str | None
     empty: bool
+    left_out: bool = False
+
+    @property
+    def saved(self) -> bool:
+        return not self.empty and not self.left_out
 
 
-def roi_plan(node, types: Mapping[str, str] | None = None) -> list[PlannedRoi]:
-    """Every segment of a segmentation, in its order; types: segment name -> one of KINDS, as someone answered.
+def roi_plan(
+    node, types: Mapping[str, str] | None = None, masks: Mapping[str, Mask | None] | None = None
+) -> list[PlannedRoi]:
+    """Every segment of a segmentation, in its order; types: segment name -> one of KINDS, as someone answered; masks:
+    provenance.own_masks, where they are at hand.
 
-    Raises WrongUsage for a type that is none, and for two segments of one name.
+    Raises WrongUsage for a type that is none, and for two segments of one name that are to be saved.
     """
     types = types or {}
     if wrong := set(types.values()) - set(KINDS):
         raise WrongUsage(f"{min(wrong)!r} is no type of a region: use one of {', '.join(KINDS)}.")
-    organs = provenance.organs_behind(node)
+    organs, result = provenance.organs_behind(node), provenance.result_of(node)
+    masks = provenance.own_masks(node) if masks is None else masks
     plan: list[PlannedRoi] = []
     taken: dict[str, str] = {}
     for segment_id, segment in provenance.segments(node).items():
         name = segment.GetName().strip()
-        if taken.setdefault(name.casefold(), segment_id) != segment_id:
+        left_out = provenance.is_left_out(segment)
+        if not left_out and taken.setdefault(name.casefold(), segment_id) != segment_id:
             raise WrongUsage(f"Two segments are called {name!r}: give each a name of its own.")
         organ = organs.get(segment_id)
         kind = types.get(name) or ("ORGAN" if organ is not None else _kind(segment, name))
-        mask = provenance.own_mask(node, segment_id)
-        algorithm = provenance.algorithm_of(node, segment_id, mask)
-        plan.append(PlannedRoi(segment_id, name, organ.name if organ else None, algorithm, kind, mask is None))
+        mask = masks.get(segment_id)
+        algorithm = provenance.algorithm_of(node, segment_id, mask, result)
+        known = organ.name if organ else None
+        plan.append(PlannedRoi(segment_id, name, known, algorithm, kind, mask is None, left_out))
     return plan
 
 

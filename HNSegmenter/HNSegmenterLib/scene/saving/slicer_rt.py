@@ -56,6 +56,7 @@ def slicer_rt_problem(volume, ct: PlanningCT | None = None) -> str | None:
 def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     """The RTSTRUCT that SlicerRT makes of a segmentation, read into memory; its files are removed.
 
+    Segments that are left out (scene.leave_out) are not in it.
     SlicerRT searches the whole CT for every contour and writes it along: it gets one segment at a time, with a blank CT
     that just holds it, so that neither time nor a copy of the patient's images is spent on that. emit hears a progress
     event before each segment: the window is blocked until the next.
@@ -63,7 +64,11 @@ def export(node, volume, ct: PlanningCT, emit: Emit = ignore) -> Dataset:
     SlicerRT's message if it refuses, or if there is no readable file.
     """
     grid = Grid.of_volume(volume)
-    masks = {segment_id: segment_mask(node, segment_id, grid, None) for segment_id in provenance.segments(node)}
+    masks = {
+        segment_id: segment_mask(node, segment_id, grid, None)
+        for segment_id, segment in provenance.segments(node).items()
+        if not provenance.is_left_out(segment)
+    }
     there = {segment_id: mask for segment_id, mask in masks.items() if mask is not None}
     parts: list[Dataset] = []
     for number, (segment_id, mask) in enumerate(there.items()):

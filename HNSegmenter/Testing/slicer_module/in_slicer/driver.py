@@ -16,6 +16,8 @@ import slicer
 faulthandler.enable(2)  # a crash says where
 SHOTS = os.environ.get("HNSEG_SCREENSHOTS")
 PIP_AT_WORK = "Installing Python Packages"  # Slicer's own
+SAVE, ORGAN = 0, 1  # columns of the table of organs, which may be imported only when the module is there
+TICK_PIXELS = 10  # from an item's left to the middle of its tick
 
 
 class WidgetTest(unittest.TestCase):
@@ -70,6 +72,28 @@ class WidgetTest(unittest.TestCase):
         self.assertTrue(self.logic.running)
         wait(lambda: self.ui.segmentButton.enabled, 300)
         self.assertIn("Done", self.ui.stageLabel.text)
+
+    def organ_row(self, organ: str) -> int:
+        """The row of the table of organs, by the name that it shows."""
+        table = self.ui.organTable
+        return next(n for n in range(table.rowCount) if table.item(n, ORGAN).text() == organ)
+
+    def click_organ(self, organ: str, column: int = ORGAN) -> int:
+        """Click into an organ's row, the tick if the column is SAVE; its number."""
+        table, row = self.ui.organTable, self.organ_row(organ)
+        table.scrollToItem(table.item(row, column))
+        click_item(table, table.visualItemRect(table.item(row, column)), tick=column == SAVE)
+        return row
+
+    def model_row(self, name: str) -> int:
+        """The line of a model in the list of section 2."""
+        view = self.ui.modelList
+        return next(n for n in range(view.count) if view.item(n).text().split()[0] == name)
+
+    def click_model(self, name: str) -> None:
+        """Click on a model's tick."""
+        view = self.ui.modelList
+        click_item(view, view.visualItemRect(view.item(self.model_row(name))), tick=True)
 
     def jobs(self) -> list:
         """Folders of runs on the disk."""
@@ -220,6 +244,11 @@ def click(widget, x: int, y: int) -> None:
         event = qt.QMouseEvent(kind, qt.QPointF(x, y), qt.Qt.LeftButton, buttons, qt.Qt.NoModifier)
         qt.QCoreApplication.sendEvent(widget, event)
     slicer.app.processEvents()
+
+
+def click_item(view, box, tick: bool = False) -> None:
+    """Click into an item's box of a table or list: its middle, or the tick at its left."""
+    click(view.viewport(), box.left() + TICK_PIXELS if tick else box.center().x(), box.center().y())
 
 
 def paint(editor, start: tuple[int, int], end: tuple[int, int], diameter_mm: float = 8) -> None:

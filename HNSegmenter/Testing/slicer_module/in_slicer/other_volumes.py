@@ -9,6 +9,8 @@ import slicer
 import vtk
 from driver import WidgetTest, run, screenshot, wait
 
+from HNSegmenterWidgets.organ_table import LOOK_AT
+
 
 class OtherVolumes(WidgetTest):
     def test_nifti_is_segmented_and_saved_as_labelmaps(self):
@@ -39,7 +41,7 @@ class OtherVolumes(WidgetTest):
         sitk.WriteImage(ct[:, :, : ct.GetDepth() * 2 // 3], str(file))  # it ends below the crown
         self.drop(file)
         self.segmented()
-        noticed = [self.ui.organTable.item(row, 3).text() for row in range(self.ui.organTable.rowCount)]
+        noticed = [self.ui.organTable.item(row, LOOK_AT).text() for row in range(self.ui.organTable.rowCount)]
         self.assertTrue(any(noticed))
         self.assertEqual(Path(self.ui.saveFolderEdit.currentPath).parent, self.folder.parent)
         screenshot("warning")

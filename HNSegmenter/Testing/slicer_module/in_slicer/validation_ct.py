@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 import slicer
-from driver import WidgetTest, chosen_path, click, paint, run, screenshot, wait
+from driver import WidgetTest, chosen_path, paint, run, screenshot, wait
 
 from HNSegmenterLib import scene
 from HNSegmenterLib.sample.series import MadeUp, write_series
@@ -51,10 +51,7 @@ class ValidationCt(WidgetTest):
 
     def edit(self, organ, node):
         """A stroke over the organ's edge, by the mouse, in the Segment Editor that the button opens."""
-        table = self.ui.organTable
-        row = next(n for n in range(table.rowCount) if table.item(n, 0).text() == organ)
-        middle = table.visualItemRect(table.item(row, 0)).center()
-        click(table.viewport(), middle.x(), middle.y())
+        row = self.click_organ(organ)
         before = scene.organ_rows(node)[row].volume_ml
         self.ui.editButton.click()
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor

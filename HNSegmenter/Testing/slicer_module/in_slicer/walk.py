@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import pydicom
 import slicer
-from driver import Stalls, WidgetTest, click, paint, run, screenshot, wait
+from driver import Stalls, WidgetTest, paint, run, screenshot, wait
 
 from HNSegmenterLib import scene
 
@@ -62,11 +62,8 @@ class Walk(WidgetTest):
         self.check(proposed / "rtstruct.dcm", volume)
 
     def click_row(self, organ, segment, node):
-        table = self.ui.organTable
-        row = next(n for n in range(table.rowCount) if table.item(n, 0).text() == organ)
-        middle = table.visualItemRect(table.item(row, 0)).center()
-        click(table.viewport(), middle.x(), middle.y())
-        self.assertEqual(table.currentRow(), row)
+        row = self.click_organ(organ)
+        self.assertEqual(self.ui.organTable.currentRow(), row)
         center = scene.organ_center(node, segment)
         red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
         self.assertAlmostEqual(red.GetSliceToRAS().GetElement(2, 3), center[2], delta=3.0)
