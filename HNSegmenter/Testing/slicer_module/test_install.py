@@ -47,7 +47,7 @@ def test_every_file_of_the_module_is_installed(module_folder):
     network = {
         f"HNSegmenterLib/network/{file}"
         for file in _tracked("docker")
-        if file.startswith(("predict.py", "hn_network/"))
+        if file.startswith(("predict.py", "hn_network/")) or file in ("Dockerfile", ".dockerignore", "requirements.txt")
     }
     installed = {str(path.relative_to(module_folder)) for path in module_folder.rglob("*") if path.is_file()}
     assert {"HNSegmenter.py", "Resources/UI/HNSegmenter.ui", "Resources/Icons/HNSegmenter.png"} <= installed
