@@ -182,6 +182,7 @@ def describe(job: Job, deliveries: list[Delivery], settings: ServiceSettings) ->
         "model": job.summary.get("model", {}),
         "warnings": job.summary.get("warnings", []),
         "organs": job.summary.get("organs", []),
+        "corrections": job.summary.get("corrections"),
         "sop_digest": job.sop_digest,
         "destinations": [item.name for item in settings.destinations.values()],
         "deliveries": [
