@@ -78,6 +78,7 @@ def run(args, ui) -> int:
 
 
 def _list(args, ui, settings) -> int:
+    from ..service.corrections.history import entries, sentence
     from ..service.ids import shortened
     from ..service.inbox import listing
     from ..service.node.client import Node
@@ -94,7 +95,10 @@ def _list(args, ui, settings) -> int:
         cells = [(ids[row["series"]], _received(row), *(row[key] for key in keys), _remarks(row)) for row in rows]
         if ui.lines(columns, cells, whole=3):
             ui.say("Whole names, remarks and UIDs: --long")
-    ui.result({"patients": rows})
+    corrected = sentence(entries(row["corrections"] for row in rows))
+    if corrected:
+        ui.say(corrected)
+    ui.result({"patients": rows, "corrected": corrected})
     return 0
 
 

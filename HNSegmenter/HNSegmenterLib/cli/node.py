@@ -1,15 +1,18 @@
-"""hn-segmenter node: the DICOM node (Orthanc) as the service needs it."""
+"""hn-segmenter node: the DICOM node (Orthanc) as the service needs it, and what its approvals teach."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from . import node_data
+
 
 def add_parser(sub) -> None:
     parser = sub.add_parser(
         "node",
-        help="configure the DICOM node (Orthanc)",
-        description="Orthanc as the service needs it: open for the systems that service.toml names, shut for the rest.",
+        help="configure the DICOM node (Orthanc); training data and a report from its approvals",
+        description="Orthanc as the service needs it: open for the systems that service.toml names, shut for the rest. "
+        "What was approved on it, as training data, and how much was corrected, as a page.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     configure = actions.add_parser("configure", help="write Orthanc's configuration from service.toml")
@@ -29,9 +32,14 @@ def add_parser(sub) -> None:
     )
     configure.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
     configure.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
+    node_data.add_actions(actions)
 
 
 def run(args, ui) -> int:
+    return {"configure": _configure, "collect": node_data.collect, "report": node_data.report}[args.action](args, ui)
+
+
+def _configure(args, ui) -> int:
     from ..service.node import orthanc_config
     from ..service.settings import load
 

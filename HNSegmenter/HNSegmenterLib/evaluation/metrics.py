@@ -2,8 +2,9 @@
 
 Definitions. A surface is the set of centres of a mask's voxels of which at least one of the six neighbours is not in
 the mask. The directed distances run from each surface voxel of one mask to the nearest one of the other, in mm. HD95 is
-the larger of the two directed 95th percentiles (linear between ranks); MSD the mean of the two directed means. The
-distances are those of SimpleITK's exact Maurer maps, which know anisotropic spacing.
+the larger of the two directed 95th percentiles (linear between ranks); MSD the mean of the two directed means; the
+largest distance (Hausdorff) that of either. The distances are those of SimpleITK's exact Maurer maps, which know
+anisotropic spacing.
 Only what counts takes part: a slice or voxel that does not, or the image's end, neither makes nor unmakes a surface, so
 that a reference which stops with them has no lid there.
 """
@@ -20,13 +21,14 @@ PERCENTILE = 95.0
 
 @dataclass(frozen=True)
 class Agreement:
-    """dice 0..1; hd95, msd in mm, None where one of the masks is empty (they would be infinite); volumes in ml."""
+    """dice 0..1; hd95, msd, largest in mm, None where one mask is empty (they would be infinite); volumes in ml."""
 
     dice: float
     hd95_mm: float | None
     msd_mm: float | None
     reference_ml: float
     predicted_ml: float
+    largest_mm: float | None = None
 
     @property
     def volume_error_ml(self) -> float:
@@ -62,6 +64,7 @@ def compare(
         msd_mm=float((there.mean() + back.mean()) / 2) if measured else None,
         reference_ml=sizes[0] * voxel_ml,
         predicted_ml=sizes[1] * voxel_ml,
+        largest_mm=float(max(there.max(), back.max())) if measured else None,
     )
 
 

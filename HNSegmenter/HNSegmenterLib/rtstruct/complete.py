@@ -96,7 +96,7 @@ def _completed(
     warn: Callable[[str], None],
 ) -> Dataset:
     _check_options(options, organs)
-    _require_same_subject(dataset, ct, warn)
+    require_same_subject(dataset, ct, warn)
     rois = _rois(dataset, ct, model, organs, options, warn)
     completed = build(ct, rois)
     header.copy_patient_and_study(ct, completed)
@@ -124,8 +124,8 @@ def _check_options(options: Options, organs: Sequence[Organ]) -> None:
     options.names.check_against(organ.name for organ in organs)
 
 
-def _require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str], None]) -> None:
-    """Refuse contours of another patient, or of another study in another frame of reference."""
+def require_same_subject(dataset: Dataset, ct: PlanningCT, warn: Callable[[str], None]) -> None:
+    """Raises UnusableInput for contours of another patient, or of another study in another frame of reference."""
     own, drawn = Identity.of(ct.header), Identity.of(dataset)
     if drawn.stated:
         if decisive := compare(own, drawn).decisive:

@@ -187,7 +187,7 @@ class InboxSection:
     def _onListed(self, result: dict) -> None:
         self._listing, self._listed = False, True
         self._table.show(result.get("patients", []))
-        self._ui.inboxSummary.text = self._table.summary()
+        self._ui.inboxSummary.text = "\n".join(filter(None, [self._table.summary(), result.get("corrected")]))
         self._follow()
         self._wait()
 

@@ -61,6 +61,14 @@ def _unzip(content: bytes, folder: Path) -> None:
         raise HNSegmenterError("The result on the node is damaged: have the series segmented again.") from error
 
 
+def unpack_results(node: Node, series: str, folder: Path) -> None:
+    """The files of the result into a folder of this user alone. Raises UnusableInput where there is none, NodeFault."""
+    content = node.attachment(series, RESULTS)
+    if content is None:
+        raise UnusableInput("This series has no result on the node.")
+    _unzip(content, folder)
+
+
 def results_part(node: Node, series: str, name: str) -> bytes:
     """One file of the result, such as result.json. Raises UnusableInput where there is none, NodeFault."""
     content = node.attachment(series, RESULTS)

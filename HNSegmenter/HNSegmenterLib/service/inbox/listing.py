@@ -19,7 +19,7 @@ def patients(node: Node) -> list[dict]:
     """One row for each series that the worker has a job for, newest first. For the screen: rows hold names.
 
     Row: series (Orthanc's id), series_uid, patient_name, patient_id, study_date, description, received (ISO, UTC), job,
-    state, reason, warnings, organs, destinations, deliveries.
+    state, reason, warnings, organs, corrections (None before an approval), destinations, deliveries.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         rows = [row for row in pool.map(lambda series: _row(node, series), node.all_series()) if row]
@@ -73,6 +73,7 @@ def _row(node: Node, series: str) -> dict | None:
         "reason": record.get("reason", ""),
         "warnings": [*late, *(record.get("warnings") or [])],
         "organs": record.get("organs") or [],
+        "corrections": record.get("corrections"),
         "destinations": record.get("destinations") or [],
         "deliveries": record.get("deliveries") or [],
     }

@@ -24,7 +24,7 @@ from ...rtstruct.tracing.contours import encode
 from ..node.client import JOB, REVIEW, AlreadyThere, Node
 from ..settings import ServiceSettings
 from ..table.interface import State, digest_of
-from . import fetching, finalising
+from . import correcting, fetching, finalising
 from .review_record import APPROVE, REJECT, Review, packed, parsed, read
 
 __all__ = ["Changes", "Late", "NotAgreed", "Review", "approve", "read", "reject"]
@@ -124,13 +124,14 @@ def approve(
         dataset = finalising.finalised(drawn, ct, result, reviewer, now, told.append)
         contours = placed(drawn, ct)
         content = finalising.to_bytes(dataset, work.path, contours)
+        corrected = correcting.record(node, series, work.path / "drawn", ct, result, dataset, contours, now)
     if told and not agree(Changes.of(told, contours)):
         raise NotAgreed(
             "Not approved, nothing was sent: what is sent would differ from what was "
             "reviewed. Look at how, then agree by --yes."
         )
     made = replace(made, sop_instance_uid=str(dataset.SOPInstanceUID))
-    return _put(node, series, made, version, content)
+    return _put(node, series, made, version, packed(made, content, corrected))
 
 
 def reject(node: Node, series: str, reviewer: str, reason: str, *, job: str | None = None) -> Review:
@@ -144,7 +145,7 @@ def reject(node: Node, series: str, reviewer: str, reason: str, *, job: str | No
     if earlier:
         return earlier
     _require_waiting(node, series, made.job)
-    return _put(node, series, made, version, None)
+    return _put(node, series, made, version, packed(made, None))
 
 
 def _reviewed_job(node: Node, series: str, job: str | None) -> str:
@@ -196,9 +197,9 @@ def _require_waiting(node: Node, series: str, job: str) -> None:
         raise Late("The series has changed since it was segmented: wait for the new result and review that.")
 
 
-def _put(node: Node, series: str, review: Review, version: str | None, reviewed: bytes | None) -> Review:
+def _put(node: Node, series: str, review: Review, version: str | None, attachment: bytes) -> Review:
     try:
-        node.attach_instead(series, REVIEW, packed(review, reviewed), version)
+        node.attach_instead(series, REVIEW, attachment, version)
     except AlreadyThere as fault:
         first = read(node, series, review.job)
         if first is None:

@@ -1,7 +1,7 @@
 """A review as it lies on the node: an attachment of its series that is there whole, once, or not at all.
 
 The attachment is a zip of review.json and, for an approval, reviewed.dcm: the finalised RTSTRUCT, whose SOP Instance
-UID was made when it was put, and stays.
+UID was made when it was put, and stays. corrections.json, where it could be measured, says how much was corrected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from io import BytesIO
 from ..node.client import REVIEW, Node
 
 APPROVE, REJECT = "approve", "reject"
-RECORD, REVIEWED_SET = "review.json", "reviewed.dcm"
+RECORD, REVIEWED_SET, CORRECTIONS = "review.json", "reviewed.dcm", "corrections.json"
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,29 @@ def reviewed_set(node: Node, series: str, job: str) -> bytes | None:
         return archive.read(REVIEWED_SET)
 
 
-def packed(review: Review, reviewed: bytes | None) -> bytes:
-    """The attachment; reviewed: the finalised RTSTRUCT of an approval."""
+def corrections(node: Node, series: str, job: str) -> dict | None:
+    """How much that job's approval corrected (correcting.record); None where nobody measured it. Raises NodeFault."""
+    content = node.attachment(series, REVIEW)
+    review = parsed(content) if content else None
+    if not content or review is None or review.job != job:
+        return None
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            values = json.loads(archive.read(CORRECTIONS))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def packed(review: Review, reviewed: bytes | None, corrected: dict | None = None) -> bytes:
+    """The attachment; reviewed: the finalised RTSTRUCT of an approval; corrected: what correcting.record told."""
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(RECORD, json.dumps(asdict(review), ensure_ascii=False, indent=2))
         if reviewed is not None:
             archive.writestr(REVIEWED_SET, reviewed)
+        if corrected is not None:
+            archive.writestr(CORRECTIONS, json.dumps(corrected, indent=2))
     return content.getvalue()
 
 

@@ -48,7 +48,8 @@ class Job:
     node_id: Orthanc's id of the series; sop_digest: of its sorted SOP Instance UIDs; model: digest of the model, or of
     the choice of several; attempts: how often segmenting was begun; owner, lease_until: who works on it, and until when
     it is believed alive; next_try_at: not before; published: the `updated` of the version attached to the series;
-    summary: {"model", "models", "warnings", "organs"} of the result.
+    summary: {"model", "models", "warnings", "organs"} of the result, and "corrections" of its approval
+    (correcting.record).
     """
 
     id: str

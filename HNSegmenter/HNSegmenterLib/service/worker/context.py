@@ -184,6 +184,7 @@ def describe(job: Job, deliveries: list[Delivery], settings: ServiceSettings) ->
         "models": job.summary.get("models", []),
         "warnings": job.summary.get("warnings", []),
         "organs": job.summary.get("organs", []),
+        "corrections": job.summary.get("corrections"),
         "sop_digest": job.sop_digest,
         "destinations": [item.name for item in settings.destinations.values()],
         "deliveries": [

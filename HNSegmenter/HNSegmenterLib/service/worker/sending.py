@@ -8,7 +8,7 @@ import time
 from pydicom.uid import generate_uid
 
 from ...errors import HNSegmenterError, UnusableInput
-from ..inbox import review
+from ..inbox import review, review_record
 from ..node.client import NotThere
 from ..peers.connections import DeliveryFault
 from ..table.interface import AUTOMATIC, REVIEWED, Delivery, Job, Sending, State
@@ -27,14 +27,21 @@ def take_review(service: Service, job: Job) -> None:
         service.move(job, State.REJECTED, reason=decision.reason, reviewer=decision.reviewer)
         return
     names = decision.destinations or reviewed_destinations(service)
+    summary = _with_corrections(service, job)
     if not names:
-        service.move(job, State.FAILED, reviewer=decision.reviewer, reason=NOWHERE)
+        service.move(job, State.FAILED, reviewer=decision.reviewer, reason=NOWHERE, summary=summary)
         return
     for name in names:
         row = Delivery(job.id, name, REVIEWED, decision.sop_instance_uid, decision.reviewer, decision.time)
         if service.table.add(row):
             service.note("added", row, reviewer=row.reviewer)
-    service.move(job, State.SENDING, reviewer=decision.reviewer, reason="")
+    service.move(job, State.SENDING, reviewer=decision.reviewer, reason="", summary=summary)
+
+
+def _with_corrections(service: Service, job: Job) -> dict:
+    """The job's summary with how much its review corrected: the table keeps it when the patient is deleted."""
+    corrected = review_record.corrections(service.node, job.node_id, job.id)
+    return job.summary | {"corrections": corrected} if corrected else job.summary
 
 
 def reviewed_destinations(service: Service) -> list[str]:

@@ -1,0 +1,1 @@
+"""Approved patients as training data, without what tells who they are."""

@@ -1,0 +1,1 @@
+"""How much reviewers correct what the network drew: measured at an approval, added up, shown."""
