@@ -121,7 +121,8 @@ def _order(one: Candidate | LeftOut) -> tuple:
 
 def _add(group: _Files, header: Header) -> None:
     group.study_uid = group.study_uid or header.text("StudyInstanceUID")
-    group.ct += header.text("Modality").upper() == "CT" or header.text("SOPClassUID") == CT_IMAGE_STORAGE
+    modality = header.text("Modality").upper()
+    group.ct += modality == "CT" or (not modality and header.text("SOPClassUID") == CT_IMAGE_STORAGE)
     group.voxels += round((header.number("Rows") or 0) * (header.number("Columns") or 0))
     group.paths.append(str(header.path))
     group.sop_uids.append(header.text("SOPInstanceUID"))

@@ -108,18 +108,18 @@ def _picture(entry: Entry) -> str:
         return '<td class="picture"></td>'
     return (
         f'<td class="picture"><a href="{entry.folder}/{OVERVIEW}" title="all organs, on slices of three directions">'
-        f'<img src="{entry.folder}/{THUMBNAIL}" width="200" height="100" loading="lazy" '
+        f'<img src="{entry.folder}/{THUMBNAIL}" width="160" height="80" loading="lazy" '
         'alt="contours, coronal and sagittal"></a></td>'
     )
 
 
 def _who(entry: Entry) -> str:
     place = _text(entry.place) if entry.place else "<i>not in the folder any more</i>"
-    images = f", {entry.images} images" if entry.images else ""
-    results = f'results: <a href="{entry.folder}/">{entry.folder}</a>' if entry.result else f"results: {entry.folder}"
+    images = f"{entry.images} images, " if entry.images else ""
+    results = f'<a href="{entry.folder}/">{entry.folder}</a>' if entry.result else entry.folder
     return (
         f'<td class="who" data-v="{_text(entry.place or "~")}"><b>{place}</b><br><code>{_text(entry.series_uid)}</code>'
-        f"<br><small>{results}{images}</small></td>"
+        f"<br><small>{images}{results}</small></td>"
     )
 
 

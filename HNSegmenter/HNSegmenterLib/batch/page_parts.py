@@ -18,19 +18,19 @@ input { font: inherit; padding: .25rem .5rem; width: 22rem; max-width: 100%; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; }
 th { position: sticky; top: 0; z-index: 1; background: var(--head); border-bottom: 2px solid var(--line);
   text-align: left; padding: 0; }
-th > span, th > button { display: block; width: 100%; padding: .4rem .5rem; font: inherit; font-weight: 600;
-  text-align: left; white-space: nowrap; }
+th > span, th > button { display: block; width: 100%; padding: .4rem .35rem; font: inherit; font-size: .85rem;
+  font-weight: 600; text-align: left; white-space: nowrap; }
 th > button { border: 0; background: none; color: inherit; cursor: pointer; }
 th > button:hover, th > button:focus-visible { background: var(--line); outline: 2px solid var(--faint);
   outline-offset: -2px; }
 th > button::after { content: " \\2195"; color: var(--faint); }
 th[aria-sort=ascending] > button::after { content: " \\2191"; color: var(--ink); }
 th[aria-sort=descending] > button::after { content: " \\2193"; color: var(--ink); }
-td { border-bottom: 1px solid var(--line); padding: .4rem .5rem; vertical-align: top; }
+td { border-bottom: 1px solid var(--line); padding: .35rem; vertical-align: top; }
 td.picture { width: 1px; }
-td.picture img { display: block; width: 200px; height: 100px; }
-td.who { min-width: 13rem; overflow-wrap: anywhere; }
-td.look { min-width: 18rem; max-width: 30rem; }
+td.picture img { display: block; width: 160px; height: 80px; }
+td.who { min-width: 12rem; overflow-wrap: anywhere; }
+td.look { min-width: 13rem; max-width: 30rem; overflow-wrap: anywhere; }
 td.look ul { margin: 0; padding-left: 1.1rem; }
 td.number { white-space: nowrap; }
 code { font-size: .8rem; }

@@ -91,16 +91,17 @@ def clear_remains(out: Path, candidate: Candidate) -> None:
 def put_in_place(staged: Path, out: Path, candidate: Candidate, made: Made, overwrite: bool) -> None:
     """Give complete results their name, at once; where another worker was first, its own stay.
 
-    Raises HNSegmenterError where something else has the name, or the disk fails; then staged stays.
+    Raises HNSegmenterError where something else has the name, or the disk fails. staged is gone afterwards.
     """
-    target = out / candidate.folder
+    target, aside = out / candidate.folder, hidden(out, candidate)
     try:
-        if standing(out, candidate, made) == Standing.OTHER and overwrite:
-            target.rename(hidden(out, candidate))
+        if overwrite and standing(out, candidate, made) == Standing.OTHER:
+            target.rename(aside)
         staged.rename(target)
     except OSError as error:
         if standing(out, candidate, made) == Standing.DONE:
             return
         raise HNSegmenterError(f"The results could not be put into {target.name} ({error.strerror}).") from error
     finally:
-        clear_remains(out, candidate)
+        for path in (staged, aside):
+            shutil.rmtree(path, ignore_errors=True)

@@ -71,7 +71,7 @@ def run(
 
 def _settled(settings: Settings, found: Found, name: str) -> Settings:
     """With what depends on OUT and on what was found. Jobs side by side share the cores."""
-    worker = replace(settings.worker, folder=jobs_folder().parent / "batch" / name)
+    worker = replace(settings.worker, folder=jobs_folder() / f"batch-{name}")
     largest = max((one.voxels for one in found.candidates), default=0)
     jobs = max(1, min(settings.jobs or jobs_that_fit(largest), len(found.candidates)))
     os.environ.setdefault("HNSEG_THREADS", str(max(1, round(cores() / jobs))))

@@ -200,7 +200,7 @@ class Work:
                 if standing(settings.out, candidate, settings.made) == Standing.DONE:
                     answer = Answer(DONE)  # whoever did it was killed before the table knew
                 else:
-                    answer = self._contour(row.id, candidate, cancel)
+                    answer = self._contour(row, candidate, cancel)
             except Cancelled:
                 answer = Answer(CANCELLED)
             except HNSegmenterError as fault:
@@ -209,7 +209,7 @@ class Work:
                 answer = Answer(FAILED, f"An unforeseen fault ({type(fault).__name__}).", again=True)
             self._end(row, answer)
 
-    def _contour(self, key: str, candidate: Candidate, cancel: CancelToken) -> Answer:
+    def _contour(self, row: Job, candidate: Candidate, cancel: CancelToken) -> Answer:
         settings = self._settings
         clear_remains(settings.out, candidate)
         staged = hidden(settings.out, candidate)
@@ -217,11 +217,13 @@ class Work:
 
         def emit(event: Event) -> None:
             if event.fraction is not None:
-                self._running[key] = event.fraction
+                self._running[row.id] = event.fraction
 
         answer = self._children.do(task, emit, cancel)
         if answer.state == DONE:
-            cancel.raise_if_cancelled()  # the lease is lost, or we stop: who has it now does it
+            cancel.raise_if_cancelled()
+            if not self._table.beat(Job, row.id, self._owner, time.time() + settings.worker.lease_s):
+                raise Cancelled  # we were silent for too long: who has it now does it
             put_in_place(staged, settings.out, candidate, settings.made, settings.overwrite)
         return answer
 
