@@ -15,7 +15,7 @@ class Event:
 
     kind: "state" (stage names the job's new state), "progress" (stage, fraction 0..1 of the whole job, or None
     where unknown), "warning", "error" (message), "changes" (data: sentences on what has to be agreed to, and their
-    digest), "done" (data).
+    digest), "patient" (of a batch; data: folder, state and reason), "done" (data).
     """
 
     kind: str

@@ -21,6 +21,7 @@ from .result import NOT_FOUND, NOT_IN_MODEL, Organ
 REVIEW = "Research use - a clinician must review every contour"
 FIELD_MM = 250.0  # a head with the neck, or a spinal cord's length
 PANEL = 360  # pixels
+THUMBNAIL = 150  # pixels of each of its panels
 TEXT_WIDTH, SWATCH, GAP, MARGIN = 330, 28, 8, 20
 WINDOW, LEVEL = 350.0, 40.0  # HU, soft tissue
 OUTSIDE = -32768  # of the scan
@@ -77,6 +78,18 @@ def draw_overview(
     _save(_stack(blocks), path)
 
 
+def draw_thumbnail(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: list[Organ], path: Path) -> None:
+    """Write a PNG for lists of patients: a coronal and a sagittal panel, each through the middle of what was found,
+    side by side and without letters. Arguments as of draw_overview."""
+    shapes = measured(labelmaps, organs)
+    outlines = [(labelmaps[organ.name], shapes[organ.name], organ.color) for organ in organs if organ.name in shapes]
+    middle = _middle(ct_image, list(shapes.values()))
+    page = Image.new("RGB", (2 * PANEL, PANEL), PAGE)
+    for number, view in enumerate(VIEWS[1:]):
+        page.paste(_picture(view, ct_image, outlines, middle, float(middle[view.axis])), (number * PANEL, 0))
+    _save(page.resize((2 * THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), path)
+
+
 def _middle(ct: sitk.Image, shapes: list[Shape]) -> np.ndarray:
     """(3,) LPS mm: middle of all organs, or of the scan."""
     if shapes:
@@ -123,15 +136,19 @@ def _sample(
 
 
 def _panel(view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane: float) -> Image.Image:
+    image = _picture(view, ct, outlines, centre, plane)
+    _mark(ImageDraw.Draw(image), view, plane)
+    return image
+
+
+def _picture(view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane: float) -> Image.Image:
     corner, directions = _grid(view, centre, plane)
     hu = _sample(ct, corner, directions, (PANEL, PANEL), OUTSIDE)
     grey = np.clip((hu - (LEVEL - WINDOW / 2)) / WINDOW, 0.0, 1.0) * 255.0
     picture = np.where((hu < OUTSIDE / 2)[..., None], np.array(SCAN_END, np.float32), grey[..., None])
     for labelmap, shape, color in outlines:
         _outline(picture, view, labelmap, shape, color, corner, directions, plane)
-    image = Image.fromarray(picture.astype(np.uint8), "RGB")
-    _mark(ImageDraw.Draw(image), view, plane)
-    return image
+    return Image.fromarray(picture.astype(np.uint8), "RGB")
 
 
 def _outline(

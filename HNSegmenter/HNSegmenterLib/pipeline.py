@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from .staging import move_in, staging
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from .dicom import PlanningCT
+    from .dicom import Inventory, PlanningCT
     from .rtstruct.names import NameTable
 
 RTSTRUCT, RESULT, OVERVIEW, SEGMENTATIONS = "rtstruct.dcm", "result.json", "overview.png", "segmentations"
@@ -43,6 +44,20 @@ class Outcome:
     labelmaps: dict[str, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What a job is about to leave: the CT (int16 HU), binary labelmaps on its grid by TG-263 name, the result, and
+    the folder in which the other files are complete."""
+
+    image: sitk.Image
+    labelmaps: dict[str, sitk.Image]
+    result: Result
+    folder: Path
+
+
+Inspect = Callable[[Inspected], None]
+
+
 @quiet()
 def segment(
     source: Path,
@@ -54,16 +69,20 @@ def segment(
     overwrite: bool = False,
     emit: Emit = ignore,
     cancel: CancelToken | None = None,
+    inventory: Inventory | None = None,
+    inspect: Inspect | None = None,
 ) -> Outcome:
     """Segment a DICOM folder or a NIfTI file into the folder out.
 
+    inventory: what the DICOM folder holds, where it was searched before. inspect: is shown image, labelmaps and result
+    before they go, and may add to the result.
     out gets all of its files at the end or, on any failure, none. Raises WrongUsage (out cannot be used),
     UnusableInput, RuntimeFault or EngineFault, Cancelled, HNSegmenterError (disk full, say).
     """
     _check_output(out, source, overwrite)
     with Job(emit, cancel) as job:
         job.enter(State.READING)
-        ct = None if is_nifti(source) else _read_dicom(source, series_uid, job)
+        ct = None if is_nifti(source) else _read_dicom(source, series_uid, job, inventory)
         folder = _hand_over(source, ct, job)
         job.enter(State.RUNNING)
         emit(Event("progress", "start", None, runtime.describe()))
@@ -85,6 +104,8 @@ def segment(
             job.cancel.raise_if_cancelled()
             result.timings_s["job"] = job.timings()
             result.runtime |= {"where": runtime.name, "why": runtime.describe()}
+            if inspect:
+                inspect(Inspected(image, labelmaps, result, staged))
             result.write(staged / RESULT)
             move_in(staged, out, OUTPUTS)
         job.enter(State.DONE)
@@ -120,14 +141,16 @@ def _check_output(out: Path, source: Path, overwrite: bool) -> None:
         raise WrongUsage(f"Nothing can be written into {ancestor}: give another folder for the results.")
 
 
-def _read_dicom(source: Path, series_uid: str | None, job: Job) -> PlanningCT:
-    from .dicom import read_planning_ct
+def _read_dicom(source: Path, series_uid: str | None, job: Job, inventory: Inventory | None) -> PlanningCT:
+    from .dicom import read_planning_ct, read_series
 
     def emit(event: Event) -> None:
         begin, end = READING_SHARES.get(event.stage or "", (0.0, 1.0))
         fraction = None if event.fraction is None else begin + (end - begin) * event.fraction
         job.emit(replace(event, fraction=fraction))
 
+    if inventory is not None:
+        return read_series(inventory, series_uid, emit, job.cancel)
     return read_planning_ct(source, series_uid=series_uid, emit=emit, cancel=job.cancel)
 
 

@@ -73,7 +73,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, default=PACKAGED, help="model folder (default: the packaged one)")
     parser.add_argument(
-        "--threads", type=int, default=available_threads(), help="threads (default: the CPUs it may use)"
+        "--threads",
+        type=int,
+        default=available_threads(),
+        help="threads (default: the CPUs it may use, at most $HNSEG_THREADS)",
     )
     options = parser.parse_args(arguments)
     if options.threads < 1:
@@ -82,9 +85,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def available_threads() -> int:
-    """CPUs that this process may use: affinity, and the container's quota (cgroup v2 and v1)."""
+    """CPUs that this process may use: affinity, the container's quota (cgroup v2 and v1), and HNSEG_THREADS, by which
+    those who run several networks at a time share them out."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, _quota(), MOST_THREADS))
+    shared = os.environ.get("HNSEG_THREADS", "")
+    return max(1, min(affinity, _quota(), int(shared) if shared.isdecimal() else MOST_THREADS, MOST_THREADS))
 
 
 def _quota(root: Path = Path("/sys/fs/cgroup")) -> int:

@@ -20,7 +20,9 @@ from ..events import CancelToken
 from ..silent_libraries import silence_process
 from .ui import open_ui
 
-COMMANDS = ("segment", "evaluate", "model", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox")
+COMMANDS = (
+    "segment", "batch", "evaluate", "model", "image", "demo", "benchmark", "doctor", "node", "serve", "queue", "inbox",
+)  # fmt: skip
 FAULT = 1
 SERVICE_PACKAGES = ("httpx", "huey", "pynetdicom", "pyorthanc")  # the extra `service` of pyproject.toml
 
@@ -79,8 +81,9 @@ def _run(args: argparse.Namespace, ui) -> int:
     except ModuleNotFoundError as missing:
         if missing.name not in SERVICE_PACKAGES:
             raise
+        who = "A batch" if args.command == "batch" else "The DICOM service"
         raise WrongUsage(
-            f"The DICOM service needs the package {missing.name}: run  pip install 'hn-segmenter[service]'"
+            f"{who} needs the package {missing.name}: run  pip install 'hn-segmenter[service]'"
         ) from missing
 
 

@@ -74,7 +74,7 @@ def run(args, ui) -> int:
         args.output,
         runtime,
         series_uid=args.series,
-        names=_names(args.names),
+        names=read_names(args.names),
         overwrite=args.overwrite,
         emit=ui.emit,
         cancel=args.cancel,
@@ -106,7 +106,7 @@ def show(outcome, ui) -> None:
     ui.result({"output": str(outcome.out.absolute()), **result.to_dict()})
 
 
-def _names(path: Path | None):
+def read_names(path: Path | None):
     from ..settings import Settings
 
     path = path or (Path(chosen) if (chosen := Settings.load().names) else None)

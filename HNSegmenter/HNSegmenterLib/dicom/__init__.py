@@ -6,6 +6,7 @@ The names below are loaded when first used, so that importing the package stays 
 from importlib import import_module
 
 _HOMES = {
+    "each_file": "find",
     "find_series": "find",
     "inventory_of": "find",
     "Inventory": "find",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +120,16 @@ def inventory_of(
     return Inventory(home, tuple(Series(uid, tuple(headers)) for uid, headers in groups.items()), tuple(ignored))
 
 
+def each_file(folder: Path, emit: Emit | None = None, cancel: CancelToken | None = None) -> Iterator[Header | Ignored]:
+    """Every file under a folder, as find_series looks at it, one after the other: for folders of many patients, whose
+    headers would not fit into memory together. Emits and raises as find_series does."""
+    path, cancel = Path(folder), cancel or CancelToken()
+    _check_path(path)
+    files, closed = _walk(path, cancel)
+    yield from closed
+    yield from _each(files, emit or ignore, cancel)
+
+
 def _check_path(path: Path) -> None:
     try:
         exists = path.is_dir() or path.is_file()
@@ -140,23 +151,32 @@ def _series_of(file: Path) -> str:
 def _read_all(files: list[Path], emit: Emit, cancel: CancelToken) -> tuple[dict[str, list[Header]], list[Ignored]]:
     groups: dict[str, list[Header]] = {}
     ignored: list[Ignored] = []
+    for found in _each(files, emit, cancel):
+        if isinstance(found, Header):
+            groups.setdefault(found.text("SeriesInstanceUID"), []).append(found)
+        else:
+            ignored.append(found)
+    return groups, ignored
+
+
+def _each(files: list[Path], emit: Emit, cancel: CancelToken) -> Iterator[Header | Ignored]:
     for n, file in enumerate(files):
         if n % PROGRESS_STEP == 0:
             cancel.raise_if_cancelled()
             emit(Event("progress", "find", n / len(files)))
-        reason = _reason_to_ignore(file)
-        if reason is None:
-            try:
-                header = read_header(file)
-                groups.setdefault(header.text("SeriesInstanceUID"), []).append(header)
-                continue
-            except NotDicom:
-                reason = NOT_DICOM
-            except OSError:
-                reason = UNREADABLE
-        ignored.append(Ignored(file, reason))
+        yield _look_at(file)
     emit(Event("progress", "find", 1.0))
-    return groups, ignored
+
+
+def _look_at(file: Path) -> Header | Ignored:
+    if reason := _reason_to_ignore(file):
+        return Ignored(file, reason)
+    try:
+        return read_header(file)
+    except NotDicom:
+        return Ignored(file, NOT_DICOM)
+    except OSError:
+        return Ignored(file, UNREADABLE)
 
 
 def _reason_to_ignore(file: Path) -> str | None:

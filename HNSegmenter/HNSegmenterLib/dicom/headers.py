@@ -28,6 +28,7 @@ KEYWORDS = [
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
+    "BodyPartExamined",
     "SeriesDescription",
     "SeriesNumber",
     "ProtocolName",

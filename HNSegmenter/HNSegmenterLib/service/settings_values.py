@@ -84,9 +84,7 @@ def _value(value: Any, hint: Any, where: str, key: str, path: Path) -> Any:
         right = type(value) is hint
     if not right:
         raise WrongUsage(f"{path}: {where} must be {EXPECTED[hint]}.")
-    check, expected = CHECKS.get(key, (lambda _: True, ""))
-    if not check(value):
-        raise WrongUsage(f"{path}: {where} must be {expected}, not {value!r}.")
+    check(key, value, f"{path}: {where}")
     return tuple(value) if hint == tuple[str, ...] else hint(value)
 
 
@@ -108,6 +106,14 @@ def _model_choice(text: str, base: Path) -> str:
         except OSError:  # too long to be a path: a name with many organs
             continue
     return text
+
+
+def check(key: str, value: Any, where: str) -> Any:
+    """The value, as it may stand under that key. Raises WrongUsage, which begins with where."""
+    fits, expected = CHECKS.get(key, (lambda _: True, ""))
+    if not fits(value):
+        raise WrongUsage(f"{where} must be {expected}, not {value!r}.")
+    return value
 
 
 def _is_pattern(text: str) -> bool:

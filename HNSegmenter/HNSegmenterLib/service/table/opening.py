@@ -7,8 +7,10 @@ from ..settings import Worker
 from .interface import Table
 
 
-def open_table(settings: Worker) -> Table:
-    """The table that worker.queue asks for. Raises TableFault, or WrongUsage where the package redis is missing."""
+def open_table(settings: Worker, space: str = "") -> Table:
+    """The table that worker.queue asks for. space: names one in a Redis that is not the node's.
+
+    Raises TableFault, or WrongUsage where the package redis is missing."""
     if settings.queue == "sqlite":
         from .sqlite_table import SqliteTable
 
@@ -19,4 +21,4 @@ def open_table(settings: Worker) -> Table:
         raise WrongUsage(
             "A queue in Redis needs the Python package redis: run  pip install 'hn-segmenter[redis]'"
         ) from error
-    return RedisTable(settings.queue)
+    return RedisTable(settings.queue, space)

@@ -59,9 +59,11 @@ def connection_pool(url: str) -> redis.ConnectionPool:
 
 
 class RedisTable:
-    """interface.Table in Redis, under keys that begin with hn-segmenter:."""
+    """interface.Table in Redis, under keys that begin with hn-segmenter: and, for tables that are not the node's, with
+    the name of their space."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, space: str = ""):
+        self._prefix = f"{PREFIX}{space}:" if space else PREFIX
         self._redis = redis.Redis(connection_pool=connection_pool(url), decode_responses=False)
         scripts = {"add": ADD, "move": MOVE, "beat": BEAT, "published": PUBLISHED}
         self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
@@ -71,7 +73,7 @@ class RedisTable:
         now = time.time()
         values = {**asdict(row), "created": now, "updated": now}
         group = row.node_id if isinstance(row, Job) else row.job
-        arguments = [_prefix(type(row)), row.key, str(row.state), group, *_flat(values)]
+        arguments = [self._of(type(row)), row.key, str(row.state), group, *_flat(values)]
         return bool(self._run("add", type(row), row.key, arguments))
 
     def get(self, kind: type[RowT], key: str) -> RowT | None:
@@ -92,7 +94,7 @@ class RedisTable:
 
     def move(self, kind: type[Row], key: str, before: str, after: str, by: str | None = None, **changes: Any) -> bool:
         values = _flat({**changes, "state": str(after), "updated": time.time()})
-        arguments = [_prefix(kind), key, str(before), str(after), "0" if by is None else "1", by or "", *values]
+        arguments = [self._of(kind), key, str(before), str(after), "0" if by is None else "1", by or "", *values]
         return bool(self._run("move", kind, key, arguments))
 
     def beat(self, kind: type[Row], key: str, owner: str, lease_until: float) -> bool:
@@ -102,23 +104,26 @@ class RedisTable:
         return self._read(Job, self._members(Job, "unpublished"))
 
     def mark_published(self, job: Job) -> None:
-        self._run("published", Job, job.key, [_prefix(Job), job.key, repr(job.updated)])
+        self._run("published", Job, job.key, [self._of(Job), job.key, repr(job.updated)])
 
     def close(self) -> None:
         self._redis.connection_pool.disconnect()
 
+    def _of(self, kind: type) -> str:
+        return f"{self._prefix}{NAMES[kind]}:"
+
     def _members(self, kind: type, name: str) -> list[str]:
-        return [key.decode() for key in self._do(self._redis.smembers, _prefix(kind) + name)]
+        return [key.decode() for key in self._do(self._redis.smembers, self._of(kind) + name)]
 
     def _read(self, kind: type[RowT], keys: list[str]) -> list[RowT]:
         with self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:
-                pipeline.hgetall(_prefix(kind) + key)
+                pipeline.hgetall(self._of(kind) + key)
             found = self._do(pipeline.execute)
         return sorted((_row(kind, values) for values in found if values), key=lambda row: (row.created, row.key))
 
     def _run(self, script: str, kind: type[Row], key: str, arguments: list) -> Any:
-        return self._do(self._scripts[script], [_prefix(kind) + key], arguments)
+        return self._do(self._scripts[script], [self._of(kind) + key], arguments)
 
     def _do(self, command: Callable, *arguments: Any) -> Any:
         try:
@@ -127,12 +132,8 @@ class RedisTable:
             raise TableFault(f"Redis refuses the password: set {PASSWORD_VARIABLE}.") from error
         except redis.RedisError as error:
             raise TableFault(
-                f"The table in Redis cannot be used ({type(error).__name__}): is Redis running at worker.queue?"
+                f"The table in Redis cannot be used ({type(error).__name__}): is Redis running at the queue's address?"
             ) from error
-
-
-def _prefix(kind: type) -> str:
-    return f"{PREFIX}{NAMES[kind]}:"
 
 
 def _flat(values: dict) -> list:

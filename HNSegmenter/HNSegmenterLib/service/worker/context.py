@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import threading
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ...errors import HNSegmenterError
 from ...events import CancelToken
 from ...runtimes.base import Runtime
 from ..node.client import JOB, Node, NodeFault, NotThere
 from ..settings import ServiceSettings
 from ..table.interface import Delivery, Job, Row, RowT, Sending, State, Table, TableFault
+from ..table.lease import lease, owner_name
 from ..table.opening import open_table
 from .audit import NAME, Audit
 
@@ -40,7 +35,7 @@ class Service:
     runtime: Runtime | None = None
     model: str = ""
     stopping: CancelToken = field(default_factory=CancelToken)
-    owner: str = field(default_factory=lambda: f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+    owner: str = field(default_factory=owner_name)
 
     @classmethod
     def open(cls, settings: ServiceSettings) -> Service:
@@ -137,34 +132,10 @@ class Service:
         """When to try again after so many attempts; the pauses double."""
         return time.time() + min(self.settings.worker.retry_s * 2 ** max(attempts - 1, 0), LONGEST_PAUSE_S)
 
-    @contextmanager
-    def lease(self, row: Row) -> Iterator[CancelToken]:
+    def lease(self, row: Row) -> AbstractContextManager[CancelToken]:
         """Keep the row ours while the body runs. The token is cancelled when another worker took it,
         or this one stops."""
-        token, ended = CancelToken(), threading.Event()
-        beat_s = self.settings.worker.lease_s / 4
-
-        def beat() -> None:
-            due = time.monotonic() + beat_s
-            while not ended.wait(0.1) and not token.cancelled:
-                if self.stopping.cancelled:
-                    token.cancel()
-                if time.monotonic() < due:
-                    continue
-                due = time.monotonic() + beat_s
-                try:
-                    if not self.table.beat(type(row), row.key, self.owner, self._lease_end()):
-                        token.cancel()
-                except HNSegmenterError:  # the table is away for a moment; the lease outlives some beats
-                    pass
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield token
-        finally:
-            ended.set()
-            thread.join()
+        return lease(self.table, row, self.owner, self.settings.worker.lease_s, self.stopping)
 
     def _lease_end(self) -> float:
         return time.time() + self.settings.worker.lease_s

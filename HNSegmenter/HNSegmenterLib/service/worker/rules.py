@@ -36,13 +36,12 @@ def judge(instances: dict[str, dict], rules: Rules) -> str:
         series = Series(headers[0].text("SeriesInstanceUID"), headers)
         if reason := problem(series):
             return f"The series {reason}."
-        slices = images(series)
-        return _chosen(slices, rules) or _announced(headers) or _extent(series, rules)
+        return unchosen(series, rules) or _announced(headers) or _extent(series, rules)
 
 
 def _dataset(values: dict) -> Dataset:
     dataset = Dataset()
-    for keyword in (*KEYWORDS, *ANNOUNCED, "BodyPartExamined"):
+    for keyword in (*KEYWORDS, *ANNOUNCED):
         text = values.get(keyword)
         if isinstance(text, str) and text:
             parts = text.split("\\")
@@ -53,9 +52,11 @@ def _dataset(values: dict) -> Dataset:
     return dataset
 
 
-def _chosen(slices: tuple[Header, ...], rules: Rules) -> str:
-    """A series without a telling tag is taken: what was found in it decides later."""
-    told = []
+def unchosen(series: Series, rules: Rules) -> str:
+    """The reason why the patterns do not choose a series, "" where they do.
+
+    A series without a telling tag is taken: what was found in it decides later."""
+    told, slices = [], images(series)
     for patterns, keyword, name in (
         (rules.body_part_patterns, "BodyPartExamined", "body part"),
         (rules.description_patterns, "SeriesDescription", "description"),
@@ -86,14 +87,21 @@ def _announced(headers: tuple[Header, ...]) -> str:
 
 
 def _extent(series: Series, rules: Rules) -> str:
-    slices = images(series)
-    if not _stackable(slices):
-        return ""  # refused with the reason when it is read
     try:
-        arranged = arrange(slices, series.uid)
-        check_stack(arranged, series.uid, series.contents.left_out)
+        return too_small(series, rules)
     except UnusableInput as refusal:
         return refusal.sentence
+
+
+def too_small(series: Series, rules: Rules) -> str:
+    """The reason why a series has too few slices or covers too little, "" where it does not.
+
+    Raises UnusableInput where its slices are no stack. What does not even tell is refused when it is read."""
+    slices = images(series)
+    if not _stackable(slices):
+        return ""
+    arranged = arrange(slices, series.uid)
+    check_stack(arranged, series.uid, series.contents.left_out)
     return _too_small(arranged.even, rules)
 
 

@@ -7,10 +7,8 @@ import logging
 import os
 import platform
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from ...errors import HNSegmenterError
 from ...events import CancelToken
@@ -38,8 +36,7 @@ def serve(settings: ServiceSettings, stopping: CancelToken, say: Callable[[str],
     remove_own_remains()
     queues = Queues(settings)
     try:
-        with signals_kept():
-            queues.consume({Job: _kept(segment_job, service), Delivery: _kept(deliver, service)})
+        queues.consume({Job: _kept(segment_job, service), Delivery: _kept(deliver, service)})
         say(runtime.describe())
         LOG.info("model %s: %s", service.model, runtime.describe())
         say(f"Serving the node at {settings.node.url}. Stop with Ctrl-C.")
@@ -58,18 +55,6 @@ def start_log() -> None:
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
-
-
-@contextmanager
-def signals_kept() -> Iterator[None]:
-    """huey's consumers set their own handlers; ours, which cancel, come back."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    kept = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def remove_own_remains() -> None:
