@@ -51,7 +51,7 @@ def _report(failure: Exception) -> int:
         return failure.exit_code
     if isinstance(failure, MemoryError):
         contract.error(
-            "There is not enough memory for this CT: give the program at least 1.5 GB, or 6 GB for an nnU-Net."
+            "There is not enough memory for this CT: give the program at least 1.5 GB, and for an nnU-Net 6 GB."
         )
     elif isinstance(failure, OSError):
         contract.error(_system_sentence(failure))

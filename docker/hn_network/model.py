@@ -115,7 +115,8 @@ def _rules(about: dict) -> Preprocessing | nnunet.Rules:
     method = about.get("method", OWN)
     if method not in (OWN, NNUNET):
         raise DamagedModel(
-            f"The model's method is {method!r}, this program knows {OWN!r} and {NNUNET!r}: update it, or take another model."
+            f"The model's method is {method!r}, this program knows {OWN!r} and {NNUNET!r}: update it, or choose "
+            "another model."
         )
     return nnunet.parse(about) if method == NNUNET else _preprocessing(about["preprocessing"])
 

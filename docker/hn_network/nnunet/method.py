@@ -1,4 +1,4 @@
-"""From a CT to organs as nnU-Net v2 finds them: every step, in its order. No largest part is sought, no speck removed."""
+"""From a CT to organs as nnU-Net v2 finds them, step by step. No largest part is sought, no speck removed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class NnunetDrawing:
 
 
 def nonzero_box(image: np.ndarray) -> Box:
-    """The box around all values that are not 0, to which nnU-Net crops. A CT's air is -1000: mostly that is all of it."""
+    """The box around all values that are not 0, to which nnU-Net crops: most often the whole CT, for air is -1000."""
     if (image[0] != 0).all() and (image[-1] != 0).all():
         return box_of(slice(0, n) for n in image.shape)
     seen = [np.zeros(n, bool) for n in image.shape]
@@ -148,7 +148,7 @@ def _answer(network: Network, patch: np.ndarray, mirrored: tuple[int, ...]) -> n
     logits = network.tile(np.ascontiguousarray(np.flip(patch, mirrored)))
     if logits.shape[1:] != patch.shape:
         raise DamagedModel(OTHER_SIZE)
-    return np.flip(logits, [axis + 1 for axis in mirrored])
+    return np.flip(logits, tuple(axis + 1 for axis in mirrored))
 
 
 def _unpadded(logits: np.ndarray, inner: Box, along: int) -> np.ndarray:

@@ -28,7 +28,7 @@ class Rows:
     """Weighted means of logits (channels, z, y, x) where patches in work lie."""
 
     def __init__(self, channels: int, shape: Shape, boxes: Sequence[Box], weights: np.ndarray, axis: int, threads: int):
-        """shape: of the whole image; boxes: of all patches, in the order in which they are added; weights: of a patch."""
+        """shape: of the whole image; boxes: of all patches, as they will be added; weights: of a patch's voxels."""
         depth = min(weights.shape[axis] + 1, shape[axis])
         held = [depth if a == axis else n for a, n in enumerate(shape)]
         dtype = np.float32 if channels * np.prod(held) * 4 <= MOST_FLOAT32_BYTES else np.float16

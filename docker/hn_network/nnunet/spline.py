@@ -41,8 +41,6 @@ def _cubic(places: np.ndarray, size: int) -> np.ndarray:
     knots = np.arange(size)
     away = np.abs(places[:, None] - knots)
     basis = np.where(away < 1, 2 / 3 - away**2 + away**3 / 2, np.maximum(2 - away, 0) ** 3 / 6)
-    samples = (
-        np.diag(np.full(size, 4 / 6)) + np.diag(np.full(size - 1, 1 / 6), 1) + np.diag(np.full(size - 1, 1 / 6), -1)
-    )
+    samples = (4 * np.eye(size) + np.eye(size, k=1) + np.eye(size, k=-1)) / 6
     samples[0, 0] = samples[-1, -1] = 5 / 6  # reflected at the ends
     return np.linalg.solve(samples.T, basis.T).T

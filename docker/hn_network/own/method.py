@@ -73,7 +73,7 @@ def _segment(
     air: float,
     progress: Callable[[float], None],
 ) -> dict[int, np.ndarray]:
-    """Probability [z, y, x] of every channel that an organ of the model uses. air: the scaled value that pads a tile."""
+    """Probability [z, y, x] of every channel that an organ uses. air: the scaled value that pads a tile."""
     image, body = prepared.image, prepared.body
     channels = sorted({organ.channel for organ in organs if organ.channel is not None})
     tiles = plan(image.shape, rules.patch, rules.multiple, rules.overlap)
