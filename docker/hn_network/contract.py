@@ -9,18 +9,21 @@ from pathlib import Path
 
 from .model import Organ
 
-# Share of the whole run that is done when a stage begins (measured on 512 x 512 x 130, two cores).
-STAGE_START = {"read": 0.0, "preprocess": 0.15, "network": 0.3, "postprocess": 0.8, "write": 0.85}
+# Share of the whole run that is done when a stage begins, by the model's method (512 x 512 x 130, two cores).
+STAGE_START = {
+    "hn-network": {"read": 0.0, "preprocess": 0.15, "network": 0.3, "postprocess": 0.8, "write": 0.85},
+    "nnunet": {"read": 0.0, "preprocess": 0.02, "network": 0.04, "postprocess": 0.96, "write": 0.97},
+}
 
 
 def _event(**fields) -> None:
     print(json.dumps(fields, ensure_ascii=True), flush=True)
 
 
-def progress(stage: str, share: float = 0.0) -> None:
+def progress(stage: str, share: float = 0.0, method: str = "hn-network") -> None:
     """Report that `share` (0..1) of a stage is done; the event's fraction is of the whole run."""
-    starts = [*STAGE_START.values(), 1.0]
-    begin, end = (starts[list(STAGE_START).index(stage) + step] for step in (0, 1))
+    starts = STAGE_START[method]
+    begin, end = ([*starts.values(), 1.0][list(starts).index(stage) + step] for step in (0, 1))
     _event(event="progress", stage=stage, fraction=round(begin + share * (end - begin), 3))
 
 
@@ -44,9 +47,10 @@ def log(message: str) -> None:
 
 
 class Clock:
-    """Seconds of every stage; starting one reports the progress."""
+    """Seconds of every stage; starting one reports the progress. method: the model's, once it is known."""
 
     def __init__(self) -> None:
+        self.method = "hn-network"
         self.begin = self.last = time.perf_counter()
         self.seconds: dict[str, float] = {}
         self.stage = ""
@@ -54,7 +58,11 @@ class Clock:
     def start(self, stage: str) -> None:
         self._end_stage()
         self.stage = stage
-        progress(stage)
+        self.progress(0.0)
+
+    def progress(self, share: float) -> None:
+        """So much (0..1) of the stage is done."""
+        progress(self.stage, share, self.method)
 
     def result(self) -> dict[str, float]:
         self._end_stage()

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
+# Directions of x, y and z that canonical axes follow, in LPS.
+AXES = {"LPS": (1, 1, 1), "RAS": (-1, -1, 1)}
 PADDING_HU, METAL_HU = -1024, 3071  # beyond these, values mean "no measurement", not density
 SLAB = 12  # output slices computed at a time: bounds memory, and fixes the order of sums for any thread count
 
@@ -31,18 +33,20 @@ def box_of(parts: Iterable[slice]) -> Box:
 class Canonical:
     """How an image's axes map to the closest patient axes.
 
-    order: image axis (0 = i, 1 = j, 2 = k) along patient x, y, z; flip: whether it runs against the patient axis.
+    order: image axis (0 = i, 1 = j, 2 = k) along patient x, y, z; flip: whether it runs against the axis that x, y or z
+    is to follow.
     """
 
     order: tuple[int, int, int]
     flip: tuple[bool, bool, bool]
 
     @classmethod
-    def of(cls, affine: np.ndarray) -> Canonical:
-        """affine: (4, 4), voxel (i, j, k, 1) to LPS mm."""
+    def of(cls, affine: np.ndarray, axes: str = "LPS") -> Canonical:
+        """affine: (4, 4), voxel (i, j, k, 1) to LPS mm; axes: "LPS", or "RAS" for x towards the right and y to the
+        front, as other networks were trained."""
         directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         order = max(permutations(range(3), 3), key=lambda p: sum(abs(directions[a, p[a]]) for a in range(3)))
-        x, y, z = (bool(directions[a, order[a]] < 0) for a in range(3))
+        x, y, z = (bool(directions[a, order[a]] * AXES[axes][a] < 0) for a in range(3))
         return cls(order, (x, y, z))
 
     def view(self, array: np.ndarray) -> np.ndarray:

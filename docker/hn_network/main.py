@@ -50,7 +50,9 @@ def _report(failure: Exception) -> int:
         contract.error(str(failure))
         return failure.exit_code
     if isinstance(failure, MemoryError):
-        contract.error("There is not enough memory for this CT: give the program at least 1.5 GB.")
+        contract.error(
+            "There is not enough memory for this CT: give the program at least 1.5 GB, and for an nnU-Net 6 GB."
+        )
     elif isinstance(failure, OSError):
         contract.error(_system_sentence(failure))
     else:  # a defect of ours: where, but not on which data

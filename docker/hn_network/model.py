@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from .errors import DamagedModel
+from .nnunet import rules as nnunet
 
 CONTRACT = 1
+OWN, NNUNET = "hn-network", "nnunet"
 FILES = ("model.json", "network.onnx", "organs.json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+^~-]*")  # TG-263 names: they become file names
 Number = TypeVar("Number", int, float)
@@ -33,7 +35,7 @@ class Organ:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the CT becomes the network's input: (HU clipped to hu_clip - shift) / scale on an LPS grid.
+    """How the CT becomes the shipped network's input: (HU clipped to hu_clip - shift) / scale on an LPS grid.
 
     spacing_mm: (x, y, z); resolution_mm: voxels (x, y, z) that finer CTs are averaged to, those of the training CTs (0:
     not averaged); patch: (z, y, x) voxels of one tile; overlap: share of a tile;
@@ -52,14 +54,18 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Model:
-    """A verified model folder."""
+    """A verified model folder. preprocessing: what the model's method goes by."""
 
     network: bytes
     name: str
     version: str
     digest: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | nnunet.Rules
     organs: tuple[Organ, ...]
+
+    @property
+    def method(self) -> str:
+        return NNUNET if isinstance(self.preprocessing, nnunet.Rules) else OWN
 
     def describe(self) -> dict:
         return {"name": self.name, "version": self.version, "digest": self.digest}
@@ -74,12 +80,13 @@ def load_model(folder: Path) -> Model:
             raise DamagedModel(
                 f"The model follows contract {about['contract']}, this program knows {CONTRACT}: update one."
             )
-        return Model(
-            content["network.onnx"], about["name"], about["version"], digest,
-            _preprocessing(about["preprocessing"]),
-            _organs(json.loads(content["organs.json"])["organs"]),
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+        rules = _rules(about)
+        organs = _organs(json.loads(content["organs.json"])["organs"])
+        if isinstance(rules, nnunet.Rules):
+            for organ in organs:
+                nnunet.check_channel(organ.channel, rules)
+        return Model(content["network.onnx"], about["name"], about["version"], digest, rules, organs)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedModel(
             f"The model's description is incomplete ({type(error).__name__}: {error}): install the model again."
         ) from error
@@ -102,6 +109,16 @@ def _verified_files(folder: Path) -> tuple[dict[str, bytes], str]:
                 f"The model's {name} does not match its checksum, it is damaged: install the model again."
             )
     return content, "sha256:" + hashlib.sha256(sums).hexdigest()
+
+
+def _rules(about: dict) -> Preprocessing | nnunet.Rules:
+    method = about.get("method", OWN)
+    if method not in (OWN, NNUNET):
+        raise DamagedModel(
+            f"The model's method is {method!r}, this program knows {OWN!r} and {NNUNET!r}: update it, or choose "
+            "another model."
+        )
+    return nnunet.parse(about) if method == NNUNET else _preprocessing(about["preprocessing"])
 
 
 def _preprocessing(entry: dict) -> Preprocessing:
@@ -145,4 +162,6 @@ def _organs(entries: list[dict]) -> tuple[Organ, ...]:
     for organ in organs:
         if not NAME.fullmatch(organ.name):
             raise ValueError(f"{organ.name!r} cannot name a file")
+        if organ.channel is not None and not (isinstance(organ.channel, int) and organ.channel >= 0):
+            raise ValueError(f"channel {organ.channel!r} of an organ is no number of an output")
     return organs

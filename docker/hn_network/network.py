@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
 
 from .errors import DamagedModel
-from .model import Model
-from .tiles import Blend, plan
 
-LEAST_BODY_SHARE = 0.001  # tiles with less body are air: the network does not see them
+LISTEN_MS = 100  # a tile may take many seconds: so often it is seen whether the run is to stop
 
 
 class Network:
     """A compiled network; `threads` of the CPU, float32 whatever the CPU could do faster."""
 
-    def __init__(self, model: Model, threads: int):
+    def __init__(self, content: bytes, threads: int, tile: tuple[int, int, int] | None = None):
+        """content: ONNX; tile: the size [z, y, x] of every tile, where it is known. Raises DamagedModel."""
         core = openvino.Core()
         try:
-            network = core.read_model(model.network)
+            network = core.read_model(content)
+            if tile is not None:
+                network.reshape([1, 1, *tile])
             self.compiled = core.compile_model(
                 network,
                 "CPU",
@@ -47,35 +46,21 @@ class Network:
         engine = f"openvino {openvino.__version__.split('-')[0]}"
         return {"engine": engine, "precision": self.precision, "threads": self.threads, "cpu": cpu_name(self.cpu)}
 
+    def channels(self) -> int | None:
+        """How many the network has; None if that is only known after a tile."""
+        channels = self.compiled.outputs[0].partial_shape[1]
+        return channels.get_length() if channels.is_static else None
+
     def tile(self, image: np.ndarray) -> np.ndarray:
-        """Probabilities (classes, z, y, x) of one tile [z, y, x]; valid until the next call."""
-        return self.request.infer([image[None, None]], share_inputs=True, share_outputs=True)[0][0]
-
-
-def segment(
-    network: Network, model: Model, image: np.ndarray, body: np.ndarray, air: float, progress: Callable[[float], None]
-) -> dict[int, np.ndarray]:
-    """Probability [z, y, x] of every channel that an organ of the model uses.
-
-    image: float32 [z, y, x], scaled; body: bool, same shape; air: the scaled value that pads a tile.
-    """
-    channels = sorted({organ.channel for organ in model.organs if organ.channel is not None})
-    rules = model.preprocessing
-    tiles = plan(image.shape, rules.patch, rules.multiple, rules.overlap)
-    boxes = [box for box in tiles.boxes if body[box].mean() > LEAST_BODY_SHARE]
-    blend = Blend(len(channels), image.shape, tiles.size)
-    for number, box in enumerate(boxes):
-        part = image[box]
-        tile = np.full(tiles.size, air, np.float32)
-        inner = tuple(slice(0, n) for n in part.shape)
-        tile[inner] = part
-        found = network.tile(tile)
-        if max(channels) >= len(found):
-            raise DamagedModel("The network has fewer outputs than organs.json says: install the model again.")
-        chosen: tuple[Any, ...] = (channels, *inner)
-        blend.add(found[chosen], box)
-        progress((number + 1) / len(boxes))
-    return dict(zip(channels, blend.result()))
+        """Channels (channels, z, y, x) of one tile [z, y, x], contiguous; valid until the next call."""
+        self.request.start_async([image[None, None]], share_inputs=True)
+        try:
+            while not self.request.wait_for(LISTEN_MS):
+                pass
+        except BaseException:
+            self.request.cancel()
+            raise
+        return self.request.get_output_tensor(0).data[0]
 
 
 def cpu_name(fallback: str) -> str:

@@ -86,7 +86,7 @@ def write_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     in_model = [name for name in organs if name not in absent]
-    onnx.save(_band_network([BALLS[name][0] for name in in_model]), folder / "network.onnx")
+    onnx.save(band_network([BALLS[name][0] for name in in_model]), folder / "network.onnx")
     entries = [
         {"name": name, "channel": in_model.index(name) + 1 if name in in_model else None, "label": label,
          "color": [10 * label, 20, 30],
@@ -112,8 +112,8 @@ def seal(folder: Path) -> Path:
     return folder
 
 
-def _band_network(values_hu: list[float]) -> onnx.ModelProto:
-    """Softmax of logits that grow with the nearness to each organ's HU; background wins outside every band.
+def band_network(values_hu: list[float], softmax: bool = True, background: bool = True) -> onnx.ModelProto:
+    """Logits that grow with the nearness to each organ's HU, or their softmax; background wins outside every band.
 
     Eroding by one voxel removes the shells where one ball's density shades into another's;
     growing by two gives back the edge.
@@ -137,11 +137,14 @@ def _band_network(values_hu: list[float]) -> onnx.ModelProto:
         helper.make_node("Neg", ["thick_far"], ["core"]),
         helper.make_node("MaxPool", ["core"], ["grown"], **wide),
         helper.make_node("Sub", ["image", "image"], ["background"]),
-        helper.make_node("Concat", ["background", "grown"], ["logits"], axis=1),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("Concat", ["background", "grown"] if background else ["grown"], ["logits"], axis=1),
+        helper.make_node(
+            "Softmax" if softmax else "Identity", ["logits"], ["found"], **({"axis": 1} if softmax else {})
+        ),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, "z", "y", "x"])
-    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(values_hu) + 1, "z", "y", "x"])
+    channels = len(values_hu) + background
+    output = helper.make_tensor_value_info("found", TensorProto.FLOAT, [1, channels, "z", "y", "x"])
     constants = [numpy_helper.from_array(value, name) for name, value in tensors.items()]
     graph = helper.make_graph(nodes, "bands", [image], [output], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -28,7 +28,7 @@ from Testing.container.phantoms import (
 )
 
 sys.path.insert(0, str(PREDICT.parent))
-from hn_network.cuts import TISSUE_HU, extend, find_cuts
+from hn_network.own.cuts import TISSUE_HU, extend, find_cuts
 
 GRIDS = {"coarse": ((58, 64, 76), (3.9, 3.9, 3.0)), "fine": ((180, 200, 110), (1.2, 1.2, 2.0))}  # (i, j, k)
 DIRECTIONS = {"left": (1, 0, 0), "feet": (0, 0, -1), "oblique": (0.6, -0.5, 0.7), "askew": (-0.3, 0.8, 0.4)}

@@ -11,12 +11,13 @@ import pytest
 from Testing.container.phantoms import PREDICT, centred_affine
 
 sys.path.insert(0, str(PREDICT.parent))
-from hn_network import main, tiles
+from hn_network import main
 from hn_network.grid import AlignedGrid, Canonical, tilt_degrees
 from hn_network.model import Organ
-from hn_network.oblique import ObliqueGrid
-from hn_network.parts import parts_of_organ
-from hn_network.postprocess import component_of, is_speck
+from hn_network.own import tiles
+from hn_network.own.oblique import ObliqueGrid
+from hn_network.own.parts import parts_of_organ
+from hn_network.own.postprocess import component_of, is_speck
 
 NETWORK_MM = (2.0, 2.0, 3.0)
 CORD = Organ("Rueckenmark", 2, [0, 0, 0], {"value": "2748008", "scheme": "SCT", "meaning": "Spinal cord"}, None, 2)

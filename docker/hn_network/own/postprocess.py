@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .grid import Box, box_of
-from .model import Organ
+from ..grid import Box, box_of
+from ..model import Organ
 from .parts import bounds, parts_of_organ
 
 SMALLEST_WHOLE_ML = 1.0  # smaller findings are specks where nothing cuts them: the smallest organ, an eye, has 6 ml

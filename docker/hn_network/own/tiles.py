@@ -8,7 +8,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from .grid import Box, box_of
+from ..grid import Box, box_of
 
 MOST_VOXELS = 2_400_000  # of one tile: the network then takes about 0.5 GB
 MOST_TILES_PER_AXIS = 40

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from .grid import AlignedGrid, Box, box_of
+from ..grid import AlignedGrid, Box, box_of
 
 AIR_HU = -1000.0
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
-from .grid import Box, box_of
-from .model import Organ
+from ..grid import Box, box_of
+from ..model import Organ
 
 SMALLEST_PART_ML = 0.1  # smaller findings are specks, also where the scan's end cuts an organ
 ALONG_THE_SPINE = {"2748008"}  # SNOMED CT: spinal cord
