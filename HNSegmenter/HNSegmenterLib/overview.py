@@ -25,7 +25,7 @@ THUMBNAIL = 150  # pixels of each of its panels
 TEXT_WIDTH, SWATCH, GAP, MARGIN = 330, 28, 8, 20
 WINDOW, LEVEL = 350.0, 40.0  # HU, soft tissue
 OUTSIDE = -32768  # of the scan
-LINE = 1.6  # pixels
+LINE, THUMBNAIL_LINE = 1.6, 5.0  # pixels of a panel; a thumbnail is reduced, and shown smaller still
 PAGE, SCAN_END, INK, FAINT, ALERT = (18, 20, 24), (30, 34, 42), (236, 238, 242), (150, 156, 166), (255, 190, 80)
 
 
@@ -86,7 +86,8 @@ def draw_thumbnail(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organ
     middle = _middle(ct_image, list(shapes.values()))
     page = Image.new("RGB", (2 * PANEL, PANEL), PAGE)
     for number, view in enumerate(VIEWS[1:]):
-        page.paste(_picture(view, ct_image, outlines, middle, float(middle[view.axis])), (number * PANEL, 0))
+        picture = _picture(view, ct_image, outlines, middle, float(middle[view.axis]), THUMBNAIL_LINE)
+        page.paste(picture, (number * PANEL, 0))
     _save(page.resize((2 * THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), path)
 
 
@@ -141,13 +142,15 @@ def _panel(view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane
     return image
 
 
-def _picture(view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane: float) -> Image.Image:
+def _picture(
+    view: View, ct: sitk.Image, outlines: list, centre: np.ndarray, plane: float, line: float = LINE
+) -> Image.Image:
     corner, directions = _grid(view, centre, plane)
     hu = _sample(ct, corner, directions, (PANEL, PANEL), OUTSIDE)
     grey = np.clip((hu - (LEVEL - WINDOW / 2)) / WINDOW, 0.0, 1.0) * 255.0
     picture = np.where((hu < OUTSIDE / 2)[..., None], np.array(SCAN_END, np.float32), grey[..., None])
     for labelmap, shape, color in outlines:
-        _outline(picture, view, labelmap, shape, color, corner, directions, plane)
+        _outline(picture, view, labelmap, shape, color, corner, directions, plane, line)
     return Image.fromarray(picture.astype(np.uint8), "RGB")
 
 
@@ -160,6 +163,7 @@ def _outline(
     corner: np.ndarray,
     directions: np.ndarray,
     plane: float,
+    line: float,
 ) -> None:
     """Draw where the interpolated labelmap crosses 0.5: distance to there is about value / gradient, in pixels."""
     low, high = shape.low - 3.0, shape.high + 3.0
@@ -176,7 +180,7 @@ def _outline(
     patch = _sample(labelmap, corner + directions[:, :2] @ first * step, directions, (int(size[0]), int(size[1])), 0.0)
     slope = np.hypot(*np.gradient(patch))
     away = np.abs(patch - 0.5) / np.maximum(slope, 1e-3)
-    opacity = np.clip(LINE / 2 + 0.5 - away, 0.0, 1.0)[..., None]
+    opacity = np.clip(line / 2 + 0.5 - away, 0.0, 1.0)[..., None]
     part = picture[first[1] : first[1] + size[1], first[0] : first[0] + size[0]]
     part += opacity * (np.array(color, np.float32) - part)
 

@@ -45,6 +45,7 @@ class Watch:
         self._began = time.monotonic()
         self._next_lists = 0.0
         self._told: Event | None = None
+        self._fraction = 0.0
         self.before = 0
 
     def look(self, answers: dict[str, Answer], at_hand: float) -> None:
@@ -74,8 +75,9 @@ class Watch:
         words = [f"{ended} of {self._total}", *([f"{failed} failed"] if failed else [])]
         if ended > self.before:
             words.append(self._left(ended + at_hand))
-        fraction = min(1.0, (ended + at_hand) / self._total) if self._total else 1.0
-        event = Event("progress", "contouring", round(fraction, 3), ", ".join(words))
+        done = min(1.0, (ended + at_hand) / self._total) if self._total else 1.0
+        self._fraction = max(self._fraction, round(done, 3))  # a second try does not turn it back
+        event = Event("progress", "contouring", self._fraction, ", ".join(words))
         if event != self._told:
             self._emit(event)
         self._told = event

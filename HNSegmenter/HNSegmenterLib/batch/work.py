@@ -207,6 +207,8 @@ class Work:
                 answer = Answer(FAILED, fault.sentence)
             except Exception as fault:  # noqa: BLE001 - a bug: what it says may quote the patient
                 answer = Answer(FAILED, f"An unforeseen fault ({type(fault).__name__}).", again=True)
+            if answer.state == FAILED and standing(settings.out, candidate, settings.made) == Standing.DONE:
+                answer = Answer(DONE)  # by one who came back after its lease was over
             self._end(row, answer)
 
     def _contour(self, row: Job, candidate: Candidate, cancel: CancelToken) -> Answer:

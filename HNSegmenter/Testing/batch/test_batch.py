@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -129,6 +130,15 @@ def test_what_cannot_begin_says_why(tmp_path, options, says, code):
     ended, last = run(tmp_path / "in" / root, tmp_path / "out", *rest)
     assert ended == code and says in last["message"], last
     assert folders(tmp_path / "out") == {} if (tmp_path / "out").exists() else True
+
+
+def test_without_huey_it_says_what_to_install(tmp_path):
+    write_head(tmp_path / "ct")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "huey.py").write_text("raise ModuleNotFoundError('No huey', name='huey')")
+    path = os.pathsep.join([str(tmp_path / "without"), os.environ.get("PYTHONPATH", "")])
+    code, last = run(tmp_path / "ct", tmp_path / "out", PYTHONPATH=path)
+    assert code == 64 and last["message"].endswith("pip install 'hn-segmenter[service]'")
 
 
 def test_results_do_not_go_among_the_patients(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import time
 
@@ -116,17 +115,6 @@ def test_two_machines_with_redis_and_one_of_them_dies(root, tmp_path, redis_url)
     assert code == 1 and len(result["done"]) == SOUND
     assert folders(out) == done and len(done) == SOUND and remains(out) == []
     wait_until_gone(children)
-
-
-def test_a_worker_that_comes_later_finds_its_part(root, tmp_path, redis_url):
-    out = tmp_path / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    first = Batch(root, out, "--jobs", 1, "--redis", redis_url)
-    first.until(lambda event: event.get("stage") == "contouring")
-    second = Batch(root, out, "--jobs", 1, "--redis", redis_url)
-    ended = [first.end(), second.end()]
-    assert [code for code, _ in ended] == [1, 1]
-    assert len(folders(out)) == SOUND and remains(out) == []
 
 
 def _other_machine(tmp_path) -> str:

@@ -1,4 +1,4 @@
-"""Parts of a batch by themselves: what is found, how many fit, what sentences say."""
+"""Parts of a batch by themselves: what is found, how many fit, what sentences say, what a thumbnail shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 pytest.importorskip("huey")
 from huey.registry import Message
+from PIL import Image
 
 from HNSegmenterLib.batch.capacity import available_memory
 from HNSegmenterLib.batch.find import find, folder_name
@@ -18,6 +19,8 @@ from HNSegmenterLib.batch.one import hu_of
 from HNSegmenterLib.batch.out_folder import prepare
 from HNSegmenterLib.dicom import find_series
 from HNSegmenterLib.errors import WrongUsage
+from HNSegmenterLib.overview import draw_thumbnail
+from HNSegmenterLib.result import Organ
 from HNSegmenterLib.service.table.lease import is_gone, owner_name
 from HNSegmenterLib.service.table.queue import JsonSerializer
 from Testing.phantoms import head_phantom, write_ct_series
@@ -76,6 +79,20 @@ def test_hu_are_those_of_all_voxels_within(tmp_path):
     mask = (values >= 7) & (values < 31)
     hu = hu_of(sitk.GetImageFromArray(values), sitk.GetImageFromArray(mask.astype(np.uint8)))
     assert hu == {"mean": 18.5, "sd": round(float(np.arange(7, 31).std()), 2)}
+
+
+def test_a_thumbnail_shows_the_organ_where_it_is(tmp_path):
+    ct = sitk.GetImageFromArray(head_phantom())
+    ct.SetSpacing((4.0, 4.0, 4.0))
+    marker = sitk.Cast(ct > 700, sitk.sitkUInt8)
+    draw_thumbnail(ct, {"Marker": marker}, [Organ("Marker", 1, (255, 0, 0))], tmp_path / "thumbnail.png")
+    pixels = np.asarray(Image.open(tmp_path / "thumbnail.png")).astype(int)
+    assert pixels.shape == (150, 300, 3)
+    red = np.argwhere((pixels[..., 0] > 150) & (pixels[..., 1] < 100))
+    coronal, sagittal = red[red[:, 1] < 150], red[red[:, 1] >= 150]
+    assert len(coronal) > 20 and len(sagittal) > 20
+    assert np.allclose(coronal.mean(axis=0), (75, 75), atol=3), "it is drawn around its own middle"
+    assert np.allclose(np.ptp(coronal, axis=0), 30 / 250 * 150, atol=6)
 
 
 def test_the_queue_carries_keys_and_no_code():
