@@ -106,5 +106,5 @@ def _settings(args, runtime):
         worker = replace(worker, queue=check("queue", args.redis, "--redis"))
     names = read_names(args.names)
     digest = hashlib.sha256(json.dumps(dict(names.own_names), sort_keys=True).encode()).hexdigest() if names else ""
-    made = Made(model_digest(runtime, replace(worker, model=args.model)), digest)
+    made = Made(model_digest(runtime), digest)
     return Settings(args.output, made, worker, args.jobs, rules=rules, names=names, overwrite=args.overwrite)

@@ -12,10 +12,9 @@ import SimpleITK as sitk
 from ...errors import Cancelled, HNSegmenterError, UnusableInput
 from ...grids import same_grid
 from ...pipeline import SEGMENTATIONS
-from ...result import NOT_IN_MODEL, Organ, Result
+from ...result import NOT_IN_MODEL, Organ, Result, model_name
 from ...rtstruct import SliceContour, pair, trace
 from ...rtstruct.filled import filled
-from ...rtstruct.rois import model_name
 from ...silent_libraries import quiet
 from ..corrections.measuring import Approved, Drawn, corrections
 from ..node.client import Node

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from ..errors import WrongUsage
-from ..events import Event
+from ...errors import WrongUsage
+from ...events import Event
 
 
 def add_actions(actions) -> None:
@@ -54,7 +54,7 @@ def add_actions(actions) -> None:
 
 
 def collect(args, ui) -> int:
-    from ..rtstruct import NameTable
+    from ...rtstruct import NameTable
 
     names = NameTable.read(args.names) if args.names else NameTable()
     if (args.source is None) == (args.config is None):
@@ -78,9 +78,9 @@ def collect(args, ui) -> int:
 
 
 def _from_node(args, ui, names):
-    from ..service.collecting.node import Wanted, approvals, cases
-    from ..service.node.client import Node
-    from ..service.settings import load
+    from ...service.collecting.node import Wanted, approvals, cases
+    from ...service.node.client import Node
+    from ...service.settings import load
 
     settings = load(args.config)
     if unknown := [name for name in args.destination if name not in settings.destinations]:
@@ -94,7 +94,7 @@ def _from_node(args, ui, names):
 
 
 def _from_folder(args, ui, names):
-    from ..service.collecting.folder import Folder
+    from ...service.collecting.folder import Folder
 
     if args.reviewer or args.destination or args.since or args.until or args.only:
         raise WrongUsage("A folder does not tell who approved what: these filters are for the node's patients.")
@@ -107,7 +107,7 @@ def _from_folder(args, ui, names):
 
 
 def _collect(args, ui, found, hand: str, total: int):
-    from ..service.collecting.writing import collect as write
+    from ...service.collecting.writing import collect as write
 
     return write(
         found,
@@ -129,10 +129,10 @@ def _day(text: str | None, option: str) -> date | None:
 
 
 def report(args, ui) -> int:
-    from ..service.corrections import history, page
-    from ..service.settings import load
-    from ..service.table.interface import Job
-    from ..service.table.opening import open_table
+    from ...service.corrections import history, page
+    from ...service.settings import load
+    from ...service.table.interface import Job
+    from ...service.table.opening import open_table
 
     table = open_table(load(args.config).worker)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import node_data
+from . import data
 
 
 def add_parser(sub) -> None:
@@ -32,16 +32,16 @@ def add_parser(sub) -> None:
     )
     configure.add_argument("--json", action="store_true", help="JSON lines on stdout, for scripts")
     configure.add_argument("--debug", action="store_true", help="show where an unforeseen fault arose")
-    node_data.add_actions(actions)
+    data.add_actions(actions)
 
 
 def run(args, ui) -> int:
-    return {"configure": _configure, "collect": node_data.collect, "report": node_data.report}[args.action](args, ui)
+    return {"configure": _configure, "collect": data.collect, "report": data.report}[args.action](args, ui)
 
 
 def _configure(args, ui) -> int:
-    from ..service.node import orthanc_config
-    from ..service.settings import load
+    from ...service.node import orthanc_config
+    from ...service.settings import load
 
     settings = load(args.config)
     files = orthanc_config.write(settings, args.out, args.storage)
@@ -73,6 +73,6 @@ def _configure(args, ui) -> int:
 
 
 def _warn(ui, sentence: str) -> None:
-    from ..events import Event
+    from ...events import Event
 
     ui.emit(Event("warning", None, None, sentence))
