@@ -22,7 +22,7 @@ FILES = (
 
 
 class WithNetwork(build_py):
-    """Every step of a build asks here what belongs to it: wheels, sdists and editable installs, where docker/ is near."""
+    """Every step of a build asks here what belongs to it: wheels, sdists, and editable installs, which need nothing."""
 
     def run(self) -> None:
         super().run()
