@@ -33,7 +33,8 @@ def test_a_model_is_added_listed_shown_used_and_removed(run, tmp_path):
         ["hn-densevnet", models.shipped_model().version, "6"],
         ["clinic-parotids", "1.0", "2"],
     ]
-    assert "shipped, chosen" in listed[1] and listed[2].endswith("Parotid_L, Parotid_R")
+    assert listed[1].split()[-2:] == ["shipped,", "chosen"]
+    assert "clinic-parotids@1.0 draws Parotid_L, Parotid_R" in listed
     shown = run("show", "clinic-parotids")
     assert "All of its files match their checksums" in shown and "Parotid gland" in shown and "Left" in shown
     assert "uses clinic-parotids@1.0 for 2 organs: Parotid_L, Parotid_R" in run("use", "clinic-parotids")
