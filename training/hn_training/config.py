@@ -167,7 +167,8 @@ def records(kinds: dict[str, type], tables: dict) -> dict:
 def record(kind: type, table: str, values: dict):
     """One table as its record; a list becomes a tuple."""
     known = {field.name: field for field in fields(kind)}
-    missing = [name for name, field in known.items() if field.default is MISSING and name not in values]
+    needed = [name for name, field in known.items() if field.default is field.default_factory is MISSING]
+    missing = [name for name in needed if name not in values]
     unknown = sorted(set(values) - set(known))
     if missing or unknown:
         what = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)

@@ -12,6 +12,8 @@ from ..packing.unpack import network_of
 NEVER = 1 << 20
 """Label values from here on stand in no file: for organs that the model knows and the patients' contours lack."""
 
+PATHS = ("folder", "images", "index")
+
 
 @dataclass(frozen=True)
 class Patients:
@@ -62,8 +64,27 @@ class Settings:
 
 
 def load(path: Path) -> Settings:
-    """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range."""
-    return from_dict(tables_of(path))
+    """Reads a TOML file; raises ConfigError that names what is missing, unknown or out of range.
+
+    Paths that are not there from the working directory are taken from the file's folder, so that a collection of
+    `hn-segmenter node collect`, which brings its settings along, can be moved.
+    """
+    return from_dict(beside(tables_of(path), Path(path).parent))
+
+
+def beside(tables: dict, home: Path) -> dict:
+    """The tables with such paths made whole."""
+
+    def placed(value):
+        there = isinstance(value, str) and value and not Path(value).exists() and (home / value).exists()
+        return str(home / value) if there else value
+
+    return {
+        name: {key: placed(value) if key in PATHS else value for key, value in table.items()}
+        if isinstance(table, dict)
+        else table
+        for name, table in tables.items()
+    }
 
 
 def from_dict(tables: dict) -> Settings:

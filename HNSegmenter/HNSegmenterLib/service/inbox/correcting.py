@@ -88,12 +88,11 @@ def model_of(organ: Organ, result: Result) -> str:
 @quiet()
 def _mask(folder: Path, organ: Organ, ct: PlanningCT) -> np.ndarray | None:
     """bool [k, j, i] on the CT's grid; None where the result has no labelmaps."""
+    if not isinstance(organ.file, str) or not (path := folder / SEGMENTATIONS / organ.labelmap).is_file():
+        return None
     try:
-        path = folder / SEGMENTATIONS / organ.labelmap
-        if not path.is_file():
-            return None
         labelmap = sitk.ReadImage(str(path), sitk.sitkUInt8)
-    except (RuntimeError, TypeError) as error:
+    except RuntimeError as error:
         raise UnusableInput(f"The labelmap of {organ.name} on the node is damaged.") from error
     if not same_grid(labelmap, ct.image):
         raise UnusableInput(f"The labelmap of {organ.name} on the node lies on another CT.")
