@@ -82,7 +82,9 @@ def main() -> int:
         "--scale", type=float, default=1.0, help="of the fitted eyes' radii: 0.95 makes their volumes an oncologist's"
     )
     command.set_defaults(run=eyes)
-    command = sub.add_parser("structures", help="print docs/structures.md: known labels, their TG-263 names and codes")
+    command = sub.add_parser(
+        "structures", help="print docs/models/structures.md: known labels, their TG-263 names and codes"
+    )
     command.set_defaults(run=structures)
     command_of_nnunet.add_to(sub)
     args = parser.parse_args()

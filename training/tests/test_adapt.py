@@ -365,7 +365,8 @@ def test_folds_that_cannot_be_are_refused(chosen, model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_collection_brings_its_settings_along(chosen, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("chosen")
+def test_a_collection_brings_its_settings_along(tmp_path, monkeypatch):
     """Paths are those beside the file where the working directory has none; that one comes first."""
     text = (ROOT / "adapt.toml").read_text().replace('index = ""    ', 'index = "index.json"', 1)
     text = text[: text.index("[old]")] + text[text.index("[augment]") :]

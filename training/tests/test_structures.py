@@ -309,7 +309,7 @@ def test_one_data_set_cannot_mean_two_organs_by_one_label():
 
 
 def test_the_page_is_current():
-    page = (REPOSITORY / "docs/structures.md").read_text(encoding="utf-8")
-    assert page == markdown(), "Write it anew: python -m hn_training structures > docs/structures.md, in training/"
+    page = (REPOSITORY / "docs/models/structures.md").read_text(encoding="utf-8")
+    assert page == markdown(), "Write it anew: python -m hn_training structures > docs/models/structures.md"
     for source, label in LABELS:
         assert f"`{label}`" in page and source in page

@@ -1,4 +1,4 @@
-"""docs/structures.md: the table of structures for people, made of structures.json."""
+"""docs/models/structures.md: the table of structures for people, made of structures.json."""
 
 from __future__ import annotations
 
