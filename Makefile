@@ -10,7 +10,8 @@ SLICER_CORE := .venv-slicer-5.12.4.0 .venv-slicer-5.13.31053.0
 SIDE_BY_SIDE ?= 3
 # Pure Python: no engine, no server, no network.
 FAST := batch/test_parts.py checks/test_ranges.py cli/test_lists.py dicom evaluation/test_metrics.py \
-    evaluation/test_rasterise.py rtstruct runtimes/test_streams.py sample service/test_settings.py service/test_text.py test_house.py test_silent_libraries.py
+    evaluation/test_rasterise.py models rtstruct runtimes/test_streams.py sample service/test_settings.py \
+    service/test_text.py test_house.py test_silent_libraries.py
 
 .PHONY: demo lint test test-fast test-library test-training test-pydicom2 test-slicer-core benchmark image clean
 
