@@ -365,16 +365,14 @@ def test_folds_that_cannot_be_are_refused(chosen, model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("chosen")
 def test_a_collection_brings_its_settings_along(tmp_path, monkeypatch):
     """Paths are those beside the file where the working directory has none; that one comes first."""
     text = (ROOT / "adapt.toml").read_text().replace('index = ""    ', 'index = "index.json"', 1)
     text = text[: text.index("[old]")] + text[text.index("[augment]") :]
+    (tmp_path / "better" / "patients").mkdir(parents=True)
     (tmp_path / "better" / "index.json").write_text("{}")
-    (tmp_path / "better" / "patients").mkdir()
     (tmp_path / "better" / "adapt.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "index.json").unlink(missing_ok=True)
     found = settings.load(Path("better") / "adapt.toml").patients
     assert (found.folder, found.index) == ("better/patients", "better/index.json")
     (tmp_path / "patients").mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import ORGANS
 from ..packing.model_folder import write_json
-from . import measures
+from . import advice, measures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,7 @@ def markdown(report: Report) -> str:
             "Thresholds alone: the model as it was, at thresholds chosen as those after."
         ),
         "",
+        *advice.markdown(advice.gains(report.compared["before"], report.after), report.crossed),
     ]
     for title, column, digits in (
         ("Dice, mean", 1, 3),

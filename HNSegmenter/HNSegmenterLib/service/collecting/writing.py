@@ -84,8 +84,13 @@ def collect(
         (staged / SETTINGS).write_text(adapt_toml(PATIENTS, INDEX, hand, collected.labels), encoding="utf-8")
         if key is not None:
             _write_key(key, collected.names)
-        out.chmod(0o700)
-        move_in(staged, out, [PATIENTS, INDEX, LABELS, SETTINGS])
+        try:
+            out.chmod(0o700)
+            move_in(staged, out, [PATIENTS, INDEX, LABELS, SETTINGS])
+        except BaseException:
+            if key is not None:
+                key.unlink(missing_ok=True)
+            raise
     return collected
 
 

@@ -87,9 +87,9 @@ def _correction(
         name,
         drawn.model,
         change_of(agreement.dice, approved.algorithm),
-        round(agreement.dice, DIGITS),
-        round(agreement.volume_error_percent, DIGITS),
-        None if agreement.largest_mm is None else round(agreement.largest_mm, DIGITS),
+        round(float(agreement.dice), DIGITS),
+        round(float(agreement.volume_error_percent), DIGITS),
+        None if agreement.largest_mm is None else round(float(agreement.largest_mm), DIGITS),
     )
 
 

@@ -15,12 +15,9 @@ ALL_OR_NOTHING = (Change.ADDED, Change.REMOVED)
 SHADES = ("#cfe1f2", "#93c4e6", "#4a9bd1")  # of models, the latest darkest
 WIDTH, LABEL, RIGHT = 860, 150, 24  # px: of a plot, of the names at its left, of what stays free at its right
 BAR, GAP = 15, 12  # px: of one bar, between organs
-HEIGHT, FOOT, TOP, HEAD = (
-    120,
-    22,
-    10,
-    16,
-)  # px: of one organ's plot over time, of its months, above it, of two lines of models' names
+# px: of one organ's plot over time, of its months, of what is free above it
+HEIGHT, FOOT, TOP = 120, 22, 10
+HEAD = 28  # px: of two lines of models' names
 WINDOW = 10  # patients that the line is a mean of
 LEAST_SPAN = timedelta(days=1)
 
@@ -74,15 +71,12 @@ def over_time(organ: str, entries: Sequence[Entry], begins: Sequence[tuple[datet
         x, late = axes.x(when), axes.x(when) > WIDTH * 0.8
         parts.append(_line(x, axes.top - 6, x, axes.floor, DARK, "4 3") if number else "")
         if named:
-            parts.append(
-                _text(
-                    x - 4 if late else x + 4, HEAD / 2 * (1 + number % 2) - 3, model, "end" if late else "start", DARK
-                )
-            )
+            place, anchor = (x - 4, "end") if late else (x + 4, "start")
+            parts.append(_text(place, HEAD / 2 * (1 + number % 2) - 3, model, anchor, DARK))
     for when, value, change in points:
         color = ORANGE if change in ALL_OR_NOTHING else BLUE if change in CORRECTED else GREY
-        place = f'cx="{axes.x(when):.1f}" cy="{axes.y(value):.1f}"'
-        parts.append(f'<circle {place} r="2.6" fill="{color}" fill-opacity="0.65"/>')
+        centre = f'cx="{axes.x(when):.1f}" cy="{axes.y(value):.1f}"'
+        parts.append(f'<circle {centre} r="2.6" fill="{color}" fill-opacity="0.65"/>')
     drawn = [(when, value) for when, value, change in points if change not in ALL_OR_NOTHING]
     means = zip(drawn, _means([value for _, value in drawn]), strict=True)
     track = [f"{axes.x(when):.1f},{axes.y(mean):.1f}" for (when, _), mean in means if mean is not None]

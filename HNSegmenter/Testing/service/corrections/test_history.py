@@ -91,6 +91,8 @@ def test_the_page_is_whole_and_asks_for_nothing():
                 assert "nan" not in value and "inf" not in value
                 if name in ("x", "x1", "x2", "cx"):
                     assert -1 <= float(value) <= 861, drawing
+            if shape.tag == "text":
+                assert float(shape.attrib["y"]) >= 10, "cut at the top"
     assert drawings[1].count("<circle") == 100
     assert "<script" not in text and not re.search(r"(src|href|url)\s*[=(]", text)
     assert "default-src 'none'" in text and "&lt;net&gt; &amp; 2" in text and "<net>" not in text
