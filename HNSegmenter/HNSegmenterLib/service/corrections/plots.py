@@ -71,8 +71,8 @@ def over_time(organ: str, entries: Sequence[Entry], begins: Sequence[tuple[datet
         x, late = axes.x(when), axes.x(when) > WIDTH * 0.8
         parts.append(_line(x, axes.top - 6, x, axes.floor, DARK, "4 3") if number else "")
         if named:
-            place, anchor = (x - 4, "end") if late else (x + 4, "start")
-            parts.append(_text(place, HEAD / 2 * (1 + number % 2) - 3, model, anchor, DARK))
+            beside, anchor = (x - 4, "end") if late else (x + 4, "start")
+            parts.append(_text(beside, HEAD / 2 * (1 + number % 2) - 3, model, anchor, DARK))
     for when, value, change in points:
         color = ORANGE if change in ALL_OR_NOTHING else BLUE if change in CORRECTED else GREY
         centre = f'cx="{axes.x(when):.1f}" cy="{axes.y(value):.1f}"'
