@@ -9,7 +9,7 @@ SLICER_CORE := .venv-slicer-5.12.4.0 .venv-slicer-5.13.31053.0
 # Processes that test side by side: one more than cores, for a third of the time they wait for servers and engines.
 SIDE_BY_SIDE ?= 3
 # Pure Python: no engine, no server, no network.
-FAST := checks/test_ranges.py cli/test_lists.py dicom evaluation/test_metrics.py evaluation/test_rasterise.py rtstruct \
+FAST := checks/test_ranges.py cli/test_lists.py dicom evaluation/test_metrics.py evaluation/test_rasterise.py models rtstruct \
     runtimes/test_streams.py sample service/test_settings.py service/test_text.py test_house.py test_silent_libraries.py
 
 .PHONY: demo lint test test-fast test-library test-training test-pydicom2 test-slicer-core benchmark image clean

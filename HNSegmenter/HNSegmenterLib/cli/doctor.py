@@ -34,7 +34,7 @@ class Finding:
 def add_parser(sub) -> None:
     parser = sub.add_parser(
         "doctor",
-        help="check this computer: engine, image, disk, memory, versions",
+        help="check this computer: engine, image, models, disk, memory, versions",
         description=(
             "Checks what segmenting needs here and says how to mend what is missing. Exit code 1 if something is."
         ),
@@ -69,6 +69,7 @@ def examine(docker_host: str | None = None, image: str | None = None, contract: 
     settings = _settings()
     yield settings
     on_engine = list(_engine(docker_host, image, contract)) if settings.state == OK else []
+    yield from _models() if settings.state == OK else []
     local = _local_runtime()
     docker_works = settings.state == OK and all(item.state != FAULT for item in on_engine)
     for item in on_engine:  # one runtime is enough
@@ -250,6 +251,30 @@ def _local_runtime() -> Finding:
         )
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES.values())
     return Finding("Network on this computer", OK, f"predict.py with {versions}")
+
+
+def _models() -> Iterator[Finding]:
+    """Every model, all of its files verified; a fault is one that segment would use."""
+    from ..errors import HNSegmenterError
+    from ..models import all_models, parse, read_folder
+    from ..settings import Settings
+
+    chosen = Settings.load().models
+    for model in all_models():
+        what, count = f"Model {model.title}", len(model.organs)
+        try:
+            read_folder(model.folder, called=model.title)
+        except HNSegmenterError as fault:
+            yield Finding(what, FAULT if model.shipped and not chosen else WARNING, *_parted(fault.sentence))
+        else:
+            yield Finding(what, OK, f"draws {count} organ{'s' if count != 1 else ''}, {model.digest[:19]}")
+    for text in chosen:
+        try:
+            read_folder(parse(text).model.folder, called=text)
+        except HNSegmenterError as fault:
+            yield Finding(f"In use: {text}", FAULT, *_parted(fault.sentence))
+        else:
+            yield Finding(f"In use: {text}", OK, "chosen with  hn-segmenter model use")
 
 
 def _connections(config: Path) -> Iterator[Finding]:

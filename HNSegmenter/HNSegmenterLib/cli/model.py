@@ -64,17 +64,15 @@ def _list(_args, ui) -> int:
             f"{model.size / MB:.1f}",
             model.digest.removeprefix("sha256:")[:12],
             _state(model, model.digest in chosen),
-            ", ".join(model.organ_names),
         )
         for model in found
     ]
-    if not rows:
+    if rows:
+        ui.lines(("Name", "Version", "Organs", "MB", "Digest", "State"), rows, whole=6)
+    else:
         ui.say("No model is on this computer: add one with  hn-segmenter model add FOLDER")
-    elif ui.lines(("Name", "Version", "Organs", "MB", "Digest", "State", "Draws"), rows, whole=6):
-        ui.say("All organs of one:  hn-segmenter model show NAME")
     for model in found:
-        if model.fault:
-            ui.say(f"! {model.fault}")
+        ui.say(f"! {model.fault}" if model.fault else f"{model.title} draws {_draws(model)}")
     ui.say(f"Added models are in {models.models_folder()}")
     ui.result({"models": [_as_dict(model) | {"chosen": model.digest in chosen} for model in found]})
     return 0

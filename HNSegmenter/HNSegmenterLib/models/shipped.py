@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -39,4 +40,13 @@ def shipped_model(verify: bool = False) -> ModelInfo | None:
     try:
         return as_shipped(read_folder(folder, verify))
     except RuntimeFault as fault:
-        return as_shipped(damaged("shipped", "", folder, fault.sentence))
+        return as_shipped(damaged(*_called(folder), folder, fault.sentence))
+
+
+def _called(folder: Path) -> tuple[str, str]:
+    """Name and version by which a damaged model is asked for, if model.json still tells them."""
+    try:
+        about = json.loads((folder / "model.json").read_bytes())
+        return str(about["name"]), str(about["version"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return "shipped", "unknown"

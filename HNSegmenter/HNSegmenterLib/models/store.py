@@ -92,7 +92,12 @@ def add(source: Path, cancel: CancelToken | None = None) -> ModelInfo:
                 return there
             target = models_folder() / model.name / model.version
             target.parent.mkdir(exist_ok=True)
-            staged.rename(target)
+            try:
+                staged.rename(target)
+            except OSError:
+                if there := _same_title(model):  # another process was faster
+                    return there
+                raise
         finally:
             shutil.rmtree(staged, ignore_errors=True)
             _remove_if_empty(models_folder())

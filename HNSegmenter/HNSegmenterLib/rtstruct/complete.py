@@ -222,7 +222,10 @@ def _add_general_modules(dataset: Dataset, ct: PlanningCT, models: Sequence[dict
     dataset.FrameOfReferenceUID = ct.frame_of_reference_uid
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = options.label
-    dataset.StructureSetName = " ".join(filter(None, ("HN Segmenter", ", ".join(names))))[:LONGEST_LO]
+    name = " ".join(["HN Segmenter", *([", ".join(names)] if names else [])])
+    if len(name) > LONGEST_LO and len(names) > 1:
+        name = f"HN Segmenter, {len(names)} models"
+    dataset.StructureSetName = name[:LONGEST_LO]
     dataset.StructureSetDate, dataset.StructureSetTime = date, time
     dataset.ReferencedFrameOfReferenceSequence = header.referenced_frame_of_reference(ct)
     dataset.ApprovalStatus = "UNAPPROVED"

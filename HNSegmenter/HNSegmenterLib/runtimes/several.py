@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +63,11 @@ class ChosenModels:
             folder.results.mkdir(mode=0o700, parents=True)
             results = part.runtime.run(folder, self._scaled(emit, number), cancel)
             found.append(_result_of(part, results))
-            _move(found, results, job.results)
-        merged(found).write(job.results / RESULT)
+            with _disk_faults():
+                _move(found, results, job.results)
+            shutil.rmtree(folder.path, ignore_errors=True)  # what was not asked for takes no room
+        with _disk_faults():
+            merged(found).write(job.results / RESULT)
         return job.results
 
     def _scaled(self, emit: Emit, number: int) -> Emit:
@@ -81,6 +86,17 @@ class ChosenModels:
             emit(event)
 
         return scaled
+
+
+@contextmanager
+def _disk_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeFault(
+            f"The results of the models could not be put together ({error.strerror}): free disk space, or name another "
+            "folder in HNSEG_JOBS."
+        ) from error
 
 
 def _result_of(part: Part, results: Path) -> Result:

@@ -33,7 +33,8 @@ def test_a_model_is_added_listed_shown_used_and_removed(run, tmp_path):
         ["hn-densevnet", models.shipped_model().version, "6"],
         ["clinic-parotids", "1.0", "2"],
     ]
-    assert "shipped, chosen" in listed[1] and listed[2].endswith("Parotid_L, Parotid_R")
+    assert listed[1].split()[-2:] == ["shipped,", "chosen"]
+    assert "clinic-parotids@1.0 draws Parotid_L, Parotid_R" in listed
     shown = run("show", "clinic-parotids")
     assert "All of its files match their checksums" in shown and "Parotid gland" in shown and "Left" in shown
     assert "uses clinic-parotids@1.0 for 2 organs: Parotid_L, Parotid_R" in run("use", "clinic-parotids")
@@ -87,3 +88,19 @@ def test_a_damaged_model_is_listed_with_its_sentence(run):
     listed = run("list")
     assert "damaged" in listed and "! The model two-organs-test@1 cannot be used: organs.json is missing" in listed
     assert run("list", "--json")[-1]["models"][1]["fault"]
+
+
+def test_the_doctor_verifies_every_model_and_fails_for_one_in_use(run, capsys):
+    folder = models.add(TWO_ORGANS).folder
+    assert found("Model two-organs-test@1", capsys)["state"] == "ok"
+    (folder / "network.onnx").write_bytes(b"short")
+    damaged = found("Model two-organs-test@1", capsys)
+    assert damaged["state"] == "warning" and "network.onnx does not match its checksum" in damaged["found"]
+    run("use", "two-organs-test")
+    assert found("In use: two-organs-test", capsys)["state"] == "fault"
+
+
+def found(what: str, capsys) -> dict:
+    main(["doctor", "--json"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return next(finding for finding in result["findings"] if finding["what"] == what)

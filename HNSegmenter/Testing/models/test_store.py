@@ -188,6 +188,19 @@ def test_two_that_add_the_same_at_once(tmp_path):
     assert [file.name for file in models.models_folder().iterdir()] == ["clinic-parotids"]
 
 
+def test_a_damaged_shipped_one_is_named_as_such(tmp_path, monkeypatch):
+    network = tmp_path / "network"
+    folder = parotids(network / "hn_network" / "model")
+    (network / "predict.py").touch()
+    monkeypatch.setenv("HNSEG_NETWORK", str(network))
+    assert models.shipped_model().title == "clinic-parotids@1.0"
+    (folder / "organs.json").unlink()
+    with pytest.raises(UnusableModel, match=r"organs\.json is missing"):
+        models.find("clinic-parotids")
+    (folder / "model.json").write_text("[]")
+    assert models.all_models()[0].fault
+
+
 def test_without_the_network_there_is_no_shipped_one(tmp_path, monkeypatch):
     monkeypatch.setenv("HNSEG_NETWORK", str(tmp_path))
     assert models.shipped_model() is None

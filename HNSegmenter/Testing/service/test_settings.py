@@ -38,6 +38,8 @@ BASE = '[destinations.PLAN]\nae_title = "PLAN"\nhost = "10.0.0.9"\n'
         ("[rules]\nminimum_coverage_mm = -1", "rules.minimum_coverage_mm must be 0 or more"),
         ('[worker]\nqueue = "mysql"', "worker.queue must be"),
         ('[worker]\nruntime = "gpu"', "worker.runtime must be"),
+        ("[worker]\nmodel = 3", "worker.model must be the name of a model, its folder, or a list"),
+        ('[worker]\nmodel = ["a", 3]', "worker.model must be the name of a model, its folder, or a list"),
         ("[worker]\nattempts = 0", "worker.attempts must be more than 0"),
     ],
 )
@@ -61,6 +63,23 @@ def test_paths_are_those_beside_the_configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("HNSEG_NODE_PASSWORD", "from the environment")
     assert settings.node.password() == "from the environment"
     assert settings.node.password() not in repr(settings)
+
+
+def test_models_are_names_or_folders_one_or_several(tmp_path):
+    (tmp_path / "site" / "mine").mkdir(parents=True)
+    (tmp_path / "site" / "mine" / "model.json").touch()
+    config, mine = tmp_path / "site" / "service.toml", tmp_path / "site" / "mine"
+    many = "clinic:" + ",".join(f"Organ_{number}" for number in range(100))  # too long to be a path
+    for text, choices in (
+        ('""', ()),
+        ('"clinic@1.0"', ("clinic@1.0",)),
+        ('"mine"', (str(mine),)),
+        (f'["clinic", "mine:Parotid_L", "{mine}", "{many}"]', ("clinic", f"{mine}:Parotid_L", str(mine), many)),
+    ):
+        config.write_text(f"[worker]\nmodel = {text}\n")
+        assert load(config).worker.model == choices
+    config.write_text("[worker]\n")
+    assert load(config).worker.model == ()
 
 
 def test_a_missing_password_says_where_to_write_it(tmp_path, monkeypatch):

@@ -339,7 +339,7 @@ class TestCommand:
         code, lines, _ = run_cli("image", "check")
         assert code == 0 and lines[-1]["name"] == pinned
         code, lines, _ = run_cli("image", "list")
-        assert {"name", "mb", "id", "state"} == set(lines[-1]["images"][0])
+        assert {"name", "mb", "id", "model", "model_digest", "state"} == set(lines[-1]["images"][0])
 
     def test_an_image_without_a_name_is_listed_by_its_id(self, engine):
         def import_as(tag: str) -> str:

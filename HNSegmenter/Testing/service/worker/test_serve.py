@@ -12,13 +12,15 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage, RTDoseStorage, SecondaryCaptureImageStorage, generate_uid
 
+from HNSegmenterLib import models
 from HNSegmenterLib.cli.main import main
 from HNSegmenterLib.result import Result
 from HNSegmenterLib.service.node.client import Node
 from HNSegmenterLib.service.worker.body_region import UNLIKELY
+from Testing.models.made import TWO_ORGANS, model
 from Testing.phantoms import edit, head_phantom, save, write_ct_series
 from Testing.service.fixtures import make_node, node, planning_system
-from Testing.service.serving import HEAD_SPACING, QUICK, arrived, identity, look, serve, small_head, write_head
+from Testing.service.serving import HEAD_SPACING, QUICK, Serving, arrived, identity, look, serve, small_head, write_head
 from Testing.service.worker.chest_phantom import SPACING_MM, chest_phantom
 
 
@@ -174,6 +176,43 @@ def test_a_series_is_done_once_also_after_a_restart_and_anew_by_another_model(ma
     states = {(row.model == job.model, str(row.state)) for row in jobs}
     assert states == {(True, "superseded"), (False, "waiting")}
     assert {organ["name"] for organ in record(node, job.node_id)["organs"]} >= {"Brainstem"}
+
+
+def test_several_models_make_one_result_and_another_choice_does_it_anew(make_node, serve, look, tmp_path, capsys):
+    added = models.add(model(tmp_path / "added", organs=("Bone_Mandible",), name="added-bones"))
+    node = make_node(worker={**QUICK, "model": ["added-bones", str(TWO_ORGANS)]})
+    arrived(node, write_head(tmp_path / "a"))
+    first, table = serve(node.config), look(node)
+    (job,) = table.until_settled(1, first)
+    first.stop()
+    assert job.state == "waiting"
+    told = record(node, job.node_id)
+    assert [one["name"] for one in told["models"]] == ["added-bones", "two-organs-test"]
+    drawn = {organ["name"]: organ["model"] for organ in told["organs"]}
+    assert drawn == {"Bone_Mandible": "added-bones 1", "Brain": "two-organs-test 1"}
+    lines = [json.loads(line) for line in (node.settings.worker.folder / "audit.jsonl").read_text().splitlines()]
+    assert lines[0]["model"] == job.model
+    (said,) = [line["models"] for line in lines if "models" in line]
+    assert said.startswith(f"added-bones 1 {added.digest}; two-organs-test 1 sha256:")
+    capsys.readouterr()
+    assert main(["queue", "list", "--long", "--config", str(node.config)]) == 0
+    assert f"added-bones 1 {added.digest}; two-organs-test 1 sha256:" in capsys.readouterr().out
+    node.config.write_text(node.config.read_text().replace(f', "{TWO_ORGANS}"', ""))
+    second = serve(node.config, "second")
+    jobs = table.until_settled(2, second)
+    assert {(row.model == added.digest, str(row.state)) for row in jobs} == {(False, "superseded"), (True, "waiting")}
+    assert "two-organs-test" not in json.dumps(record(node, job.node_id))
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"), [("gone", "There is no model 'gone'"), ("added-bones", "added-bones@1 cannot be used")]
+)
+def test_a_worker_whose_model_is_not_there_or_damaged_says_so_and_ends(make_node, tmp_path, choice, said):
+    folder = models.add(model(tmp_path / "added", name="added-bones")).folder
+    (folder / "organs.json").unlink()
+    node = make_node(worker={**QUICK, "model": choice})
+    worker = Serving(node.config)
+    assert worker.process.wait(120) in (1, 64) and said in worker.log.read_text()
 
 
 @pytest.mark.parametrize("state", ["waiting", "segmenting"])
