@@ -10,7 +10,7 @@ import pydicom
 import qt
 import SimpleITK as sitk
 import slicer
-from driver import SAVE, WidgetTest, run, screenshot
+from driver import SAVE, Stalls, WidgetTest, run, screenshot
 
 from HNSegmenterLib import scene
 from HNSegmenterLib.result import Organ, Result
@@ -72,6 +72,7 @@ class ManyOrgans(WidgetTest):
         self.assertEqual(len(self.shown()), 11)
         self.assertIn("Left out, not saved: Brainstem, Musc_", self.ui.contentsLabel.text)
         screenshot("organs-left-out")
+        self.time_of_ticks_and_of_entering()
         node = self.ui.segmentationSelector.currentNode()
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 60)
         self.ui.saveButton.click()
@@ -85,6 +86,19 @@ class ManyOrgans(WidgetTest):
         self.assertEqual(scene.left_out(node), [])
         self.assertTrue(self.ui.saveButton.enabled)
         self.assertNotEqual(Path(self.ui.saveFolderEdit.currentPath), path.parent)
+
+    def time_of_ticks_and_of_entering(self):
+        stalls = Stalls()
+        self.click_organ("Brainstem", SAVE)
+        self.click_organ("Brainstem", SAVE)
+        print("longest stall at a tick:", stalls.restart())
+        slicer.util.selectModule("Data")
+        slicer.app.processEvents()
+        stalls.restart()
+        slicer.util.selectModule("HNSegmenter")
+        slicer.app.processEvents()
+        print("longest stall when the module is entered:", stalls.restart())
+        stalls.stop()
 
     def test_none_at_all_cannot_be_saved(self):
         self.type("")
