@@ -51,7 +51,7 @@ class Options:
     AUTOMATIC | SEMIAUTOMATIC | MANUAL, where contours were edited (else AUTOMATIC for the model's organs, MANUAL for
     all others). types: name -> RT ROI Interpreted Type, where the name does not tell it. remarks: sentences on the
     whole scan, for the description. series_description: LO, 64 characters. now: the time written in the file.
-    left_out: TG-263 names of organs that were found, and that a user did not want in the file: the description says so.
+    left_out: TG-263 names of organs that were found and that a user took out: the description says so.
     """
 
     label: str = "HN Segmenter"
@@ -198,7 +198,7 @@ def _rois(
 def _missing_line(organ: Organ, options: Options) -> str:
     status = organ.status if not organ.found else "found, but no contour on any slice"
     if organ.name in options.left_out:
-        status = "left out by the user"
+        status = "found, but left out"
     return f"{options.names.own_name(organ.name)}: {status}."
 
 

@@ -26,7 +26,7 @@ def test_what_is_left_out_is_not_in_the_rtstruct_which_says_so(way, node, folder
     assert saved.way == way
     assert set(rois(saved.path)) == {roi.name for roi in saved.rois} == set(drawn) - set(EYES)
     said = pydicom.dcmread(saved.path).StructureSetDescription.split("\r\n")
-    assert said[-2:] == [f"{name}: left out by the user." for name in EYES]
+    assert said[-2:] == [f"{name}: found, but left out." for name in EYES]
     assert dciodvfy_complaints(saved.path) == []
     assert node.GetSegmentation().GetNumberOfSegments() == len(drawn)
     assert not hn.is_edited(node)

@@ -98,6 +98,7 @@ def test_review_in_slicer(start, clinic, tmp_path, own_folders):
     algorithms = {roi.ROIName: roi.ROIGenerationAlgorithm for roi in sent.StructureSetROISequence}
     assert algorithms["Brainstem"] == "SEMIAUTOMATIC"
     assert algorithms["Parotid_L"] == "AUTOMATIC"
+    assert "Eye_L" not in algorithms and "Eye_L: found, but left out." in sent.StructureSetDescription
     scanned = {
         pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in (tmp_path / "CT-Approved").iterdir()
     }

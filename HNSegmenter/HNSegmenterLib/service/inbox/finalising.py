@@ -142,8 +142,14 @@ def _options(drawn: Dataset, organs: Sequence[Organ], now: datetime, warn: Calla
                 f"{roi.name} is stated to be {' and '.join(sorted(roi.interpreted_types))}: "
                 "its name decides what it is."
             )
+    there = {organ.name for organ in known.values()}
     return Options(
-        names=NameTable(names), algorithms=algorithms, types=types, series_description=REVIEWED_SERIES, now=now
+        names=NameTable(names),
+        algorithms=algorithms,
+        types=types,
+        series_description=REVIEWED_SERIES,
+        now=now,
+        left_out={organ.name for organ in organs if organ.found} - there,  # by the reviewer
     )
 
 

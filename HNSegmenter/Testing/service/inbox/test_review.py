@@ -100,7 +100,7 @@ def test_edits_renames_and_additions_are_told_apart(approve, finalised, waiting,
     rois = {roi.name: roi for roi in pair(dataset).rois}
     assert rois["Hirnstamm"].codes == {("119238007", "SCT", "")}
     assert (rois["GTVp"].interpreted_types, rois["GTVp"].codes) == ({"GTV"}, set())
-    assert "Eye_R: found, but no contour on any slice." in dataset.StructureSetDescription
+    assert "Eye_R: found, but left out." in dataset.StructureSetDescription
 
 
 @pytest.mark.parametrize("name", ["Müller^Änne", "Ωmega^Test", "Иванова"])

@@ -18,7 +18,7 @@ import numpy as np
 import pydicom
 import qt
 import slicer
-from driver import Stalls, WidgetTest, open_module, run, screenshot, wait
+from driver import SAVE, Stalls, WidgetTest, open_module, run, screenshot, wait
 
 from HNSegmenterLib import scene
 from HNSegmenterLib.rtstruct import pair
@@ -93,7 +93,11 @@ class Inbox(WidgetTest):
         screenshot("inbox-opened")
 
     def edit(self):
-        """A row of voxels more of the brain stem, and back from the Segment Editor."""
+        """An eye is left out, and the brain stem gets a row of voxels more; back from the Segment Editor."""
+        self.ui.segmentSection.collapsed = False
+        slicer.app.processEvents()
+        self.click_organ("Eye_L", SAVE)
+        self.ui.segmentSection.collapsed = True
         slicer.util.selectModule("SegmentEditor")
         node = self.ui.segmentationSelector.currentNode()
         volume = scene.volume_of(node)
@@ -159,6 +163,7 @@ class Inbox(WidgetTest):
             self.ui.inboxApproveButton.click()
         before, changed = self.said[:2]
         self.assertIn("Noticed while it was written.", before)
+        self.assertIn("left out, not sent: Eye_L", before)
         self.assertIn("1 contour lies inside another of the same organ: taken as holes.", changed)
         self.assertEqual(
             self.filled, [(False, ""), {"MONACO", "SECOND"}, (True, "TEST Reviewer"), {"MONACO", "SECOND"}]
