@@ -44,7 +44,7 @@ def import_nnunet(source: Path, out: Path, options: Options, say: Callable[[str]
             heads = read_heads(dataset)
             table, left_out = organs(heads.names, given, options.labels_of)
             read = [checkpoints.read(chosen.file(fold), called(chosen, fold)) for fold in chosen.folds]
-            configuration = same(chosen, read)
+            configuration = same(chosen, read, options.configuration)
             plan = plan or read_plan(plans, dataset, configuration)
             check_trainer(read[0].trainer, options.trainer)
             networks = [
@@ -108,8 +108,8 @@ def called(chosen: Chosen, fold: str) -> str:
     return f"fold_{fold}/{chosen.checkpoint}"
 
 
-def same(chosen: Chosen, read: list[checkpoints.Checkpoint]) -> str:
-    """The configuration of all folds. Raises Refused where folds are of different trainings."""
+def same(chosen: Chosen, read: list[checkpoints.Checkpoint], wanted: str | None) -> str:
+    """The configuration of all folds. Raises Refused where folds are of different trainings, or of another one."""
     first = read[0]
     for fold, checkpoint in zip(chosen.folds, read):
         for what in ("configuration", "trainer", "mirror_axes"):
@@ -123,4 +123,6 @@ def same(chosen: Chosen, read: list[checkpoints.Checkpoint]) -> str:
             f"The folder is named {chosen.configuration}, but its weights are of {first.configuration}: take the "
             "folder as nnU-Net wrote it."
         )
+    if wanted and wanted != first.configuration:
+        raise Refused(f"The weights are of the configuration {first.configuration}, not {wanted}: choose that.")
     return first.configuration

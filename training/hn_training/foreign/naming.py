@@ -198,7 +198,7 @@ def _merged(entry: Entry | None, known: Structure | None) -> Entry:
     if entry is None:
         assert known is not None
         return Entry(known.name, known.code, known.laterality, known.color)
-    if known is None or known.name != entry.name:  # a label of the table is no name of it
+    if known is None or known.name.casefold() != entry.name.casefold():  # a label of the table is no name of it
         side = SIDES.get(entry.name[-1]) if re.search(r"_[LR]$", entry.name) else None
         return Entry(entry.name, entry.code, entry.laterality or side, entry.color or color_of(entry.name))
     if entry.code is not None:

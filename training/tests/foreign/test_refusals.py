@@ -269,6 +269,9 @@ def test_several_networks_are_to_be_chosen_from(folder, tmp_path, monkeypatch, c
     assert "no network of the configuration 2d" in told
     told = refused(monkeypatch, capsys, tmp_path / "model", tmp_path / "both", "--configuration", "3d_lowres")
     assert "no configuration '3d_lowres'" in told  # the folder's name lies
+    folder.rename(tmp_path / "renamed")
+    told = refused(monkeypatch, capsys, tmp_path / "model", tmp_path / "renamed", "--configuration", "3d_lowres")
+    assert "The weights are of the configuration 3d_fullres, not 3d_lowres" in told
 
 
 def test_wrong_options_are_refused(trained, tmp_path, monkeypatch, capsys):

@@ -141,7 +141,9 @@ def network(checkpoint: Checkpoint, called: str, recipe: Recipe, outputs: int) -
             )
         if not tensor.isfinite().all():
             raise Refused(f"{called} has weights that are no numbers ({name}): the training went wrong there.")
-    made.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in weights.items()}, assign=True)
+    made.load_state_dict(
+        {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in weights.items()}, assign=True
+    )
     return made.eval().requires_grad_(False)
 
 

@@ -74,7 +74,7 @@ def opened(
         raise Refused(f"{source} is neither a folder nor a whole zip file: copy or download it again.") from None
     except OSError as error:
         raise Refused(f"{source} cannot be read: {error.strerror}.") from None
-    with archive, TemporaryDirectory(dir=work, prefix="zip-") as folder:
+    with archive, TemporaryDirectory(dir=work, prefix="zip-", ignore_cleanup_errors=True) as folder:
         found = _choose(_in_zip(archive, source), configuration, source)
         names, checkpoint = _complete(found, folds, checkpoint, source)
         copies = {"plans.json": LARGEST_JSON, "dataset.json": LARGEST_JSON}
