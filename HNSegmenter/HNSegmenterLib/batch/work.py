@@ -102,7 +102,7 @@ class Work:
 
     def at_hand(self) -> float:
         """How many series' worth is done of those that are being contoured here."""
-        return sum(self._running.values())
+        return sum(self._running.copy().values())  # others write it
 
     def _begin(self) -> None:
         """Make the table agree with OUT: what is not done there is to be done, whatever the table says."""
