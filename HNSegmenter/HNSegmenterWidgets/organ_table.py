@@ -10,18 +10,21 @@ from slicer.i18n import tr as _
 
 from HNSegmenterLib import scene
 
-SAVE, ORGAN, MODEL, VOLUME, FOUND, LOOK_AT = range(6)
+SAVE, ORGAN, VOLUME, FOUND, LOOK_AT = range(5)
 HIGHEST = 400  # pixels, then it scrolls
 UNFILTERED = 12  # rows; with more there is a filter
-GREY = (128, 128, 128)
+GREY, HEAD = (128, 128, 128), (224, 228, 234)
 
 
 class OrganTable:
-    """onLeftOut() is called after organs were left out of what is saved, or taken in again."""
+    """onLeftOut() is called after organs were left out of what is saved, or taken in again.
+
+    Where several models drew, each one's organs are under a line with its name.
+    """
 
     def __init__(self, ui, onLeftOut: Callable[[], None]):
         self._ui, self._table, self._onLeftOut = ui, ui.organTable, onLeftOut
-        self._rows: list[scene.OrganRow] = []
+        self._rows: list[scene.OrganRow | str] = []  # a text is a line over those that follow
         self._nodeId = ""
         header = self._table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -43,16 +46,19 @@ class OrganTable:
         masks: scene.own_masks of it.
         """
         before, self._nodeId = self._nodeId, node.GetID() if node is not None else ""
-        self._rows = scene.organ_rows(node, masks) if node is not None else []
+        self._rows = _grouped(scene.organ_rows(node, masks) if node is not None else [])
         self._table.blockSignals(True)
+        self._table.clearSpans()
         self._table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
-            self._fill(number, row)
+            if isinstance(row, str):
+                self._head(number, row)
+            else:
+                self._fill(number, row)
         self._table.blockSignals(False)
-        self._table.setColumnHidden(MODEL, len({row.model for row in self._rows if row.model}) < 2)
         self._table.setVisible(bool(self._rows))
-        self._ui.organFilterFrame.setVisible(len(self._rows) > UNFILTERED)
-        if before != self._nodeId or len(self._rows) <= UNFILTERED:
+        self._ui.organFilterFrame.setVisible(self._organs > UNFILTERED)
+        if before != self._nodeId or self._organs <= UNFILTERED:
             self._ui.organFilterEdit.text = ""
         self._filter()
 
@@ -69,7 +75,12 @@ class OrganTable:
         """Of the chosen row, else of the first organ that was found."""
         current = self._table.currentRow()
         chosen = self._rows[current : current + 1] if current >= 0 else []
-        return next((row.segment_id for row in [*chosen, *self._rows] if row.segment_id), None)
+        organs = [row for row in [*chosen, *self._rows] if not isinstance(row, str)]
+        return next((row.segment_id for row in organs if row.segment_id), None)
+
+    @property
+    def _organs(self) -> int:
+        return sum(not isinstance(row, str) for row in self._rows)
 
     def _shown(self) -> list[int]:
         return [number for number in range(len(self._rows)) if not self._table.isRowHidden(number)]
@@ -77,10 +88,29 @@ class OrganTable:
     def _filter(self) -> None:
         """Rows that hold all of the words typed, anywhere."""
         words = self._ui.organFilterEdit.text.casefold().split()
+        head: int | None = None
         for number, row in enumerate(self._rows):
-            said = " ".join(_texts(row)).casefold()
-            self._table.setRowHidden(number, not all(word in said for word in words))
+            if isinstance(row, str):
+                head = number
+                self._table.setRowHidden(number, True)
+                continue
+            said = " ".join([*_texts(row), row.model]).casefold()
+            hidden = not all(word in said for word in words)
+            self._table.setRowHidden(number, hidden)
+            if head is not None and not hidden:
+                self._table.setRowHidden(head, False)
         self.fit()
+
+    def _head(self, number: int, text: str) -> None:
+        item = qt.QTableWidgetItem(text)
+        item.setFlags(qt.Qt.ItemIsEnabled)
+        item.setToolTip(_("Drawn by this model"))
+        item.setBackground(qt.QBrush(qt.QColor(*HEAD)))
+        item.setForeground(qt.QBrush(qt.QColor(40, 40, 40)))
+        self._table.setItem(number, 0, item)
+        for column in range(1, self._table.columnCount):
+            self._table.takeItem(number, column)  # of an organ that was shown here before
+        self._table.setSpan(number, 0, 1, self._table.columnCount)
 
     def _fill(self, number: int, row: scene.OrganRow) -> None:
         swatch = qt.QPixmap(12, 12)
@@ -114,7 +144,8 @@ class OrganTable:
 
     def _leaveOut(self, numbers: list[int], out: bool) -> None:
         node = self._node()
-        rows = {number: self._rows[number] for number in numbers if self._rows[number].segment_id}
+        chosen = [(number, self._rows[number]) for number in numbers]
+        rows = {number: row for number, row in chosen if not isinstance(row, str) and row.segment_id}
         if node is None or not rows:
             return
         scene.leave_out(node, [row.segment_id for row in rows.values() if row.segment_id], out)
@@ -128,7 +159,8 @@ class OrganTable:
 
     def _onClicked(self, number: int, column: int) -> None:
         node = self._node()
-        segment = self._rows[number].segment_id if number < len(self._rows) else None
+        row = self._rows[number] if number < len(self._rows) else ""
+        segment = None if isinstance(row, str) else row.segment_id
         if column == SAVE or node is None or segment is None or node.GetSegmentation().GetSegment(segment) is None:
             return
         if center := scene.organ_center(node, segment):
@@ -138,6 +170,18 @@ class OrganTable:
         return slicer.mrmlScene.GetNodeByID(self._nodeId) if self._nodeId else None
 
 
+def _grouped(rows: list[scene.OrganRow]) -> list[scene.OrganRow | str]:
+    """A line before the organs of each model, where there are several; what was added by hand comes last."""
+    models = list(dict.fromkeys(row.model for row in rows if row.model))
+    if len(models) < 2:
+        return list(rows)
+    grouped: list[scene.OrganRow | str] = []
+    for model in models:
+        grouped += [model, *(row for row in rows if row.model == model)]
+    by_hand = [row for row in rows if not row.model]
+    return [*grouped, _("added"), *by_hand] if by_hand else grouped
+
+
 def _texts(row: scene.OrganRow) -> tuple[str, ...]:
     """What a row shows, column by column."""
     volume = "" if row.volume_ml is None else f"{row.volume_ml:.1f}"
@@ -145,7 +189,7 @@ def _texts(row: scene.OrganRow) -> tuple[str, ...]:
     if not row.saved:
         remarks.append(_("left out: not saved"))
     look_at = " ".join([*(f"{remark}." for remark in remarks), *row.checks])
-    return "", row.name, row.model, volume, _statuses().get(row.status, row.status), look_at
+    return "", row.name, volume, _statuses().get(row.status, row.status), look_at
 
 
 def _statuses() -> dict[str, str]:

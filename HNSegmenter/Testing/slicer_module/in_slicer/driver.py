@@ -76,7 +76,8 @@ class WidgetTest(unittest.TestCase):
     def organ_row(self, organ: str) -> int:
         """The row of the table of organs, by the name that it shows."""
         table = self.ui.organTable
-        return next(n for n in range(table.rowCount) if table.item(n, ORGAN).text() == organ)
+        items = {n: table.item(n, ORGAN) for n in range(table.rowCount)}  # none in a line with a model's name
+        return next(n for n, item in items.items() if item is not None and item.text() == organ)
 
     def click_organ(self, organ: str, column: int = ORGAN) -> int:
         """Click into an organ's row, the tick if the column is SAVE; its number."""

@@ -18,7 +18,6 @@ from driver import WidgetTest, chosen_path, run, screenshot, wait
 
 from HNSegmenterLib import models, scene
 from HNSegmenterLib.settings import Settings
-from HNSegmenterWidgets.organ_table import MODEL
 
 SOURCES = Path(os.environ["HNSEG_TEST_MODELS"])
 SHIPPED, CLINIC, TWO = "hn-densevnet", "clinic-parotids", "two-organs-test"
@@ -73,7 +72,7 @@ class Models(WidgetTest):
         self.segmented()
         node = self.ui.segmentationSelector.currentNode()
         self.assertEqual({row.name for row in scene.organ_rows(node)}, {"Parotid_L", "Parotid_R"})
-        self.assertTrue(self.ui.organTable.isColumnHidden(MODEL))
+        self.assertEqual(self.ui.organTable.rowCount, 2)
         self.assertIn("clinic-parotids 1.0", self.ui.organTable.item(0, 1).toolTip())
         screenshot("model-chosen")
         self.assertEqual(Settings.load().models, ["clinic-parotids@1.0"])
@@ -86,8 +85,11 @@ class Models(WidgetTest):
         self.assertEqual(self.ui.modelLabel.text.splitlines()[0], "clinic-parotids 1.0: Parotid_L, Parotid_R")
         self.assertIn("Brainstem, SpinalCord, Eye_L, Eye_R", self.ui.modelLabel.text.splitlines()[1])
         self.segmented()
-        self.assertFalse(self.ui.organTable.isColumnHidden(MODEL))
+        lines = [self.ui.organTable.item(row, 0).text() for row in range(self.ui.organTable.rowCount)]
+        shipped = f"{SHIPPED} {models.shipped_model().version}"
+        self.assertEqual(lines, ["clinic-parotids 1.0", "", "", shipped, "", "", "", ""])
         screenshot("models-two")
+        self.click_organ("Eye_L")
         rows = {row.name: row for row in scene.organ_rows(self.ui.segmentationSelector.currentNode())}
         self.assertEqual(rows["Parotid_L"].model, "clinic-parotids 1.0")
         self.assertIn(SHIPPED, rows["Brainstem"].model)
