@@ -22,7 +22,7 @@ FILES = (
 
 
 class WithNetwork(build_py):
-    """Every step of a build asks here what belongs to it: wheels, sdists, and editable installs, which need nothing."""
+    """Wheels and sdists hold the network; an editable install has docker/ beside it."""
 
     def run(self) -> None:
         super().run()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import HNSegmenterError, RuntimeFault, UnusableInput, WrongUsage
 from .events import CancelToken, Emit, Event, ignore
 from .job import Job, State
-from .result import Organ, Result, model_name
+from .result import NOT_IN_MODEL, Organ, Result, model_name
 from .runtimes.base import JobFolder, Runtime
 from .silent_libraries import quiet
 from .staging import move_in, staging
@@ -91,10 +91,7 @@ def segment(
         image = ct.image if ct else _read_image(folder.image)
         labelmaps = _read_labelmaps(folder, result, image)
         if not labelmaps:
-            raise UnusableInput(
-                f"{source}: none of the organs was found. Is it a CT of the head and neck, and does the patient lie as "
-                "its Patient Position says?"
-            )
+            raise UnusableInput(_nothing_found(source, result))
         whole = _check(image, labelmaps, result, ct)
         for sentence in whole:
             emit(Event("warning", message=sentence))
@@ -115,6 +112,16 @@ def segment(
         out / RTSTRUCT if ct else None,
         out / OVERVIEW,
         {organ.name: out / SEGMENTATIONS / organ.labelmap for organ in result.organs if organ.found},
+    )
+
+
+def _nothing_found(source: Path, result: Result) -> str:
+    from .checks import shown
+
+    place = shown(organ.name for organ in result.organs if organ.status != NOT_IN_MODEL)
+    return (
+        f"{source}: none of the organs was found. Is it a CT of {place}, and does the patient lie as its Patient "
+        "Position says?"
     )
 
 

@@ -1,6 +1,7 @@
 """Plausibility checks of a segmentation."""
 
 from .checks import run_checks
+from .kinds import is_measured, shown
 from .patient_position import LOOKS
 
-__all__ = ["LOOKS", "run_checks"]
+__all__ = ["LOOKS", "is_measured", "run_checks", "shown"]

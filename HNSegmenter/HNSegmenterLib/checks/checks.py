@@ -13,9 +13,11 @@ import SimpleITK as sitk
 
 from ..result import NOT_IN_MODEL, Organ
 from . import ranges
+from .kinds import is_measured, is_outer, is_solid, shown, side_of_name
 from .patient_position import turned
 from .ranges import is_plausible, organ_range, pair_range
-from .shapes import AXES, CORD, Shape, measured, patient_points
+from .shapes import AXES, CORD, CRUMB_SHARE, Shape, measured, patient_points
+from .sides import wrong_side
 from .tissue import Body, air_share
 
 LOOSE_SHARE = 0.05  # generic bounds, for organs without measured ranges
@@ -31,7 +33,6 @@ READABLE = {
 OF_THE_HEAD = [name for name in ranges.ORGANS if name != CORD]
 LYING = "the patient lies as its Patient Position says"
 NO_HEAD = f"No organ of the head was found: check that the scan shows the head, and that {LYING}."
-SIDES = {"7771000": "left", "24028007": "right"}  # SNOMED CT
 FACES = {"L": ("right", "left"), "P": ("front", "back"), "S": ("lowest", "highest")}
 TOWARDS = {"L": ("patient's right", "patient's left"), "P": ("front", "back"), "S": ("feet", "head")}
 ALONG = {"L": "from left to right", "P": "from front to back", "S": "from head to foot"}
@@ -50,14 +51,18 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
     findings: Findings = {organ.name: [] for organ in sought}
     findings[""] = []
     if sought and not shapes:
-        findings[""].append(f"No organ was found: check that the scan is a CT of the head and neck, and that {LYING}.")
+        place = shown(findings.keys() - {""})
+        findings[""].append(f"No organ was found: check that the scan is a CT of {place}, and that {LYING}.")
         return findings
     body = Body(ct_image)
     if not body.found:
         findings[""].append("The scan holds no body, all of it is air: check that its values are in Hounsfield units.")
-    if sentence := turned(ct_image, shapes, body):
+    head = [organ.name for organ in sought if organ.name in OF_THE_HEAD]
+    of_the_head = len(head) > 1  # a model of other places says nothing about how a head lies, or that there is none
+    sentence = turned(ct_image, shapes, body) if of_the_head else None
+    if sentence:
         findings[""].append(sentence)
-    elif len(head := [organ.name for organ in sought if organ.name in OF_THE_HEAD]) > 1 and not shapes.keys() & head:
+    elif of_the_head and shapes.keys() <= {CORD}:
         findings[""].append(NO_HEAD)
     # In a patient who lies otherwise, where an organ lies and should lie is said by that sentence.
     placed = {} if sentence else shapes
@@ -68,7 +73,7 @@ def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: l
             findings[organ.name].append(not_found(body, organ.name, placed))
             continue
         if organ.name in swapped:
-            findings[organ.name].append(swapped[organ.name])
+            findings[organ.name].append(f"{readable(organ.name)} {swapped[organ.name]}")
         findings[organ.name] += own_checks(ct_image, body, shape)
     sound = {name: shape for name, shape in placed.items() if name not in swapped}
     for name, sentence in position_checks(sound) + pair_checks(sound):
@@ -81,7 +86,7 @@ def readable(name: str) -> str:
 
 
 def in_sentence(name: str) -> str:
-    return readable(name).lower() if name in ranges.ORGANS else name
+    return readable(name).lower() if is_measured(name) else name
 
 
 def own_checks(ct: sitk.Image, body: Body, shape: Shape) -> list[str]:
@@ -91,8 +96,8 @@ def own_checks(ct: sitk.Image, body: Body, shape: Shape) -> list[str]:
 
 
 def cut_faces(shape: Shape) -> set[str]:
-    """Sides at which the organ may be cut; the cord always goes on below."""
-    return set(shape.faces) - ({"S-"} if shape.name == CORD else set())
+    """Sides at which the organ may be cut; the cord always goes on below, and the skin with the scan."""
+    return set() if is_outer(shape.name) else set(shape.faces) - ({"S-"} if shape.name == CORD else set())
 
 
 def touching(shape: Shape) -> list[str]:
@@ -105,13 +110,24 @@ def touching(shape: Shape) -> list[str]:
 
 
 def pieces(shape: Shape) -> list[str]:
-    limit = (organ_range(shape.name, "loose_share") or {"high": LOOSE_SHARE})["high"]
     several = f"{readable(shape.name)} is in {len(shape.pieces_ml)} separate pieces"
+    if not is_measured(shape.name):
+        return _pieces_of_any(shape, several)
+    limit = (organ_range(shape.name, "loose_share") or {"high": LOOSE_SHARE})["high"]
     if shape.loose_ml > limit * shape.volume_ml and (shape.name == CORD or not shape.empty_slices):
         return [f"{several}, {shape.loose_ml:.1f} ml of it loose: remove what does not belong to it."]
     if shape.own_pieces > 1 and not shape.empty_slices:
         return [f"{several}, one above the other: join them."]
     return []
+
+
+def _pieces_of_any(shape: Shape, several: str) -> list[str]:
+    """Some organs are two (Lungs) or many: large parts are odd only where the name says left or right."""
+    most = np.inf if side_of_name(shape.name) else CRUMB_SHARE * shape.volume_ml
+    beside_ml = sum(ml for ml in shape.pieces_ml[1:] if ml < most)
+    if beside_ml <= LOOSE_SHARE * shape.volume_ml or shape.empty_slices:
+        return []
+    return [f"{several}, {beside_ml:.1f} ml of it beside the largest: check whether they belong to it."]
 
 
 def gaps(ct: sitk.Image, shape: Shape) -> list[str]:
@@ -123,15 +139,19 @@ def gaps(ct: sitk.Image, shape: Shape) -> list[str]:
     where = (
         f"at z = {heights[0]:.1f} mm" if count == 1 else f"between z = {heights.min():.1f} and {heights.max():.1f} mm"
     )
+    advice = "fill the gap" if is_measured(shape.name) else "check whether it goes on there"
     return [
         (
             f"{readable(shape.name)} is interrupted, without a contour on {count} slice{'s' * (count > 1)} "
-            f"{where}: fill the gap."
+            f"{where}: {advice}."
         )
     ]
 
 
 def air(ct: sitk.Image, shape: Shape) -> list[str]:
+    """Of organs that are flesh throughout; others (lungs, larynx, bowel) may hold air."""
+    if not is_solid(shape.name):
+        return []
     share = air_share(ct, shape)
     if share <= (organ_range(shape.name, "air_share") or {"high": AIR_SHARE})["high"]:
         return []
@@ -139,7 +159,10 @@ def air(ct: sitk.Image, shape: Shape) -> list[str]:
 
 
 def outside(body: Body, shape: Shape) -> list[str]:
+    """To organs that are flesh, what is open to nose and mouth is outside the body; to others it is not."""
     share = body.outside_share(shape) if body.found else 0.0
+    if share > OUTSIDE_SHARE and not is_solid(shape.name):
+        share = body.outside_share(shape, cavities=True)
     if share <= OUTSIDE_SHARE:
         return []
     return [
@@ -175,35 +198,6 @@ def size(shape: Shape) -> list[str]:
             )
             return [f"{readable(shape.name)} {said}, plausible is {usual}: {advice}."]
     return []
-
-
-def side_of(organ: Organ) -> str | None:
-    """ "left", "right" or None, from the laterality code or TG-263's suffix."""
-    if organ.laterality:
-        return SIDES.get(organ.laterality.get("value", ""))
-    return {"_L": "left", "_R": "right"}.get(organ.name[-2:])
-
-
-def wrong_side(organs: list[Organ], shapes: dict[str, Shape], body: Body) -> dict[str, str]:
-    """Organ name -> sentence, for those across the midline from their side.
-
-    The midline is the median of the brainstem's, the cord's top's and the body's middle: one of them may be wrong.
-    """
-    wrong = {}
-    for organ in organs:
-        side, shape = side_of(organ), shapes.get(organ.name)
-        if side is None or shape is None:
-            continue
-        middles = [shapes[name].landmark[0] for name in ("Brainstem", "SpinalCord") if name in shapes]
-        middle = body.middle_l(shape)
-        middles += [] if middle is None else [middle]
-        if middles and (shape.centre[0] > np.median(middles)) != (side == "left"):
-            other = "right" if side == "left" else "left"
-            wrong[organ.name] = (
-                f"{readable(organ.name)} lies in the {other} half of the patient: left and "
-                "right may be swapped, or it is another organ."
-            )
-    return wrong
 
 
 def position_checks(shapes: dict[str, Shape]) -> list[tuple[str, str]]:

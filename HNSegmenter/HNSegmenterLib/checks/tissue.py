@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
@@ -57,12 +58,28 @@ class Body:
                 ends.append((heights.min(), heights.max()))
         return np.isin(parts, kept)
 
-    def outside_share(self, shape: Shape) -> float:
-        """Share of the organ's sampled voxels outside the body; 0.0 if none was sampled."""
+    @cached_property
+    def with_cavities(self) -> np.ndarray:
+        """Samples (bool [k, j, i]) of the body and of all that its tissue surrounds in one plane across an axis of the
+        image: throat, windpipe and lungs too, which air reaches from outside."""
+        filled = self.inside.copy()
+        for axis in range(3):
+            for plane, tissue in zip(np.moveaxis(filled, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
+                if tissue.any():
+                    image = sitk.GetImageFromArray(np.ascontiguousarray(tissue, np.uint8))
+                    plane[sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image)) != 0] = True
+        return filled
+
+    def outside_share(self, shape: Shape, cavities: bool = False) -> float:
+        """Share of the organ's sampled voxels outside the body; 0.0 if none was sampled.
+
+        cavities: those open to the air count as the body, too.
+        """
         starts = [-part.start % step for part, step in zip(shape.box, self.steps, strict=True)]
         mask = shape.mask[tuple(slice(start, None, step) for start, step in zip(starts, self.steps, strict=True))]
         firsts = [(part.start + start) // step for part, start, step in zip(shape.box, starts, self.steps, strict=True)]
-        inside = self.inside[tuple(slice(first, first + size) for first, size in zip(firsts, mask.shape, strict=True))]
+        body = self.with_cavities if cavities else self.inside
+        inside = body[tuple(slice(first, first + size) for first, size in zip(firsts, mask.shape, strict=True))]
         voxels = np.count_nonzero(mask)
         return np.count_nonzero(mask & ~inside) / voxels if voxels else 0.0
 
@@ -120,11 +137,20 @@ class Body:
     def middle_l(self, shape: Shape) -> float | None:
         """Middle of the body along L (mm) on the organ's slices, None without a body there."""
         first, last = shape.box[0].start // self.steps[0], (shape.box[0].stop - 1) // self.steps[0]
-        kji = np.argwhere(self.inside[first : last + 1])
-        if not len(kji):
-            return None
-        points = patient_points(self._ct, (kji + [first, 0, 0]) * self.steps)
-        return float((points[:, 0].min() + points[:, 0].max()) / 2)
+        right, left = self._sides_l[first : last + 1].T
+        return float((right.min() + left.max()) / 2) if np.isfinite(right).any() else None
+
+    @cached_property
+    def _sides_l(self) -> np.ndarray:
+        """(slices, 2) lowest and highest L (mm) of the body on each of its sampled slices k; infinite without one."""
+        sides = np.full((len(self.inside), 2), (np.inf, -np.inf))
+        for k, plane in enumerate(self.inside):
+            ji = np.argwhere(plane)
+            if len(ji):
+                kji = np.column_stack([np.full(len(ji), k), ji])
+                l_mm = patient_points(self._ct, kji * self.steps)[:, 0]
+                sides[k] = l_mm.min(), l_mm.max()
+        return sides
 
 
 def _connected(mask: np.ndarray) -> np.ndarray:

@@ -41,6 +41,12 @@ def test_one_sound_organ_of_the_head_makes_a_scan_likely():
     )
 
 
+def test_where_another_models_organs_were_found_a_head_is_not_asked_for():
+    lost = [organ(name, NOT_FOUND) for name in TELLING]
+    assert unlikely([organ("Femur_L"), organ("SpinalCord"), *lost], []) == ""
+    assert unlikely([organ("Femur_L", NOT_FOUND), organ("SpinalCord"), *lost], [])
+
+
 def test_a_scan_that_looks_turned_is_held_whatever_was_found():
     said = LOOKS + "upside down: send it again."
     assert unlikely([organ(name) for name in TELLING], ["3 slices are missing.", said]) == said
