@@ -64,7 +64,7 @@ def _head(entries: list[Entry], about: About) -> str:
     count = counts(entries)
     odd = sum(bool(entry.remarks) for entry in entries if entry.state == DONE)
     waiting = f", {count[WAITING]} not yet" if count[WAITING] else ""
-    models = sorted({_model(entry) for entry in entries if entry.result})
+    models = sorted({_model(model) for entry in entries if entry.result for model in entry.result.models})
     return (
         f"<h1>{count[DONE]} contoured, {count[FAILED]} failed{waiting}</h1>\n"
         f'<p class="review">{_text(REVIEW)}.</p>\n'
@@ -76,9 +76,7 @@ def _head(entries: list[Entry], about: About) -> str:
     )
 
 
-def _model(entry: Entry) -> str:
-    assert entry.result is not None
-    model = entry.result.model
+def _model(model: dict) -> str:
     return f"{model.get('name', '?')} {model.get('version', '')} {str(model.get('digest', ''))[:19]}"
 
 

@@ -39,16 +39,21 @@ def _lines(entry: Entry) -> Iterator[dict]:
     if entry.result is None:
         yield line
         return
-    kept, model = entry.result.input[RECORD], entry.result.model
+    kept = entry.result.input[RECORD]
     line |= {
         "sop_digest": kept.get("sop_digest", ""),
-        "model": model.get("name", ""),
-        "model_version": model.get("version", ""),
-        "model_digest": kept.get("model", ""),
         "warnings": " ".join(entry.result.warnings),
     }
     for organ in entry.result.organs:
-        yield line | _of(organ, kept.get("hu", {}).get(organ.name, {}))
+        yield line | _drawn_by(organ.model or entry.result.model) | _of(organ, kept.get("hu", {}).get(organ.name, {}))
+
+
+def _drawn_by(model: dict) -> dict:
+    return {
+        "model": model.get("name", ""),
+        "model_version": model.get("version", ""),
+        "model_digest": model.get("digest", ""),
+    }
 
 
 def _of(organ: Organ, hu: dict) -> dict:
