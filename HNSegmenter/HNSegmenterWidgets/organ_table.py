@@ -29,6 +29,8 @@ class OrganTable:
         header = self._table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(LOOK_AT, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(SAVE, qt.QHeaderView.Fixed)  # a model's name over all columns does not count
+        header.resizeSection(SAVE, header.sectionSizeHint(SAVE))
         self._table.verticalHeader().setVisible(False)
         self._table.setVerticalScrollMode(qt.QAbstractItemView.ScrollPerPixel)
         header.connect(
@@ -65,6 +67,9 @@ class OrganTable:
     def fit(self) -> None:
         """As high as the rows that are shown, which wrap."""
         self._table.resizeRowsToContents()
+        for number, row in enumerate(self._rows):
+            if isinstance(row, str):  # as if it had to fit into the first column
+                self._table.setRowHeight(number, self._table.verticalHeader().minimumSectionSize)
         rows = sum(self._table.rowHeight(number) for number in self._shown())
         self._table.setFixedHeight(
             min(rows + self._table.horizontalHeader().height + 2 * self._table.frameWidth, HIGHEST)
