@@ -1,6 +1,5 @@
 """nnU-Nets for all tests of the import."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,13 +10,11 @@ from tiny import DATASET, PLAIN_PLANS, train
 @pytest.fixture(scope="session", autouse=True)
 def paths(tmp_path_factory):
     """nnU-Net reads its folders from the environment."""
-    before = dict(os.environ)
-    for name in ("raw", "preprocessed", "results"):
-        os.environ[f"nnUNet_{name}"] = str(tmp_path_factory.mktemp(name))
-    os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 - nnU-Net spells it so
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("raw", "preprocessed", "results"):
+            patch.setenv(f"nnUNet_{name}", str(tmp_path_factory.mktemp(name)))
+        patch.setenv("nnUNet_compile", "f")
+        yield
 
 
 @pytest.fixture(scope="session")
