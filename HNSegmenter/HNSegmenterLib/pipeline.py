@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class Inspected:
     the folder in which the other files are complete."""
 
     image: sitk.Image
-    labelmaps: dict[str, sitk.Image]
+    labelmaps: Mapping[str, sitk.Image]
     result: Result
     folder: Path
 
@@ -66,6 +66,7 @@ def segment(
     *,
     series_uid: str | None = None,
     names: NameTable | None = None,
+    shown: Sequence[str] = (),
     overwrite: bool = False,
     emit: Emit = ignore,
     cancel: CancelToken | None = None,
@@ -75,7 +76,7 @@ def segment(
     """Segment a DICOM folder or a NIfTI file into the folder out.
 
     inventory: what the DICOM folder holds, where it was searched before. inspect: is shown image, labelmaps and result
-    before they go, and may add to the result.
+    before they go, and may add to the result. shown: the organs that overview.png shows, see draw_overview.
     out gets all of its files at the end or, on any failure, none. Raises WrongUsage (out cannot be used),
     UnusableInput, RuntimeFault or EngineFault, Cancelled, HNSegmenterError (disk full, say).
     """
@@ -97,7 +98,7 @@ def segment(
             emit(Event("warning", message=sentence))
         job.enter(State.WRITING)
         with staging(out, job.id, "results") as staged:
-            _write(staged, folder, image, labelmaps, result, whole, ct, names, job)
+            _write(staged, folder, image, labelmaps, result, whole, ct, names, shown, job)
             job.cancel.raise_if_cancelled()
             result.timings_s["job"] = job.timings()
             result.runtime |= {"where": runtime.name, "why": runtime.describe()}
@@ -199,12 +200,13 @@ def _read_image(path: Path) -> sitk.Image:
         ) from error
 
 
-def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dict[str, sitk.Image]:
+def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> Mapping[str, sitk.Image]:
     import SimpleITK as sitk
 
     from .grids import same_grid
+    from .labelmaps import Labelmaps
 
-    labelmaps = {}
+    labelmaps = Labelmaps(image)
     for organ in result.organs:
         if not organ.found:
             continue
@@ -219,8 +221,7 @@ def _read_labelmaps(folder: JobFolder, result: Result, image: sitk.Image) -> dic
             raise RuntimeFault(
                 f"The labelmap of {organ.name} is not one of zeros and ones with an organ in it: {NOT_KEPT}"
             )
-        labelmap.CopyInformation(image)  # NIfTI keeps float32: the CT's own geometry is exact
-        labelmaps[organ.name] = labelmap
+        labelmaps.keep(organ.name, labelmap)  # on the CT's own geometry, which is exact: NIfTI keeps float32
     return labelmaps
 
 
@@ -233,7 +234,7 @@ def is_binary(labelmap: sitk.Image) -> bool:
     return int(sitk.GetArrayViewFromImage(labelmap).max()) == 1
 
 
-def _check(image: sitk.Image, labelmaps: dict[str, sitk.Image], result: Result, ct: PlanningCT | None) -> list[str]:
+def _check(image: sitk.Image, labelmaps: Mapping[str, sitk.Image], result: Result, ct: PlanningCT | None) -> list[str]:
     """Completes the result; returns what the checks say of the whole scan, which comes first of all warnings."""
     from .checks import run_checks
 
@@ -249,14 +250,15 @@ def _write(
     staged: Path,
     folder: JobFolder,
     image: sitk.Image,
-    labelmaps: dict[str, sitk.Image],
+    labelmaps: Mapping[str, sitk.Image],
     result: Result,
     whole: list[str],
     ct: PlanningCT | None,
     names: NameTable | None,
+    shown: Sequence[str],
     job: Job,
 ) -> None:
-    from .overview import draw_overview
+    from .overview import draw_overview, unknown
 
     (staged / SEGMENTATIONS).mkdir()
     for organ in result.organs:
@@ -272,7 +274,9 @@ def _write(
         result.warnings += [warning for warning in report.warnings if warning not in result.warnings]
     job.cancel.raise_if_cancelled()
     job.emit(Event("progress", "overview", 0.6))
-    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, _together(result.models), whole)
+    draw_overview(image, labelmaps, result.organs, staged / OVERVIEW, _together(result.models), whole, shown)
+    if absent := unknown(result.organs, shown):
+        result.warnings.append(f"The overview cannot show what was not to be drawn: {', '.join(absent)}.")
 
 
 def _together(models: list[dict]) -> dict:

@@ -6,6 +6,7 @@ says "look here", its absence says nothing about the contour's quality.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -39,7 +40,7 @@ ALONG = {"L": "from left to right", "P": "from front to back", "S": "from head t
 Findings = dict[str, list[str]]
 
 
-def run_checks(ct_image: sitk.Image, labelmaps: dict[str, sitk.Image], organs: list[Organ]) -> Findings:
+def run_checks(ct_image: sitk.Image, labelmaps: Mapping[str, sitk.Image], organs: list[Organ]) -> Findings:
     """Organ name -> sentences (an empty list where nothing is odd);
     "" -> sentences on the whole scan, the gravest first.
 

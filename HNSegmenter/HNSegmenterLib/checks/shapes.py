@@ -6,7 +6,7 @@ direction. Arrays are [k, j, i] as SimpleITK gives them. Everything but the box 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class Shape:
         return self.bottom if self.name == CORD else self.centre
 
 
-def measured(labelmaps: dict[str, sitk.Image], organs: Sequence[Organ]) -> dict[str, Shape]:
+def measured(labelmaps: Mapping[str, sitk.Image], organs: Sequence[Organ]) -> dict[str, Shape]:
     """Of each of these organs whose labelmap is there and not empty, its shape."""
     shapes = {organ.name: measure(organ.name, labelmaps[organ.name]) for organ in organs if organ.name in labelmaps}
     return {name: shape for name, shape in shapes.items() if shape is not None}

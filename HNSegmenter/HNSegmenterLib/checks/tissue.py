@@ -67,7 +67,7 @@ class Body:
             for plane, tissue in zip(np.moveaxis(filled, axis, 0), np.moveaxis(self.tissue, axis, 0), strict=True):
                 if tissue.any():
                     image = sitk.GetImageFromArray(np.ascontiguousarray(tissue, np.uint8))
-                    plane[sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image)) != 0] = True
+                    plane[sitk.GetArrayFromImage(sitk.BinaryFillhole(image)) != 0] = True
         return filled
 
     def outside_share(self, shape: Shape, cavities: bool = False) -> float:

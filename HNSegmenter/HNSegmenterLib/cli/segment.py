@@ -22,6 +22,12 @@ def add_parser(sub) -> None:
     parser.add_argument(
         "--names", type=Path, metavar="FILE", help="table of the clinic's own structure names (JSON or CSV)"
     )
+    parser.add_argument(
+        "--overview",
+        metavar="ORGAN,ORGAN",
+        help="organs that overview.png shows, or all (default: all; of more than 12, those that the checks remark on "
+        "first)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results in OUT")
     add_runtime_options(parser)
 
@@ -75,6 +81,7 @@ def run(args, ui) -> int:
         runtime,
         series_uid=args.series,
         names=read_names(args.names),
+        shown=_shown(args.overview),
         overwrite=args.overwrite,
         emit=ui.emit,
         cancel=args.cancel,
@@ -104,6 +111,10 @@ def show(outcome, ui) -> None:
         ui.say(str(path.absolute()))
     ui.say(REVIEW)
     ui.result({"output": str(outcome.out.absolute()), **result.to_dict()})
+
+
+def _shown(text: str | None) -> list[str]:
+    return [name for part in (text or "").split(",") if (name := part.strip())]
 
 
 def read_names(path: Path | None):

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..errors import WrongUsage
 
 LONGEST_ROI_NAME = 64  # ROI Name is of VR LO, PS3.5 6.2
+SAFE_ROI_NAME = 16  # TG-263 (AAPM, 2018) keeps its names so short because planning systems cut longer ones
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class NameTable:
         return next((organ for organ, own in self.own_names.items() if own == roi_name), roi_name)
 
     def check_against(self, organs: Iterable[str]) -> list[str]:
-        """Sentences on entries that no organ uses. Raises WrongUsage if two of the organs would share a name."""
+        """Sentences on entries that no organ uses, and on names that planning systems may cut. Raises WrongUsage if two
+        of the organs would share a name."""
         organs = list(organs)
         users: dict[str, str] = {}
         for organ in organs:
@@ -71,12 +73,17 @@ class NameTable:
                 raise WrongUsage(
                     f"With this name table both {other} and {organ} are called {own!r}: choose another name."
                 )
-        unused = sorted(set(self.own_names) - set(organs))
-        return (
-            [f"The name table has entries for organs that this model does not know: {', '.join(unused)}."]
-            if unused
-            else []
-        )
+        sentences = []
+        if unused := sorted(set(self.own_names) - set(organs)):
+            sentences.append(
+                f"The name table has entries for organs that this model does not know: {', '.join(unused)}."
+            )
+        if long := [own for own in map(self.own_name, organs) if len(own) > SAFE_ROI_NAME]:
+            sentences.append(
+                f"Some planning systems cut names of structures after {SAFE_ROI_NAME} characters; longer here: "
+                f"{', '.join(long)}. Give shorter ones with a name table (--names)."
+            )
+        return sentences
 
 
 def check_roi_name(name: object, what: str) -> None:
