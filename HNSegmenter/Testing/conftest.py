@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -78,7 +79,10 @@ def two_organ_image(our_image, tmp_path_factory) -> str:
     client = _docker_client()
     context = tmp_path_factory.mktemp("two_organs")
     shutil.copytree(ROOT / "training" / "fixtures" / "two_organs", context / "model")
-    (context / "Dockerfile").write_text(f"FROM {our_image}\nCOPY model/ /app/hn_network/model/\n")
+    digest = "sha256:" + hashlib.sha256((context / "model" / "SHA256SUMS").read_bytes()).hexdigest()
+    (context / "Dockerfile").write_text(
+        f"FROM {our_image}\nCOPY model/ /app/hn_network/model/\nLABEL org.hnsegmenter.model.digest={digest}\n"
+    )
     client.images.build(path=str(context), tag="hn-segmenter-two-organs:test", rm=True)
     client.close()
     return "hn-segmenter-two-organs:test"
