@@ -45,7 +45,8 @@ class Batch:
 
     def __init__(self, root: Path, out: Path, *options: object, **environment: str):
         command = [sys.executable, "-m", "HNSegmenterLib", "batch", str(root), "-o", str(out), "--json"]
-        command += ["--model", str(QUICK_MODEL), *map(str, options)]
+        model = [] if "--model" in options else ["--model", str(QUICK_MODEL)]
+        command += [*model, *map(str, options)]
         self.out = out
         self.events: list[dict] = []
         self.process = subprocess.Popen(
