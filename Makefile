@@ -41,7 +41,7 @@ test-slicer-core: $(SLICER_CORE:%=%/.test)
 	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/scene -n $(SIDE_BY_SIDE) || exit 1; done
 
 test-training: $(TRAINING)/.test
-	$(TRAINING)/bin/python -m pytest -c training/pyproject.toml training/tests
+	OMP_NUM_THREADS=1 $(TRAINING)/bin/python -m pytest -c training/pyproject.toml training/tests -n $(SIDE_BY_SIDE)
 
 benchmark: $(VENV)/.test
 	$(BIN)/hn-segmenter benchmark

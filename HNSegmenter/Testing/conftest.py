@@ -18,16 +18,43 @@ from Testing.machine import DATA, ROOT, require
 ON_THE_ENGINE = re.compile(r"mark\.docker|\bour_image\b|two_organ_image|runtimes\.docker\.fixtures")
 """Files with one of these share the one Docker engine, and look at what is left on it."""
 
+TESTS = "HNSegmenter/Testing"
+LONGEST = [
+    "engine",
+    f"{TESTS}/service/worker/test_serve.py",
+    f"{TESTS}/service/test_whole_way.py",
+    f"{TESTS}/service/worker/test_crowd.py",
+    f"{TESTS}/service/worker/test_interrupted.py",
+    f"{TESTS}/batch/test_interrupted.py",
+    f"{TESTS}/service/worker/test_delivery.py",
+    f"{TESTS}/evaluation/test_varied.py",
+    f"{TESTS}/service/collecting/test_circle.py",
+    f"{TESTS}/container/test_cuts.py",
+]
+"""Sides of a minute and more, the longest first."""
+
 
 def pytest_xdist_make_scheduler(config, log):
     """Side by side (pytest -n): a file's tests stay together, and all files of the engine are one after the other."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # by the number of tests, which would leave the longest for the end
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return side(nodeid.partition("::")[0])
 
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first: a process that begins it last would end alone."""
+
+    def rank(item) -> int:
+        where = side(item.nodeid.partition("::")[0])
+        return LONGEST.index(where) if where in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""python -m hn_training train | adapt | ceiling | average | evaluate | tune |
+"""python -m hn_training train | adapt | curve | ceiling | average | evaluate | tune |
 export | unpack | picture | limits | eyes | structures | import-nnunet."""
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ def main() -> int:
     )
     command.add_argument("--folds", type=int, default=0, help="cross-validate first: 5 is usual; 0 doesn't")
     command.add_argument("--data", help="what it was trained on, for model.json")
+    command.add_argument("--name", help="of the adapted model (default: the name before, and -adapted)")
+    command.add_argument("--version", help="of the adapted model (default: the day, as 2026.11.27)")
+    command = add(sub, curve, "how much a few patients' contours teach: scores after so many, and after more")
+    command.set_defaults(config=Path("adapt.toml"))
+    command.add_argument("model", type=Path, help="model folder to start from")
+    command.add_argument("--out", type=Path, required=True, help="folder for all that is made; goes on after a stop")
+    command.add_argument("--folds", type=int, default=5, help="each patient is scored by those that learn without him")
+    command.add_argument("--counts", type=int, nargs="+", required=True, help="of patients who teach, such as 2 4 8")
     command = add(sub, ceiling, "what the better contours themselves would score as fine as a network predicts")
     command.set_defaults(config=Path("adapt.toml"))
     command.add_argument("model", type=Path, help="model folder, for its grid")
@@ -113,7 +121,14 @@ def adapt(args) -> int:
     from .adapt import settings, whole
 
     data = args.data or "the data of the model before, then a few patients with better contours"
-    print(whole.adapt(args.model, settings.load(args.config), args.out, args.folds, data))
+    print(whole.adapt(args.model, settings.load(args.config), args.out, args.folds, data, args.name, args.version))
+    return 0
+
+
+def curve(args) -> int:
+    from .adapt import curve, settings
+
+    print(curve.curve(args.model, settings.load(args.config), args.out, args.folds, args.counts))
     return 0
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hn_training import config, grid
 from hn_training.__main__ import main
-from hn_training.adapt import ceiling, hands, measures, prepare, run, settings, whole
+from hn_training.adapt import ceiling, curve, hands, measures, prepare, run, settings, whole
 from hn_training.data import patients
 from hn_training.fitting import loop
 from hn_training.packing import export
@@ -248,7 +248,7 @@ def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(
     table = (out / "report.md").read_text()
     assert table.startswith("# Agreement with a") and "| Brainstem |" in table and "case_3" in table
     adapted = json.loads((out / "model" / "model.json").read_text())
-    assert adapted["name"] == "hn-densevnet" and set(adapted["trained"]["thresholds"]) == {"Brainstem"}
+    assert adapted["name"] == "hn-densevnet-adapted" and set(adapted["trained"]["thresholds"]) == {"Brainstem"}
     assert [
         organ["name"]
         for organ in json.loads((out / "model" / "organs.json").read_text())["organs"]
@@ -377,3 +377,49 @@ def test_a_collection_brings_its_settings_along(tmp_path, monkeypatch):
     assert (found.folder, found.index) == ("better/patients", "better/index.json")
     (tmp_path / "patients").mkdir()
     assert settings.load(tmp_path / "better" / "adapt.toml").patients.folder == "patients"
+
+
+def test_an_adapted_model_can_be_added_beside_the_one_it_came_from(chosen, model, tmp_path, monkeypatch, capsys):
+    """Neither name nor version are the old one's, and it can be adapted once more."""
+    write_toml(chosen, tmp_path / "adapt.toml")
+    words = ["--config", str(tmp_path / "adapt.toml")]
+
+    def adapted(start, *more):
+        monkeypatch.setattr(
+            "sys.argv", ["hn-training", "adapt", str(start), "--out", str(tmp_path / "a"), *words, *more]
+        )
+        assert main() == 0
+        return json.loads((tmp_path / "a" / "model" / "model.json").read_text())
+
+    first = adapted(model)
+    assert first["name"] == "hn-densevnet-adapted" and len(first["version"].split(".")) == 3
+    assert first["version"] != export.VERSION and first["trained"]["network"] == "densevnet"
+    again = adapted(model, "--name", "our-clinic", "--version", "2")
+    assert (again["name"], again["version"]) == ("our-clinic", "2")
+    assert settings.training_config(chosen, tmp_path / "a" / "model", tmp_path).network.name == "densevnet"
+    monkeypatch.setattr("sys.argv", ["hn-training", "adapt", str(model), "--out", str(tmp_path / "b"), *words,
+                                     "--name", "our clinic"])  # fmt: skip
+    assert main() == 2 and "--name 'our clinic'" in capsys.readouterr().err
+    assert not (tmp_path / "b" / "final").exists(), "said before hours of training"
+
+
+def test_the_learning_curve_scores_every_patient_after_fewer_and_after_more(chosen, model, tmp_path, monkeypatch):
+    taught = {}
+    patches = whole.Adaptation.patches
+    monkeypatch.setattr(
+        whole.Adaptation,
+        "patches",
+        lambda self, names, config: taught.setdefault(len(taught), list(names)) and patches(self, names, config),
+    )
+    table = curve.curve(model, chosen, tmp_path / "out", 2, [1, 2])
+    compared = json.loads((tmp_path / "out" / "curve.json").read_text())
+    names = {f"case_{n}" for n in range(1, 5)}
+    assert set(compared["before"]) == set(compared["after"]["1"]) == set(compared["after"]["2"]) == names
+    (_, *runs) = taught.values()  # the first measures the norms
+    assert [len(one) for one in runs] == [1, 2, 1, 2] and set(runs[0]) < set(runs[1])
+    for number in (1, 2):
+        tested = set(json.loads((tmp_path / "out" / f"fold_{number}_of_2" / "scores.json").read_text()))
+        assert len(tested) == 2 and tested.isdisjoint(runs[2 * number - 1])
+    assert "| Brainstem | 4 |" in table.read_text() and "2 taught" in table.read_text()
+    with pytest.raises(config.ConfigError, match="from 1 to 2 can teach"):
+        curve.curve(model, chosen, tmp_path / "other", 2, [3])

@@ -161,6 +161,7 @@ def _rois(
     warn: Callable[[str], None],
 ) -> list[Roi]:
     by_name = {organ.name: organ for organ in organs}
+    only = model if len(models_of(model, organs)) < 2 else None  # of several, which drew what is no organ is not known
     pairing = pair(dataset)
     for sentence in pairing.remarks():
         warn(sentence)
@@ -170,15 +171,16 @@ def _rois(
         name = options.names.organ_of(drawn.name)
         organ = by_name.get(name)
         algorithm = options.algorithms.get(name, AUTOMATIC if organ is not None else MANUAL)
+        drew = (organ.model if organ is not None else None) or only
         roi = Roi(
             name=options.names.own_name(name),
             organ=organ,
             contours=placer.place(name, drawn.contours),
             algorithm=algorithm,
             interpreted_type=options.types.get(name) or interpreted_type(name),
-            description=roi_description(organ, algorithm, model),
-            generation=generation_description(organ, algorithm, model),
-            model=None if algorithm == MANUAL else (organ.model if organ is not None else None) or model,
+            description=roi_description(organ, algorithm, drew),
+            generation=generation_description(organ, algorithm, drew),
+            model=None if algorithm == MANUAL else drew,
             color=drawn.color,
         )
         check_roi_name(roi.name, "an ROI's name")

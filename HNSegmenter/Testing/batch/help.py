@@ -45,6 +45,7 @@ class Batch:
 
     def __init__(self, root: Path, out: Path, *options: object, **environment: str):
         command = [sys.executable, "-m", "HNSegmenterLib", "batch", str(root), "-o", str(out), "--json"]
+        command += ["--runtime", "local"]  # other tests make images of the very model while this one runs
         model = [] if "--model" in options else ["--model", str(QUICK_MODEL)]
         command += [*model, *map(str, options)]
         self.out = out

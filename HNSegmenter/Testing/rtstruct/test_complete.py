@@ -324,3 +324,18 @@ def test_no_value_of_the_patient_reaches_a_log(tmp_path, caplog, recwarn, capfd)
     assert "UNIQUENAME" in str(dataset.PatientName)
     said = [str(warning.message) for warning in recwarn] + [caplog.text, *capfd.readouterr()]
     assert not any("UNIQUE" in text for text in said)
+
+
+def test_of_several_models_none_is_said_to_have_drawn_what_is_no_organ(ct, rois):
+    """A target may have been made of either's organ."""
+    other = {"name": "other", "version": "2", "digest": "sha256:" + "8" * 64}
+    drawn = organs()
+    drawn[1].model = other
+    target = Roi("GTVp", None, rois[1].contours)
+    options = Options(algorithms={"GTVp": "SEMIAUTOMATIC"})
+    for of, said in ((organs(), "Drawn by hn-densevnet 0.1.0"), (drawn, "Drawn by an automatic method")):
+        dataset = complete(build(ct, [*rois[:2], target]), ct, dict(MODEL), of, options, print)
+        *_, item = dataset.StructureSetROISequence
+        assert item.ROIName == "GTVp" and f"{said}, then edited by hand." in item.ROIDescription
+        assert ("ROIDerivationAlgorithmIdentificationSequence" in item) == (of is not drawn)
+        assert ("ROIGenerationDescription" in item) == (of is not drawn)

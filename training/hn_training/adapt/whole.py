@@ -7,6 +7,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from ..config import Config, ConfigError
@@ -19,6 +20,7 @@ from . import hands, measures, prepare, report, run
 from .settings import Settings, training_config
 
 START, BLENDED, BEGUN, SCORES, BEFORE = "start.pt", "blended.pt", "adapt.json", "scores.json", "before.json"
+ADAPTED = "-adapted"
 FEWEST = 3
 """Patients from which one is set aside for early stopping."""
 
@@ -120,13 +122,28 @@ def begin(out: Path, settings: Settings, model: Path, folds: int) -> None:
         )
 
 
-def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> Path:
+def title(model: Path, name: str | None, version: str | None) -> export.Title:
+    """Of the adapted model: another name than the one before, and the day, so that both can be added beside it."""
+    before = json.loads((model / "model.json").read_text(encoding="utf-8"))["name"]
+    return export.Title(name or before.removesuffix(ADAPTED) + ADAPTED, version or f"{date.today():%Y.%m.%d}")
+
+
+def adapt(
+    model: Path,
+    settings: Settings,
+    out: Path,
+    folds: int,
+    data: str,
+    name: str | None = None,
+    version: str | None = None,
+) -> Path:
     """Adapts, from where it was stopped if it was; gives the adapted model's folder. The report lies beside it.
 
-    data: a word for model.json on what the model was trained on.
+    data: a word for model.json on what the model was trained on; name, version: see `title`.
         Raises ConfigError for settings, patients or a model that cannot be used.
     """
     whole = Adaptation(model, settings, out, folds)
+    called = title(model, name, version)
     cases, scores, steps = whole.ordered(), {}, []
     for number in range(folds):
         name, test = f"fold_{number + 1}", cases[number::folds]
@@ -141,7 +158,7 @@ def adapt(model: Path, settings: Settings, out: Path, folds: int, data: str) -> 
     old = whole.scores(whole.start, [case for case in cases if case.name in pooled(scores.values())], out / BEFORE)
     alone = crossed({name: {patient: old[patient] for patient in part} for name, part in scores.items()})
     compared = {"before": measures.at(old, {}), "thresholds alone": alone, "after": crossed(scores)} | whole.others()
-    export.export(out / "final" / BLENDED, out / "model", data, thresholds)
+    export.export(out / "final" / BLENDED, out / "model", data, thresholds, called)
     report.write(out, report.Report(compared, thresholds, steps, cases[0].first, bool(folds)))
     return out / "model"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from onnxsim import simplify
 from torch import nn
 
 from .. import grid
-from ..config import ORGANS, Config, from_dict
+from ..config import ORGANS, Config, ConfigError, from_dict
 from ..networks.by_name import build
 from ..networks.densevnet import SIZE_MULTIPLE
 from .model_folder import COLORS, CONTRACT, concept, write_json, write_sums
@@ -33,6 +35,26 @@ CODES = {
     "Eye": ("79652003", "Eyeball"),
 }
 SIDES = {"L": ("7771000", "Left"), "R": ("24028007", "Right")}
+
+
+NAMES = {
+    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+    "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,31}"),
+}
+"""What can name a model's folder, as `hn-segmenter model add` has it."""
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a model is known by: no two models of one computer have the same. Raises ConfigError for what can't be."""
+
+    name: str
+    version: str
+
+    def __post_init__(self) -> None:
+        for key, pattern in NAMES.items():
+            if not pattern.fullmatch(getattr(self, key)):
+                raise ConfigError(f"--{key} {getattr(self, key)!r}: write letters, digits, dots, - and _, no spaces.")
 
 
 class WithSoftmax(nn.Module):
@@ -125,13 +147,13 @@ def organs(config: Config) -> dict:
     return {"organs": entries}
 
 
-def description(config: Config, history: dict, data: str, thresholds: dict[str, float]) -> dict:
+def description(title: Title, config: Config, history: dict, data: str, thresholds: dict[str, float]) -> dict:
     """model.json: what the network expects, and how and on what `data` it was trained."""
     low, high = grid.WINDOW_HU
     return {
         "contract": CONTRACT,
-        "name": f"hn-{config.network.name}",
-        "version": VERSION,
+        "name": title.name,
+        "version": title.version,
         "precision": "float32",
         "preprocessing": {
             "axes": "LPS",
@@ -145,6 +167,7 @@ def description(config: Config, history: dict, data: str, thresholds: dict[str, 
             "overlap": 0.25,
         },
         "trained": {
+            "network": config.network.name,
             "data": data,
             "seed": config.optimise.seed,
             **history,
@@ -154,18 +177,22 @@ def description(config: Config, history: dict, data: str, thresholds: dict[str, 
     }
 
 
-def export(checkpoint: Path, folder: Path, data: str, thresholds: dict[str, float] | None = None) -> None:
+def export(
+    checkpoint: Path, folder: Path, data: str, thresholds: dict[str, float] | None = None, title: Title | None = None
+) -> None:
     """Write the model folder, with `data` as a word on what it was trained on.
 
+    title: by default the network's, in the version that the project ships.
     thresholds: of the probability of an organ, if not 0.5; they go into the graph. SHA256SUMS comes
     last, so that a half-written folder is refused by its sums.
     """
     network, config, history = load_average(checkpoint)
+    title = title or Title(f"hn-{config.network.name}", VERSION)
     apply_thresholds(network, thresholds or {})
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "network.onnx.part"
     to_onnx(network, partial)
     partial.replace(folder / "network.onnx")
     write_json(folder / "organs.json", organs(config))
-    write_json(folder / "model.json", description(config, history, data, thresholds or {}))
+    write_json(folder / "model.json", description(title, config, history, data, thresholds or {}))
     write_sums(folder)
