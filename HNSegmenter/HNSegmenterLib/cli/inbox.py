@@ -118,9 +118,21 @@ def _whole(row: dict) -> str:
         "Patient": f"{row['patient_name']} ({row['patient_id']})",
         "Study": " ".join(filter(None, [row["study_date"], row["description"]])),
         "State": f"{row['state']}, received {_received(row)}",
+        "Drawn by": _drawn_by(row["organs"]),
         "Remarks": _remarks(row),
     }
     return "\n".join([*(f"{name:<9}{text}" for name, text in lines.items() if text), ""])
+
+
+def _drawn_by(organs: list[dict]) -> str:
+    """The model; of several, each with the organs that it drew."""
+    drew: dict[str, list[str]] = {}
+    for organ in organs:
+        if organ.get("found") and organ.get("model"):
+            drew.setdefault(organ["model"], []).append(organ["name"])
+    if len(drew) < 2:
+        return "".join(drew)
+    return "; ".join(f"{model}: {', '.join(names)}" for model, names in drew.items())
 
 
 def _fetch(args, ui, settings) -> int:

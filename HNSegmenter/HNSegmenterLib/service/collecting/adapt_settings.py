@@ -45,7 +45,7 @@ device = "cpu"
 checkpoint_s = 120
 
 [stop]
-# Nobody is set aside for early stopping: of so few patients, each is worth more as a lesson. --folds chooses thresholds.
+# Nobody is set aside for early stopping: of so few patients each is worth more as a lesson. --folds finds thresholds.
 one_in = 0
 look_every = 125
 patience = 5

@@ -54,7 +54,12 @@ def test_every_series_of_the_list_can_be_typed_as_it_is_shown(own_node, rest, wa
         patient={"PatientName": "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "SpecificCharacterSet": "ISO_IR 100"},
     )
     held.attach_job(
-        state="held", reason="The scan looks upside down, its head where the feet should be: send it again."
+        state="held",
+        reason="The scan looks upside down, its head where the feet should be: send it again.",
+        organs=[
+            {"name": name, "found": found, "model": model}
+            for name, found, model in (("Brain", True, "a 1"), ("Larynx", True, "b 2"), ("Lips", False, "b 2"))
+        ],
     )
     for number in range(17):  # so that two ids begin with the same digit
         (path,) = write_ct_series(tmp_path / f"one{number}", head_phantom((1, 16, 16)))
@@ -70,6 +75,7 @@ def test_every_series_of_the_list_can_be_typed_as_it_is_shown(own_node, rest, wa
         assert row["state"] in line
     long = command_line("inbox", "list", "--long", *options).stdout
     assert all(text in long for text in (held.series, held.uid, "MÜLLER-LÜDENSCHEIDT^Hans-Jürgen", "send it again."))
+    assert "Drawn by a 1: Brain; b 2: Larynx\n" in long
     shown = next(line.split()[0] for row, line in zip(rows, lines, strict=False) if row["series"] == waiting.series)
     said = command_line("inbox", "fetch", shown.upper(), "--out", tmp_path / "out", *options)
     assert said.returncode == 0 and (tmp_path / "out" / "ct").is_dir(), said.stderr
