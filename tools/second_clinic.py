@@ -4,7 +4,7 @@
     cd training && python -m hn_training adapt MODEL --config DATA/adapt.toml --out ADAPTED --folds 2
 
 The rule: the cord is the canal (grown by 4 mm, a voxel of these CTs, in its slices, where no other organ is), and the
-brainstem ends 10 mm lower (what was cord there becomes brainstem). The patients are those, by number, whose brainstem
+brainstem ends 20 mm lower (what is canal there becomes brainstem). The patients are those, by number, whose brainstem
 and cord are seen on nine slices in ten (OPENKBP/index.json).
 """
 
@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from HNSegmenterLib.service.collecting.adapt_settings import adapt_toml
 
 BRAINSTEM, CORD, KEPT = 1, 2, {"Brainstem": 1, "SpinalCord": 2, "Parotid_L": 3, "Parotid_R": 4}
-GROWN_MM, LOWER_MM = 4.0, 10.0
+GROWN_MM, LOWER_MM = 4.0, 20.0
 ENOUGH_CONTEXT = 0.9
 NEVER = {"train/pt_36"}  # the same scan as one that is held back
 HAND = "rule"
@@ -31,15 +31,14 @@ def by_the_rule(label: sitk.Image) -> sitk.Image:
     """Values of KEPT, on the same grid. Slices are ordered from the feet up, as OpenKBP's are."""
     values = sitk.GetArrayFromImage(label)
     values[values > max(KEPT.values())] = 0
-    stem = np.flatnonzero((values == BRAINSTEM).any(axis=(1, 2)))
-    if len(stem):
-        first = max(0, int(stem[0]) - round(LOWER_MM / label.GetSpacing()[2]))
-        upper = values[first:]
-        upper[upper == CORD] = BRAINSTEM
     cord = sitk.GetImageFromArray((values == CORD).astype(np.uint8))
     radius = [max(1, round(GROWN_MM / mm)) for mm in label.GetSpacing()[:2]]
     grown = sitk.GetArrayFromImage(sitk.BinaryDilate(cord, [*radius, 0])) > 0
     values[grown & (values == 0)] = CORD
+    stem = np.flatnonzero((values == BRAINSTEM).any(axis=(1, 2)))
+    if len(stem):
+        upper = values[max(0, int(stem[0]) - round(LOWER_MM / label.GetSpacing()[2])) :]
+        upper[upper == CORD] = BRAINSTEM
     made = sitk.GetImageFromArray(values)
     made.CopyInformation(label)
     return made
