@@ -48,7 +48,7 @@ def series(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def segmented(series, tmp_path_factory) -> tuple[Path, str, str]:
     out = tmp_path_factory.mktemp("segmented")
-    return out, *run("segment", series, "-o", out, "--model", TWO_ORGANS, "--json")
+    return out, *run("segment", series, "-o", out, "--runtime", "local", "--model", TWO_ORGANS, "--json")
 
 
 def test_the_input_is_one_that_libraries_speak_of(series):
@@ -71,7 +71,7 @@ def test_segment_says_nothing_of_it(segmented):
 def test_a_refusal_is_one_sentence_of_our_own(series, tmp_path):
     shutil.copytree(series, tmp_path / "ct")
     (tmp_path / "ct" / "CT0010.dcm").unlink()
-    stdout, stderr = run("segment", tmp_path / "ct", "-o", tmp_path / "out", "--model", TWO_ORGANS, code=2)
+    stdout, stderr = run("segment", tmp_path / "ct", "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, code=2)
     assert len(stderr.splitlines()) == 1 and f"missing in series {SERIES_UID}" in stderr
     tells_nothing(stdout, stderr)
 

@@ -142,7 +142,7 @@ def test_cancel_is_130_and_leaves_nothing(tmp_path, series, slow_network, own_fo
 
 
 def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series):
-    code, out, err = run("segment", series, "-o", tmp_path / "out", "--model", TWO_ORGANS, "--json")
+    code, out, err = run("segment", series, "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, "--json")
     assert code == 0, out + err
     events = [json.loads(line) for line in out.splitlines()]
     assert [e["stage"] for e in events if e["event"] == "state"] == [
@@ -172,7 +172,7 @@ def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series)
 
 
 def test_a_listener_that_leaves_does_not_stop_the_job(tmp_path, series, own_folders):
-    process = start("segment", series, "-o", tmp_path / "out", "--model", TWO_ORGANS, "--json")
+    process = start("segment", series, "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, "--json")
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=60) == 0
@@ -279,7 +279,7 @@ def test_the_patient_is_in_the_rtstruct_and_nowhere_else(tmp_path, own_folders, 
     source = tmp_path / "FOLDER88TOKEN"
     write_ct_series(source, head_phantom(), patient=TOKENS, tags={"Modality": "MR"} if fault == "no ct" else None)
     environment = {"TMPDIR": str(temporary), **(broken(tmp_path) if fault == "network" else {})}
-    options = ("--json", "--debug", "--model", TWO_ORGANS)
+    options = ("--json", "--debug", "--runtime", "local", "--model", TWO_ORGANS)
     code, out, err = run("segment", source, "-o", tmp_path / "out", *options, **environment)
     assert code == {"none": 0, "network": 1, "no ct": 2}[fault], out + err
     tokens = [*TOKENS.values(), "FOLDER88TOKEN"]
