@@ -40,5 +40,12 @@ def dataset(tmp_path) -> config.Config:
         "labels": {"Brainstem": 1},
     }
     settings["grid"]["patch"] = (32, 32, 32)
-    settings["optimise"] |= {"steps": 4, "batch": 1, "warmup_steps": 1, "minutes": 0, "threads": 1}
+    settings["optimise"] |= {
+        "steps": 4,
+        "batch": 1,
+        "warmup_steps": 1,
+        "minutes": 0,
+        "threads": 1,
+        "validate_patients": 1,
+    }
     return config.from_dict(settings)
