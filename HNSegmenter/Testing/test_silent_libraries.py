@@ -71,7 +71,9 @@ def test_segment_says_nothing_of_it(segmented):
 def test_a_refusal_is_one_sentence_of_our_own(series, tmp_path):
     shutil.copytree(series, tmp_path / "ct")
     (tmp_path / "ct" / "CT0010.dcm").unlink()
-    stdout, stderr = run("segment", tmp_path / "ct", "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, code=2)
+    stdout, stderr = run(
+        "segment", tmp_path / "ct", "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, code=2
+    )
     assert len(stderr.splitlines()) == 1 and f"missing in series {SERIES_UID}" in stderr
     tells_nothing(stdout, stderr)
 

@@ -142,7 +142,9 @@ def test_cancel_is_130_and_leaves_nothing(tmp_path, series, slow_network, own_fo
 
 
 def test_json_lines_tell_states_and_a_fraction_that_only_grows(tmp_path, series):
-    code, out, err = run("segment", series, "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, "--json")
+    code, out, err = run(
+        "segment", series, "-o", tmp_path / "out", "--runtime", "local", "--model", TWO_ORGANS, "--json"
+    )
     assert code == 0, out + err
     events = [json.loads(line) for line in out.splitlines()]
     assert [e["stage"] for e in events if e["event"] == "state"] == [
