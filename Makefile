@@ -40,6 +40,7 @@ test-pydicom2: $(PYDICOM2)/.test
 test-slicer-core: $(SLICER_CORE:%=%/.test)
 	for venv in $(SLICER_CORE); do $$venv/bin/python -m pytest HNSegmenter/Testing/scene -n $(SIDE_BY_SIDE) || exit 1; done
 
+# One thread each, since they run side by side.
 test-training: $(TRAINING)/.test
 	OMP_NUM_THREADS=1 $(TRAINING)/bin/python -m pytest -c training/pyproject.toml training/tests -n $(SIDE_BY_SIDE)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -158,8 +157,8 @@ def hn(*words: object) -> dict:
     return json.loads(call([*PROGRAM, *map(str, words), "--json"]).splitlines()[-1])
 
 
-def call(command: list[str], **options) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+def call(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HNSegmenterError(f"{' '.join(command[:6])} failed: {(done.stderr or done.stdout)[-1500:]}")
     return done.stdout
@@ -206,7 +205,7 @@ def adapt(args: argparse.Namespace, data: Path, adapted: Path) -> None:
     command += ["--config", str((data / "adapt.toml").absolute()), "--out", str(adapted.absolute())]
     command += ["--folds", str(args.folds)] if args.folds else []
     with (args.out / "adapt.log").open("w") as log:
-        if subprocess.run(command, stdout=log, stderr=log, cwd=TRAINING, env=os.environ, check=False).returncode:
+        if subprocess.run(command, stdout=log, stderr=log, cwd=TRAINING, check=False).returncode:
             raise HNSegmenterError(f"adapt failed: see {args.out / 'adapt.log'}.")
 
 

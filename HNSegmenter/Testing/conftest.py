@@ -31,7 +31,7 @@ LONGEST = [
     f"{TESTS}/service/collecting/test_circle.py",
     f"{TESTS}/container/test_cuts.py",
 ]
-"""Sides of a minute and more, the longest first."""
+"""Sides of half a minute and more, the longest first."""
 
 
 def pytest_xdist_make_scheduler(config, log):

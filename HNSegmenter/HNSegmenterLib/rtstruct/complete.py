@@ -179,7 +179,7 @@ def _rois(
             algorithm=algorithm,
             interpreted_type=options.types.get(name) or interpreted_type(name),
             description=roi_description(organ, algorithm, drew),
-            generation=generation_description(organ, algorithm, drew),
+            generation=generation_description(algorithm, drew),
             model=None if algorithm == MANUAL else drew,
             color=drawn.color,
         )

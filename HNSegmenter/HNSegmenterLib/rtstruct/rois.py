@@ -56,8 +56,7 @@ def models_of(model: dict | None, organs: Sequence[Organ]) -> list[dict]:
 
 
 def roi_description(organ: Organ | None, algorithm: str, model: dict | None, limit: int = 1024) -> str:
-    """ROI Description (ST): the review sentence, who drew it, and what the checks said."""
-    model = (organ.model if organ is not None else None) or model
+    """ROI Description (ST): the review sentence, who drew it, and what the checks said. model: that drew it."""
     drawn = {
         AUTOMATIC: f"Drawn by {model_name(model) or 'an automatic method'}.",
         SEMIAUTOMATIC: f"Drawn by {model_name(model) or 'an automatic method'}, then edited by hand.",
@@ -68,10 +67,9 @@ def roi_description(organ: Organ | None, algorithm: str, model: dict | None, lim
     return _cut(" ".join(part for part in (REVIEW, drawn, digest, *checks) if part), limit)
 
 
-def generation_description(organ: Organ | None, algorithm: str, model: dict | None) -> str:
+def generation_description(algorithm: str, model: dict | None) -> str:
     """ROI Generation Description (LO, 64 characters): the model that drew it and as much of its digest as fits;
     empty where a hand did."""
-    model = (organ.model if organ is not None else None) or model
     if algorithm == MANUAL or not model_name(model):
         return ""
     edited = ", edited" if algorithm == SEMIAUTOMATIC else ""

@@ -47,7 +47,7 @@ def network_of(model: Path) -> str:
     """The name of a model folder's network, as [network] has it; raises ConfigError if this program doesn't know it."""
     try:
         about = read(model / "model.json")
-        name = about.get("trained", {}).get("network") or about["name"].removeprefix("hn-")  # the latter before 0.6
+        name = about.get("trained", {}).get("network") or about["name"].removeprefix("hn-")  # older folders
     except (OSError, ValueError, KeyError, AttributeError):
         raise ConfigError(f"{model} is not a model folder: it has no model.json that names its network.") from None
     if name not in NETWORKS:
