@@ -1,5 +1,6 @@
 """Made-up patients for all tests of the training."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -7,11 +8,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from adapting import save, write_patient
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hn_training import config  # noqa: E402 - found by the line above
+# found by the line above
+from hn_training import config  # noqa: E402
+from hn_training.adapt import settings as adapt_settings  # noqa: E402
+from hn_training.data import patients  # noqa: E402
+from hn_training.fitting import loop  # noqa: E402
+from hn_training.packing import export  # noqa: E402
 
 
 @pytest.fixture
@@ -49,3 +56,43 @@ def dataset(tmp_path) -> config.Config:
         "validate_patients": 1,
     }
     return config.from_dict(settings)
+
+
+@pytest.fixture
+def model(dataset, tmp_path):
+    """A DenseVNet that learnt nothing yet, as a model folder."""
+    dataset = dataclasses.replace(
+        dataset,
+        network=config.Network("densevnet"),
+        data=dataclasses.replace(dataset.data, labels={"Brainstem": 1, "SpinalCord": 2}),
+    )
+    export.export(loop.train(dataset), tmp_path / "model", "made-up patients")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def chosen(dataset, tmp_path):
+    """Four patients with better contours of the brainstem; the first is one of the two old ones."""
+    other = tmp_path / "train" / "pt_2" / "data.nii.gz"
+    save(patients.read_lps(other)[0] + 1, other)
+    for number in range(1, 5):
+        write_patient(tmp_path / "better" / f"case_{number}", number)
+    (tmp_path / "better" / "case_1" / "data.nii.gz").write_bytes(
+        (tmp_path / "train" / "pt_1" / "data.nii.gz").read_bytes()
+    )
+    optimise = dataclasses.asdict(dataset.optimise) | {"steps": 3, "learning_rate": 1e-3, "checkpoint_s": 1e-3}
+    return adapt_settings.from_dict(
+        {
+            "patients": {"folder": str(tmp_path / "better"), "labels": {"Brainstem": 3}},
+            "old": {
+                "folder": str(tmp_path / "train"),
+                "index": str(tmp_path / "index.json"),
+                "labels": {"Brainstem": 1, "SpinalCord": 2},
+                "unknown": ["SpinalCord"],
+                "unknown_ends_mm": {"Brainstem": 4.0},
+            },
+            "augment": dataclasses.asdict(dataset.augment),
+            "optimise": optimise,
+            "stop": {"look_every": 1},
+        }
+    )

@@ -9,83 +9,19 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from adapting import AFFINE, ball, save, write_toml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hn_training import config, grid
 from hn_training.__main__ import main
-from hn_training.adapt import ceiling, curve, hands, measures, prepare, run, settings, whole
+from hn_training.adapt import ceiling, hands, measures, prepare, run, settings, whole
 from hn_training.data import patients
 from hn_training.fitting import loop
 from hn_training.packing import export
 
 ROOT = Path(__file__).resolve().parents[1]
 BRAINSTEM, CORD = 1, 2
-AFFINE = np.diag([-4.0, -4.0, 3.0, 1.0])
-
-
-def ball(radius_mm, shape=(24, 32, 32), spacing=(3, 4, 4), centre_mm=(36, 64, 64)):
-    """bool (z, y, x)."""
-    z, y, x = (np.arange(n) * mm - c for n, mm, c in zip(shape, spacing, centre_mm))
-    return z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 < radius_mm**2
-
-
-def save(volume, path, affine=AFFINE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(volume.T, affine), path)
-
-
-def write_patient(folder, number):
-    """A brainstem by hand "a", finer than the CT and on a grid of its own, and by hand "b"."""
-    tissue = 40 * np.ones((24, 32, 32), np.int16) + 60 * ball(24).astype(np.int16)
-    tissue[:, :4] = tissue[:, -4:] = -1000
-    save(tissue + number, folder / "data.nii.gz")
-    save(3 * ball(20).astype(np.uint8), folder / "a.nii.gz")
-    fine = 3 * ball(20, (40, 50, 50), (1.5, 2, 2), (36 - 9, 64 - 20, 64 - 20)).astype(np.uint8)
-    affine = np.diag([-2.0, -2.0, 1.5, 1.0])
-    affine[:3, 3] = [-20, -20, 9]
-    save(fine, folder / "a_fine.nii.gz", affine)
-    save(3 * ball(26).astype(np.uint8), folder / "b.nii.gz")
-
-
-@pytest.fixture
-def model(dataset, tmp_path):
-    """A DenseVNet that learnt nothing yet, as a model folder."""
-    dataset = dataclasses.replace(
-        dataset,
-        network=config.Network("densevnet"),
-        data=dataclasses.replace(dataset.data, labels={"Brainstem": 1, "SpinalCord": 2}),
-    )
-    export.export(loop.train(dataset), tmp_path / "model", "made-up patients")
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def chosen(dataset, tmp_path):
-    """Four patients with better contours of the brainstem; the first is one of the two old ones."""
-    other = tmp_path / "train" / "pt_2" / "data.nii.gz"
-    save(patients.read_lps(other)[0] + 1, other)
-    for number in range(1, 5):
-        write_patient(tmp_path / "better" / f"case_{number}", number)
-    (tmp_path / "better" / "case_1" / "data.nii.gz").write_bytes(
-        (tmp_path / "train" / "pt_1" / "data.nii.gz").read_bytes()
-    )
-    optimise = dataclasses.asdict(dataset.optimise) | {"steps": 3, "learning_rate": 1e-3, "checkpoint_s": 1e-3}
-    return settings.from_dict(
-        {
-            "patients": {"folder": str(tmp_path / "better"), "labels": {"Brainstem": 3}},
-            "old": {
-                "folder": str(tmp_path / "train"),
-                "index": str(tmp_path / "index.json"),
-                "labels": {"Brainstem": 1, "SpinalCord": 2},
-                "unknown": ["SpinalCord"],
-                "unknown_ends_mm": {"Brainstem": 4.0},
-            },
-            "augment": dataclasses.asdict(dataset.augment),
-            "optimise": optimise,
-            "stop": {"look_every": 1},
-        }
-    )
 
 
 def test_the_shipped_settings_can_be_read():
@@ -189,20 +125,6 @@ def test_old_patients_that_came_back_with_better_contours_do_not_teach_the_old_o
     left = dataclasses.replace(chosen, old=dataclasses.replace(chosen.old, leave_out=("pt_2",)))
     assert prepare.old_volumes(left, prepared, cases) == []
     assert prepare.clinic(chosen, cases[0]).name == "pt_1" and prepare.clinic(chosen, cases[1]) is None
-
-
-def write_toml(chosen, path):
-    tables = dataclasses.asdict(chosen)
-    lines = []
-    for table, values in tables.items():
-        lines += [f"[{table}]"] + [f"{name} = {toml(value)}" for name, value in values.items()]
-    path.write_text("\n".join(lines))
-
-
-def toml(value):
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def test_cross_validation_reports_every_patient_and_the_model_learns_from_all(
@@ -399,27 +321,5 @@ def test_an_adapted_model_can_be_added_beside_the_one_it_came_from(chosen, model
     assert settings.training_config(chosen, tmp_path / "a" / "model", tmp_path).network.name == "densevnet"
     monkeypatch.setattr("sys.argv", ["hn-training", "adapt", str(model), "--out", str(tmp_path / "b"), *words,
                                      "--name", "our clinic"])  # fmt: skip
-    assert main() == 2 and "--name 'our clinic'" in capsys.readouterr().err
+    assert main() == 2 and "--name our clinic cannot name a folder" in capsys.readouterr().err
     assert not (tmp_path / "b" / "final").exists(), "said before hours of training"
-
-
-def test_the_learning_curve_scores_every_patient_after_fewer_and_after_more(chosen, model, tmp_path, monkeypatch):
-    taught = {}
-    patches = whole.Adaptation.patches
-    monkeypatch.setattr(
-        whole.Adaptation,
-        "patches",
-        lambda self, names, config: taught.setdefault(len(taught), list(names)) and patches(self, names, config),
-    )
-    table = curve.curve(model, chosen, tmp_path / "out", 2, [1, 2])
-    compared = json.loads((tmp_path / "out" / "curve.json").read_text())
-    names = {f"case_{n}" for n in range(1, 5)}
-    assert set(compared["before"]) == set(compared["after"]["1"]) == set(compared["after"]["2"]) == names
-    (_, *runs) = taught.values()  # the first measures the norms
-    assert [len(one) for one in runs] == [1, 2, 1, 2] and set(runs[0]) < set(runs[1])
-    for number in (1, 2):
-        tested = set(json.loads((tmp_path / "out" / f"fold_{number}_of_2" / "scores.json").read_text()))
-        assert len(tested) == 2 and tested.isdisjoint(runs[2 * number - 1])
-    assert "| Brainstem | 4 |" in table.read_text() and "2 taught" in table.read_text()
-    with pytest.raises(config.ConfigError, match="from 1 to 2 can teach"):
-        curve.curve(model, chosen, tmp_path / "other", 2, [3])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..packing.model_folder import write_json, write_sums
+from ..packing.model_folder import unusable, write_json, write_sums
 from . import graph
 from .about import Decided, Options, description, tell, tell_organs
 from .errors import Refused
@@ -21,9 +20,6 @@ from .nnunet.plans import read_json, read_plan
 from .nnunet.source import Chosen, opened
 from .nnunet.trainers import check_trainer
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,31}")
-
 
 def import_nnunet(source: Path, out: Path, options: Options, say: Callable[[str], None] = print) -> Path:
     """Writes the model folder `out`; `say` tells what was found and decided.
@@ -31,7 +27,8 @@ def import_nnunet(source: Path, out: Path, options: Options, say: Callable[[str]
     Raises Refused, and leaves nothing behind then. Reads a checkpoint's tensors only, and runs nothing of it.
     """
     given = read_map(options.organs) if options.organs else {}
-    check_names(options)
+    if reason := unusable(options.name, options.version):
+        raise Refused(reason)
     if out.exists() or out.is_symlink():
         raise Refused(f"{out} exists already: choose another --out, or remove it.")
     with staged(out) as work:
@@ -63,13 +60,6 @@ def import_nnunet(source: Path, out: Path, options: Options, say: Callable[[str]
         stage.rename(out)
     tell_organs(say, heads, table, left_out)
     return out
-
-
-def check_names(options: Options) -> None:
-    """Raises Refused if name or version could not name a folder."""
-    for what, value, pattern in (("name", options.name, NAME), ("version", options.version, VERSION)):
-        if value is not None and (not pattern.fullmatch(value) or value.endswith(".")):
-            raise Refused(f"--{what} {value} cannot name a folder: use letters, digits, dots, - and _, and few.")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,7 @@ from .. import grid
 from ..config import ORGANS, Config, ConfigError, from_dict
 from ..networks.by_name import build
 from ..networks.densevnet import SIZE_MULTIPLE
-from .model_folder import COLORS, CONTRACT, concept, write_json, write_sums
+from .model_folder import COLORS, CONTRACT, concept, unusable, write_json, write_sums
 
 VERSION = "0.5.0"
 OPSET = 18
@@ -37,13 +36,6 @@ CODES = {
 SIDES = {"L": ("7771000", "Left"), "R": ("24028007", "Right")}
 
 
-NAMES = {
-    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-    "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,31}"),
-}
-"""What can name a model's folder, as `hn-segmenter model add` has it."""
-
-
 @dataclass(frozen=True)
 class Title:
     """What a model is known by: no two models of one computer have the same. Raises ConfigError for what can't be."""
@@ -52,9 +44,8 @@ class Title:
     version: str
 
     def __post_init__(self) -> None:
-        for key, pattern in NAMES.items():
-            if not pattern.fullmatch(getattr(self, key)):
-                raise ConfigError(f"--{key} {getattr(self, key)!r}: write letters, digits, dots, - and _, no spaces.")
+        if reason := unusable(self.name, self.version):
+            raise ConfigError(reason)
 
 
 class WithSoftmax(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 CONTRACT = 1
@@ -17,6 +18,19 @@ COLORS = {
     "Eye_R": (204, 121, 167),
 }
 """Okabe and Ito's palette, told apart by colour-blind readers too."""
+
+NAMES = {
+    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+    "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,31}"),
+}
+
+
+def unusable(name: str | None, version: str | None) -> str:
+    """Why one of them could not name a model's folder, which `hn-segmenter model add` gives it; "" if both could."""
+    for key, value in (("name", name), ("version", version)):
+        if value is not None and (not NAMES[key].fullmatch(value) or value.endswith(".")):
+            return f"--{key} {value} cannot name a folder: use letters, digits, dots, - and _, and few."
+    return ""
 
 
 def concept(value: str, meaning: str) -> dict:
